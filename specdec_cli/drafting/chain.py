@@ -1,0 +1,58 @@
+"""A chain of samples from a smaller model.
+
+Leviathan, Kalman & Matias (2023), https://arxiv.org/abs/2211.17192.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn.functional import pad
+
+from specdec_cli.drafting.base import DraftModel
+from specdec_cli.sampling.distribution import Sampling, distribution
+from specdec_cli.sampling.randomness import Randomness, drafting
+from specdec_cli.tree import TokenTree
+
+
+def fit_width(logits: Tensor, width: int) -> Tensor:
+    """Logits over the target's vocabulary: (..., V) to (..., width).
+
+    Models of one tokenizer pad their vocabularies to different widths; what only one of them has is never
+    proposed.
+    """
+    return pad(logits, (0, width - logits.shape[-1]), value=float("-inf"))
+
+
+class ChainDrafter:
+    """Draws `gamma` tokens, one after the other, from the model at the target's own sampling."""
+
+    def __init__(self, model: DraftModel, gamma: int, sampling: Sampling, width: int) -> None:
+        self._model = model
+        self._gamma = gamma
+        self._sampling = sampling
+        self._width = width
+        self._scored = 0
+
+    @property
+    def forward_seconds(self) -> float:
+        return self._model.forward_seconds
+
+    def begin(self, prompt: Sequence[int]) -> None:
+        self._scored = 0
+        self._model.begin(prompt)
+
+    def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
+        length = min(self._gamma, depth, self._model.free_positions)
+        tokens: list[int] = []
+        proposals: list[Tensor] = []
+        self._scored = max(length - 1, 0)  # the last guess is not read before it is accepted
+        for step in range(length):
+            logits = self._model.grow(tokens[-1:], [step - 2])[0] if step else self._model.root()
+            proposals.append(distribution(fit_width(logits, self._width), self._sampling))
+            tokens.append(randomness.categorical(proposals[-1], drafting(position + step, position)))
+        return TokenTree.chain(tokens, proposals)
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        self._model.commit([node for node in path if node < self._scored], tokens)

@@ -1,0 +1,83 @@
+"""Tokens that followed the same words before: a draft without a model.
+
+Saxena (2023), prompt lookup decoding, with every earlier place that fits as a branch of a tree.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from specdec_cli.sampling.randomness import Randomness
+from specdec_cli.tree import ROOT, TokenTree
+
+
+class NgramDrafter:
+    """Looks up the last tokens in the text so far and proposes what followed them there.
+
+    Args:
+        size: longest run of tokens that is looked up; shorter runs are tried where it was never seen.
+        budget: nodes in the tree.
+        depth: tokens copied from each place.
+        branches: places copied from, latest first.
+    """
+
+    forward_seconds = 0.0
+
+    def __init__(self, size: int, budget: int, depth: int, branches: int) -> None:
+        self._size = size
+        self._budget = budget
+        self._depth = depth
+        self._branches = branches
+        self._tokens: list[int] = []
+        self._places: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+
+    def begin(self, prompt: Sequence[int]) -> None:
+        self._tokens = []
+        self._places.clear()
+        self.commit((), prompt)
+
+    def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
+        depth = min(depth, self._depth)
+        trie = _Trie(self._budget)
+        for place in self._likely_places():
+            trie.add(self._tokens[place : place + depth])
+        return TokenTree(tuple(trie.tokens), tuple(trie.parents))
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        for token in tokens:
+            # What ended before this token is now known to be followed by it.
+            end = len(self._tokens)
+            for size in range(1, min(self._size, end) + 1):
+                self._places[tuple(self._tokens[end - size :])].append(end)
+            self._tokens.append(token)
+
+    def _likely_places(self) -> list[int]:
+        """Where text followed the longest run of last tokens that was seen before, latest first."""
+        for size in range(min(self._size, len(self._tokens)), 0, -1):
+            places = self._places.get(tuple(self._tokens[-size:]))
+            if places:
+                return places[: -self._branches - 1 : -1]
+        return []
+
+
+class _Trie:
+    """Merges runs of tokens into one tree of at most `budget` nodes."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.tokens: list[int] = []
+        self.parents: list[int] = []
+        self._index: dict[tuple[int, int], int] = {}
+
+    def add(self, run: Sequence[int]) -> None:
+        """Add the run from the root, as far as the budget goes."""
+        node = ROOT
+        for token in run:
+            if (node, token) not in self._index:
+                if len(self.tokens) == self.budget:
+                    return
+                self._index[node, token] = len(self.tokens)
+                self.tokens.append(token)
+                self.parents.append(node)
+            node = self._index[node, token]

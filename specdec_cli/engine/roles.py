@@ -1,0 +1,68 @@
+"""The three roles of every method, and the record of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from specdec_cli.drafting.base import Drafter
+from specdec_cli.tree import TokenTree
+from specdec_cli.verification.base import Rows, Verifier
+
+
+class Target(Protocol):
+    """The law of the text: a language model, or several that act as one."""
+
+    @property
+    def forward_seconds(self) -> float:
+        """Seconds spent in a model's forward pass so far, prefill included."""
+        ...
+
+    def begin(self, prompt: Sequence[int]) -> None:
+        """Start a new text and read all of it but the last token."""
+        ...
+
+    def score(self, tree: TokenTree) -> Rows:
+        """The distributions that follow the text and each node of the tree, from one pass."""
+        ...
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        """Append `tokens` to the text: those of the surviving path and the one that follows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """A method: who guesses, who scores, who decides."""
+
+    target: Target
+    drafter: Drafter
+    verify: Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass of the target and what came of it.
+
+    Attributes:
+        tokens: what was emitted: the accepted guesses, then one token of the target's.
+        accepted: how many of them were guessed.
+        drafted: nodes of the tree.
+        depth: levels of the tree.
+        seconds: wall time of the step.
+        draft_seconds: of it, in the draft's forward passes.
+        target_seconds: of it, in the target's.
+        prefill_seconds: for the first step, the time to read the prompt before it; else 0.
+        finish_reason: why the text ends here ("stop" or "length"); None where it goes on.
+    """
+
+    tokens: tuple[int, ...]
+    accepted: int
+    drafted: int
+    depth: int
+    seconds: float
+    draft_seconds: float
+    target_seconds: float
+    prefill_seconds: float = 0.0
+    finish_reason: str | None = None

@@ -1,0 +1,112 @@
+"""Tokens to text as they come: no character is split, no stop string shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+UNFINISHED = "\ufffd"
+
+
+class Detokenizer:
+    """Turns tokens into text one at a time; what it returns, joined, is the decoding of all of them.
+
+    A token may end inside a character, or change how the one before it is written. So each call decodes the
+    few tokens since the last whole piece of text and returns only what is new and complete.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._context: list[int] = []
+        self._fresh: list[int] = []
+
+    def push(self, token: int) -> str:
+        """The text that this token completes; empty while a character is unfinished."""
+        self._fresh.append(token)
+        text = self._new_text()
+        if text.endswith(UNFINISHED):
+            return ""
+        if text:
+            self._context, self._fresh = self._fresh, []
+        return text
+
+    def finish(self) -> str:
+        """What is left: a character that was never completed, as the replacement character."""
+        text = self._new_text()
+        self._context, self._fresh = [], []
+        return text
+
+    def _new_text(self) -> str:
+        before = self._decode(self._context)
+        return self._decode([*self._context, *self._fresh])[len(before) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of text and whether the token that completed it had been guessed."""
+
+    text: str
+    drafted: bool
+
+
+class TextStream:
+    """Pieces of text to show, held back while they may be the beginning of a stop string.
+
+    Args:
+        decode: ids to text.
+        stop_strings: the text ends before the first of these.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop_strings: Sequence[str] = ()) -> None:
+        self._detokenizer = Detokenizer(decode)
+        self._stop_strings = tuple(stop_strings)
+        self._held: list[Piece] = []
+        self._ended = False
+
+    def push(self, token: int, drafted: bool) -> list[Piece]:
+        """The pieces that can be shown after this token."""
+        return self._add(Piece(self._detokenizer.push(token), drafted))
+
+    def finish(self) -> list[Piece]:
+        """The pieces still held; call once, when no token follows."""
+        released = self._add(Piece(self._detokenizer.finish(), drafted=False))
+        released += self._held
+        self._held, self._ended = [], True
+        return released
+
+    def _add(self, piece: Piece) -> list[Piece]:
+        if self._ended or not piece.text:
+            return []
+        self._held.append(piece)
+        text = "".join(held.text for held in self._held)
+        found = [text.index(stop) for stop in self._stop_strings if stop in text]
+        if found:
+            self._ended = True
+            released, self._held = _split(self._held, min(found))[0], []
+            return released
+        released, self._held = _split(self._held, len(text) - self._possible_stop(text))
+        return released
+
+    def _possible_stop(self, text: str) -> int:
+        """Length of the longest end of the text that begins a stop string."""
+        return max(
+            (
+                size
+                for stop in self._stop_strings
+                for size in range(1, len(stop))
+                if text.endswith(stop[:size])
+            ),
+            default=0,
+        )
+
+
+def _split(pieces: Sequence[Piece], at: int) -> tuple[list[Piece], list[Piece]]:
+    """Split pieces after `at` characters."""
+    before: list[Piece] = []
+    after: list[Piece] = []
+    for piece in pieces:
+        head, tail = piece.text[: max(at, 0)], piece.text[max(at, 0) :]
+        at -= len(piece.text)
+        before += [Piece(head, piece.drafted)] if head else []
+        after += [Piece(tail, piece.drafted)] if tail else []
+    return before, after

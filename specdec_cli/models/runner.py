@@ -1,0 +1,144 @@
+"""Text, tree and cache rows of one model: what is committed, what is guessed, and what was read of both.
+
+The cache holds one row for each committed token that was read, then one for each node of the current tree.
+A committed token without a row yet is *pending* and is read at the head of the next pass: after a step that
+is the token that follows the accepted path, and for a draft model also what it guessed but never read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from specdec_cli.models.forward import Forward, Pass
+from specdec_cli.tree import ROOT, TokenTree
+
+CHUNK = 512
+
+
+class Runner:
+    """Scores trees on top of a text and commits paths of them.
+
+    Args:
+        forward: the model's pass.
+        context: positions that the model can tell apart.
+
+    Attributes:
+        tokens: the committed text.
+        forward_seconds: seconds spent in forward passes so far.
+    """
+
+    def __init__(self, forward: Forward, context: int) -> None:
+        self._forward = forward
+        self._context = context
+        self.tokens: list[int] = []
+        self.forward_seconds = 0.0
+        self._read = 0
+        self._depths: list[int] = []
+        self._lineage = np.zeros((0, 0), dtype=np.bool_)
+
+    @property
+    def width(self) -> int:
+        """Size V of a row of logits."""
+        return self._forward.width
+
+    @property
+    def free_positions(self) -> int:
+        """Positions left after the committed text; 0 or less where it is longer than the context."""
+        return self._context - len(self.tokens)
+
+    def begin(self, tokens: Sequence[int]) -> None:
+        """Start a new text and read all of it but the last token, in chunks.
+
+        A text longer than the context is kept but not read: see `free_positions`.
+        """
+        self.tokens = list(tokens)
+        self._read = 0
+        self._drop_tree()
+        if self.free_positions < 0:
+            return
+        last = len(tokens) - 1
+        self._forward.reserve(last + 1)
+        for start in range(0, last, CHUNK):
+            self._pass(self.tokens[start : min(start + CHUNK, last)], (), ())
+
+    def score(self, tree: TokenTree) -> Tensor:
+        """Logits that follow the text and each node, in one pass: (N + 1, V). Drops any earlier tree."""
+        self._drop_tree()
+        self._read = min(self._read, len(self.tokens) - 1)  # the last row again, if it was read before
+        return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
+
+    def root(self) -> Tensor:
+        """Logits that follow the text: (V,). Drops any earlier tree."""
+        return self.score(TokenTree())[0]
+
+    def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
+        """Add nodes, numbered on from earlier ones, to the tree begun by `root` or `score`: logits (n, V)."""
+        return self._pass((), tokens, parents)
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        """Append `tokens` to the text; `path` are the nodes, root downwards, that are its first ones.
+
+        Moves the rows of the path only, and of it only those that are not in place.
+        """
+        first = next((place for place, node in enumerate(path) if node != place), len(path))
+        if first < len(path):
+            rows = torch.tensor([self._read + node for node in path[first:]])
+            self._forward.move(rows, self._read + first)
+        self._read += len(path)
+        self.tokens += tokens
+        self._drop_tree()
+
+    def _drop_tree(self) -> None:
+        self._depths = []
+
+    def _pass(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> Tensor:
+        """Read pending text, then nodes: logits of the last row of text, if any, and of all nodes."""
+        start = self._read + len(self._depths)
+        self._read += len(text)
+        self._add_nodes(parents)
+        rows = self._read + len(self._depths)
+        self._forward.reserve(rows)
+        positions = [*range(self._read), *(self._read - 1 + depth for depth in self._depths)]
+        row_positions = torch.tensor(positions, device=self._forward.device)
+        step = Pass(
+            tokens=torch.tensor([*text, *nodes], device=self._forward.device),
+            positions=row_positions[start:],
+            start=start,
+            visible=self._visible(len(text), len(nodes)),
+            row_positions=row_positions,
+            keep=len(nodes) + bool(text),
+        )
+        begun = time.perf_counter()
+        logits = self._forward.run(step)
+        self.forward_seconds += time.perf_counter() - begun
+        return logits
+
+    def _add_nodes(self, parents: Sequence[int]) -> None:
+        """Enter new nodes into `_depths` and `_lineage`, whose row i marks node i and its ancestors."""
+        total = len(self._depths) + len(parents)
+        if total > len(self._lineage):
+            larger = np.zeros((2 * total, 2 * total), dtype=np.bool_)
+            larger[: len(self._lineage), : len(self._lineage)] = self._lineage
+            self._lineage = larger
+        for parent in parents:
+            node = len(self._depths)
+            self._lineage[node] = False if parent == ROOT else self._lineage[parent]
+            self._lineage[node, node] = True
+            self._depths.append(1 if parent == ROOT else self._depths[parent] + 1)
+
+    def _visible(self, text: int, nodes: int) -> Tensor | None:
+        """Which rows each new row may look at; None where that is every row up to itself."""
+        total = len(self._depths)
+        fresh: npt.NDArray[np.bool_] = self._lineage[total - nodes : total, :total]
+        if np.array_equal(fresh, np.tri(nodes, total, total - nodes, dtype=np.bool_)):
+            return None
+        seen = np.ones((text + nodes, self._read + total), dtype=np.bool_)
+        seen[:text, self._read - text :] = np.tri(text, text + total, dtype=np.bool_)
+        seen[text:, self._read :] = fresh
+        return torch.from_numpy(seen).to(self._forward.device)

@@ -1,0 +1,109 @@
+"""From logits to distributions: the only place that normalises, filters or takes a maximum.
+
+Drafters, verifiers and baselines all come through here, so the distribution that is verified is the one
+that was sampled. Greedy decoding is the distribution that is certain of the likeliest token: nobody else
+has a case for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NUCLEUS_GUESS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How logits become a distribution. The filters apply in the order temperature, top-k, top-p, min-p.
+
+    Attributes:
+        temperature: divides the logits; 0 is greedy.
+        top_k: keep the k likeliest tokens (and what ties with the last); 0 keeps all.
+        top_p: keep the smallest set of likeliest tokens whose mass reaches this; 1 keeps all.
+        min_p: keep tokens at least this share as likely as the likeliest; 0 keeps all.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+            raise ValueError(f"not a sampling: {self}")
+
+
+def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64."""
+    scores = logits if logits.dtype == torch.float64 else logits.float()
+    if sampling.temperature == 0:
+        return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+    probs = (scores / sampling.temperature).softmax(-1)
+    if sampling.top_k and sampling.top_k < probs.shape[-1]:
+        probs = _normalised(_keep_top_k(probs, sampling.top_k))
+    if sampling.top_p < 1:
+        probs = _normalised(_keep_nucleus(probs, sampling.top_p))
+    if sampling.min_p > 0:
+        floor = sampling.min_p * probs.amax(-1, keepdim=True)
+        probs = _normalised(torch.where(probs >= floor, probs, 0))
+    return probs
+
+
+def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """The `width` likeliest tokens of each row, best first: log-probabilities and ids, both (..., W).
+
+    Greedy decoding ranks by the model's plain distribution, since a certain one has no second choice.
+    """
+    scores = logits if logits.dtype == torch.float64 else logits.float()
+    if temperature not in (0, 1):
+        scores = scores / temperature
+    best, tokens = scores.topk(min(width, scores.shape[-1]), dim=-1)
+    return best - scores.logsumexp(-1, keepdim=True), tokens
+
+
+def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:
+    """The target's mass that the proposal left uncovered: max(scale * target - proposal, 0), normalised.
+
+    Where nothing is left, the two were equal but for rounding and the target itself is returned.
+    Both (V,), to (V,).
+    """
+    excess = (scale * target - proposal).clamp_(min=0)
+    total = excess.sum()
+    return excess / total if total > 0 else target
+
+
+def _keep_top_k(probs: Tensor, count: int) -> Tensor:
+    last = probs.topk(count, dim=-1).values[..., -1:]
+    return torch.where(probs >= last, probs, 0)
+
+
+def _keep_nucleus(probs: Tensor, mass: float) -> Tensor:
+    """Zero everything outside the smallest set of likeliest tokens that holds `mass`."""
+    width = probs.shape[-1]
+    best, tokens = probs.topk(min(NUCLEUS_GUESS, width), dim=-1)
+    if best.shape[-1] < width and bool((best.sum(-1) < mass).any()):
+        best, tokens = probs.sort(dim=-1, descending=True)  # a flat distribution: sort it all
+    before = best.cumsum(-1) - best
+    kept = torch.where(before < mass, best, 0)
+    return torch.zeros_like(probs).scatter_(-1, tokens, kept)
+
+
+def _normalised(probs: Tensor) -> Tensor:
+    return probs / probs.sum(-1, keepdim=True)
+
+
+class Distributions:
+    """Rows of logits that become distributions when they are asked for: index `i` to (V,).
+
+    A verifier looks at the rows along one path of the tree, so most rows are never needed.
+    """
+
+    def __init__(self, logits: Tensor, sampling: Sampling) -> None:
+        self._logits = logits
+        self._sampling = sampling
+
+    def __getitem__(self, row: int) -> Tensor:
+        return distribution(self._logits[row], self._sampling)

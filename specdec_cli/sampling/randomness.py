@@ -1,0 +1,128 @@
+"""Chance, keyed by where it is used.
+
+All randomness of the program passes through two calls, `bernoulli` and `categorical`, and each carries a
+key: the position in the text and the purpose. That makes a run repeatable whatever the shape of its steps,
+and lets a test walk every path of chance with its exact weight.
+
+The noise is counter-based (the finaliser of SplitMix64 over seed, key and token id), so a token's noise does
+not depend on which other tokens are looked at, nor on the device.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+_UNIT = 2.0**-53
+
+
+class Purpose(IntEnum):
+    """What a draw decides."""
+
+    EMIT = 1
+    ACCEPT = 2
+    DRAFT = 3
+
+
+class Key(NamedTuple):
+    """Where and what for a draw is made; within one text every key is used at most once.
+
+    `start` is the position at which the step began. Drafts and acceptances of positions that a step did not
+    reach may have influenced what it emitted (block verification looks at the whole block), so a later step
+    must not see their noise again.
+    """
+
+    position: int
+    purpose: Purpose
+    start: int = 0
+    sibling: int = 0
+
+
+def emitting(position: int) -> Key:
+    """The draw of the token that the target itself emits at `position`: the same for every method."""
+    return Key(position, Purpose.EMIT)
+
+
+def accepting(position: int, start: int, sibling: int = 0) -> Key:
+    """The draw that accepts or rejects the `sibling`-th guess for `position` in the step begun at `start`."""
+    return Key(position, Purpose.ACCEPT, start, sibling)
+
+
+def drafting(position: int, start: int, sibling: int = 0) -> Key:
+    """The draw of the `sibling`-th guess for `position` in the step begun at `start`."""
+    return Key(position, Purpose.DRAFT, start, sibling)
+
+
+class Randomness(Protocol):
+    """The two things that can be left to chance."""
+
+    def bernoulli(self, probability: float, key: Key) -> bool:
+        """True with this probability; 0 or less is never, 1 or more always."""
+        ...
+
+    def categorical(self, probs: Tensor, key: Key) -> int:
+        """A token drawn from a distribution (V,), which need not be normalised."""
+        ...
+
+
+class SeededRandomness:
+    """Chance that a seed decides: the same seed and key give the same draw, on any device."""
+
+    def __init__(self, seed: int) -> None:
+        self._state = _mix((seed + _GOLDEN) & _MASK)
+
+    def bernoulli(self, probability: float, key: Key) -> bool:
+        return (self._hash(key) >> 11) * _UNIT < probability
+
+    def categorical(self, probs: Tensor, key: Key) -> int:
+        """The Gumbel-max draw, as a race of exponentials: token x finishes at E(key, x) / probs[x]."""
+        support = probs.nonzero()[:, 0]
+        if support.numel() == 1:
+            return int(support)
+        finish = self.exponentials(support, key).div_(probs[support].double())
+        return int(support[finish.argmin()])
+
+    def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
+        """Independent Exp(1) noise of the given token ids (n,) under a key: (n,) in float64."""
+        mixed = (tokens * _signed(_GOLDEN)).add_(_signed(self._hash(key)))
+        mixed = _mix_tensor(mixed)
+        # The upper 53 bits, moved half a unit from 0 so that the logarithm is finite.
+        uniform = _shifted(mixed, 11).double().add_(0.5).mul_(_UNIT)
+        return uniform.log_().neg_()
+
+    def _hash(self, key: Key) -> int:
+        state = self._state
+        for part in key:
+            state = _mix((state ^ part) + _GOLDEN & _MASK)
+        return state
+
+
+def _mix(value: int) -> int:
+    value = (value ^ value >> 30) * _MIX_1 & _MASK
+    value = (value ^ value >> 27) * _MIX_2 & _MASK
+    return value ^ value >> 31
+
+
+def _mix_tensor(value: Tensor) -> Tensor:
+    """`_mix` of an int64 tensor, whose products wrap as unsigned ones do; in place."""
+    value ^= _shifted(value, 30)
+    value *= _signed(_MIX_1)
+    value ^= _shifted(value, 27)
+    value *= _signed(_MIX_2)
+    value ^= _shifted(value, 31)
+    return value
+
+
+def _shifted(value: Tensor, bits: int) -> Tensor:
+    """Logical shift to the right: torch's own repeats the sign bit."""
+    return (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,157 @@
+"""Every verifier emits the target's own law: shown by walking all paths of chance, in one step and over several.
+
+`prefix` laws are continued by the target to a common length, so the law of a whole text is compared, not only
+that of its first token.
+"""
+
+import pytest
+from enumeration import EXACT, completed, distance, is_path, law_of, law_of_text
+from toys import GreedyLaw, ToyDraftModel, ToyLaw, ToyTarget
+
+from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.engine.loop import decode
+from specdec_cli.engine.roles import Roles
+from specdec_cli.engine.stopping import Stopping
+from specdec_cli.sampling.distribution import Sampling
+from specdec_cli.sampling.randomness import drafting
+from specdec_cli.tree import TokenTree
+from specdec_cli.verification.block import verify_block
+from specdec_cli.verification.own_sample import follow_own_sample
+from specdec_cli.verification.rejection import reject_by_token
+
+WIDTH = 3
+PROMPT = (0, 1, 0)
+SAMPLED = Sampling()
+
+
+def chain(gamma, law):
+    return ChainDrafter(ToyDraftModel(law), gamma, SAMPLED, WIDTH)
+
+
+def best_first(budget, law, beams=2, branches=2):
+    shape = TreeShape(budget=budget, beams=beams, depth=3, branches=branches)
+    return BestFirstDrafter(ToyDraftModel(law), shape, 1.0, WIDTH)
+
+
+METHODS = {
+    "autoregressive": (lambda law: NoDrafter(), follow_own_sample),
+    "sps-1": (lambda law: chain(1, law), reject_by_token),
+    "sps-2": (lambda law: chain(2, law), reject_by_token),
+    "sps-block-1": (lambda law: chain(1, law), verify_block),
+    "sps-block-2": (lambda law: chain(2, law), verify_block),
+    "specexec-1": (lambda law: best_first(1, law), follow_own_sample),
+    "specexec-4": (lambda law: best_first(4, law), follow_own_sample),
+    "specexec-9": (lambda law: best_first(9, law, beams=3, branches=3), follow_own_sample),
+    "ngram": (lambda law: NgramDrafter(2, 4, 3, 2), follow_own_sample),
+    "ngram, rejected by token": (lambda law: NgramDrafter(2, 4, 3, 2), reject_by_token),
+    "ngram, block": (lambda law: NgramDrafter(2, 2, 2, 1), verify_block),
+}
+
+
+def text_law(make_drafter, verify, target_law, draft_law, length):
+    """The law of a text of `length` tokens out of the engine's loop."""
+    drafter = make_drafter(draft_law)
+
+    def program(randomness):
+        roles = Roles(ToyTarget(target_law), drafter, verify)
+        steps = decode(PROMPT, roles, randomness, Stopping(length))
+        return tuple(token for step in steps for token in step.tokens)
+
+    return law_of(program)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("target_law", "draft_law"),
+    [
+        pytest.param(ToyLaw(WIDTH, 1), ToyLaw(WIDTH, 2), id="overlapping"),
+        pytest.param(ToyLaw(WIDTH, 3, zeros=True), ToyLaw(WIDTH, 4, zeros=True), id="with-impossible-tokens"),
+        pytest.param(ToyLaw(WIDTH, 5), ToyLaw(WIDTH, 5), id="identical"),
+        pytest.param(GreedyLaw(WIDTH, 6), ToyLaw(WIDTH, 7), id="greedy-target"),
+        pytest.param(GreedyLaw(WIDTH, 6), GreedyLaw(WIDTH, 8), id="both-greedy"),
+    ],
+)
+def test_a_text_of_several_steps_follows_the_target_exactly(method, target_law, draft_law):
+    emitted = text_law(*METHODS[method], target_law, draft_law, length=4)
+    assert distance(emitted, law_of_text(target_law, PROMPT, 4)) < EXACT
+
+
+@pytest.mark.parametrize("method", ["sps-2", "sps-block-2", "specexec-4", "ngram"])
+def test_these_texts_take_at_least_three_steps_of_which_some_accept_and_some_reject(method):
+    make_drafter, verify = METHODS[method]
+    drafter = make_drafter(ToyLaw(WIDTH, 2))
+    accepted, steps_taken = set(), set()
+
+    def program(randomness):
+        steps = list(
+            decode(PROMPT, Roles(ToyTarget(ToyLaw(WIDTH, 1)), drafter, verify), randomness, Stopping(4))
+        )
+        accepted.update(step.accepted for step in steps)
+        steps_taken.add(len(steps))
+
+    law_of(program)
+    assert {0, 1} <= accepted
+    assert max(steps_taken) >= 3
+
+
+TREES = {
+    "one": [-1],
+    "chain of 3": [-1, 0, 1],
+    "2^2": [-1, -1, 0, 0, 1, 1],
+    "two, then one under the second": [-1, -1, 1],
+    "asymmetric": [-1, -1, 0, 0, 2],
+}
+
+
+def sampled_tree(parents, draft_law, randomness):
+    """A tree whose siblings are drawn without replacement, each with the proposal it was drawn from."""
+    tokens, proposals, texts = [], [], [()]
+    for node, parent in enumerate(parents):
+        probs = draft_law([*PROMPT, *texts[parent + 1]]).clone()
+        for sibling in range(node):
+            if parents[sibling] == parent:
+                probs[tokens[sibling]] = 0
+        if probs.sum() == 0:
+            break
+        probs = probs / probs.sum()
+        tokens.append(randomness.categorical(probs, drafting(node, 10**6)))
+        proposals.append(probs)
+        texts.append((*texts[parent + 1], tokens[-1]))
+    return TokenTree(tuple(tokens), tuple(parents[: len(tokens)]), tuple(proposals))
+
+
+@pytest.mark.parametrize("shape", TREES)
+@pytest.mark.parametrize("verify", [reject_by_token, follow_own_sample])
+@pytest.mark.parametrize("seed", [11, 12])
+def test_sampled_trees_of_any_shape_keep_the_law(shape, verify, seed):
+    target_law, draft_law = ToyLaw(WIDTH, seed), ToyLaw(WIDTH, seed + 100)
+
+    def program(randomness):
+        tree = sampled_tree(TREES[shape], draft_law, randomness)
+        target = ToyTarget(target_law)
+        target.begin(PROMPT)
+        verdict = verify(tree, target.score(tree), randomness, len(PROMPT))
+        assert is_path(tree, verdict.path)
+        return (*(tree.tokens[node] for node in verdict.path), verdict.next_token)
+
+    emitted = completed(law_of(program), target_law, PROMPT, 4)
+    assert distance(emitted, law_of_text(target_law, PROMPT, 4)) < EXACT
+
+
+def test_samples_with_replacement_keep_the_law_when_twins_are_judged_one_by_one():
+    target_law, draft_law = ToyLaw(WIDTH, 21), ToyLaw(WIDTH, 22)
+
+    def program(randomness):
+        probs = draft_law(PROMPT)
+        tokens = [randomness.categorical(probs, drafting(3, 3, sibling)) for sibling in range(3)]
+        tree = TokenTree(tuple(tokens), (-1, -1, -1), (probs, probs, probs))
+        target = ToyTarget(target_law)
+        target.begin(PROMPT)
+        verdict = reject_by_token(tree, target.score(tree), randomness, len(PROMPT))
+        return (*(tree.tokens[node] for node in verdict.path), verdict.next_token)
+
+    emitted = completed(law_of(program), target_law, PROMPT, 2)
+    assert distance(emitted, law_of_text(target_law, PROMPT, 2)) < EXACT
