@@ -34,7 +34,9 @@ class PathRandomness:
     def categorical(self, probs, key):
         self._use(key)
         total = float(probs.sum())
-        return self._choose([(token, weight / total) for token, weight in enumerate(probs.tolist()) if weight > 0])
+        return self._choose(
+            [(token, weight / total) for token, weight in enumerate(probs.tolist()) if weight > 0]
+        )
 
     def _use(self, key):
         assert key not in self.keys, f"noise used twice: {key}"

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
 
+SHORTEST = 2  # a single token was followed by too many things: such guesses cost more than they save
+
 
 class NgramDrafter:
     """Looks up the last tokens in the text so far and proposes what followed them there.
 
     Args:
-        size: longest run of tokens that is looked up; shorter runs are tried where it was never seen.
+        size: longest run of tokens that is looked up; shorter runs, down to two tokens, are tried where it
+            was never seen.
         budget: nodes in the tree.
         depth: tokens copied from each place.
         branches: places copied from, latest first.
@@ -48,13 +51,13 @@ class NgramDrafter:
         for token in tokens:
             # What ended before this token is now known to be followed by it.
             end = len(self._tokens)
-            for size in range(1, min(self._size, end) + 1):
+            for size in range(min(SHORTEST, self._size), min(self._size, end) + 1):
                 self._places[tuple(self._tokens[end - size :])].append(end)
             self._tokens.append(token)
 
     def _likely_places(self) -> list[int]:
         """Where text followed the longest run of last tokens that was seen before, latest first."""
-        for size in range(min(self._size, len(self._tokens)), 0, -1):
+        for size in range(min(self._size, len(self._tokens)), min(SHORTEST, self._size) - 1, -1):
             places = self._places.get(tuple(self._tokens[-size:]))
             if places:
                 return places[: -self._branches - 1 : -1]

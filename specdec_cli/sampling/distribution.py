@@ -60,8 +60,8 @@ def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, T
     scores = logits if logits.dtype == torch.float64 else logits.float()
     if temperature not in (0, 1):
         scores = scores / temperature
-    best, tokens = scores.topk(min(width, scores.shape[-1]), dim=-1)
-    return best - scores.logsumexp(-1, keepdim=True), tokens
+    tokens = scores.topk(min(width, scores.shape[-1]), dim=-1).indices
+    return scores.log_softmax(-1).gather(-1, tokens), tokens
 
 
 def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:

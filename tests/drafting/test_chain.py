@@ -23,7 +23,10 @@ def test_each_token_carries_the_distribution_it_was_drawn_from():
         assert expected[tree.tokens[node]] > 0
 
 
-@pytest.mark.parametrize(("gamma", "depth", "context", "length"), [(4, 9, 99, 4), (4, 2, 99, 2), (4, 9, 5, 3), (4, 0, 99, 0), (4, 9, 2, 0)])
+@pytest.mark.parametrize(
+    ("gamma", "depth", "context", "length"),
+    [(4, 9, 99, 4), (4, 2, 99, 2), (4, 9, 5, 3), (4, 0, 99, 0), (4, 9, 2, 0)],
+)
 def test_the_shortest_limit_holds_and_the_last_guess_is_not_read(gamma, depth, context, length):
     model = ToyDraftModel(ToyLaw(3, 1), context)
     drafter = ChainDrafter(model, gamma, Sampling(), 3)

@@ -22,7 +22,7 @@ def leaves(tree):
 
 def by_search(tokens, size, depth, branches):
     """The definition, by scanning the text."""
-    for length in range(min(size, len(tokens)), 0, -1):
+    for length in range(min(size, len(tokens)), min(2, size) - 1, -1):
         places = [
             end for end in range(len(tokens) - 1, 0, -1)
             if end >= length and tokens[end - length : end] == tokens[len(tokens) - length :]
@@ -38,15 +38,22 @@ def test_the_words_that_followed_are_proposed():
 
 def test_a_text_without_repetition_gets_no_draft():
     assert runs([1, 2, 3, 4]) == []
+    assert runs([1, 2, 1]) == []  # one token alone is not looked up, unless asked for
+    assert runs([1, 2, 1], size=1) == [[2, 1]]
     assert runs([1]) == []
 
 
 def test_places_that_agree_share_a_branch():
-    assert runs([5, 1, 2, 5, 1, 3, 5]) == [[1, 3, 5], [1, 2, 5, 1]]
+    assert runs([5, 5, 1, 2, 5, 5, 1, 3, 5, 5]) == [[1, 3, 5, 5], [1, 2, 5, 5]]
 
 
 @settings(max_examples=200, deadline=None)
-@given(tokens=st.lists(st.integers(0, 3), min_size=1, max_size=40), size=st.integers(1, 4), depth=st.integers(1, 5), branches=st.integers(1, 4))
+@given(
+    tokens=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    size=st.integers(1, 4),
+    depth=st.integers(1, 5),
+    branches=st.integers(1, 4),
+)
 def test_proposals_are_those_of_a_scan_of_the_text(tokens, size, depth, branches):
     drafter = NgramDrafter(size, 10**6, depth, branches)
     drafter.begin(tokens[:1])

@@ -146,7 +146,9 @@ def test_committing_moves_only_accepted_rows_that_are_not_in_place(llama, monkey
     moved = []
     runner = new_runner(llama)
     monkeypatch.setattr(
-        runner._forward, "move", lambda rows, to, move=runner._forward.move: (moved.append((rows.tolist(), to)), move(rows, to))
+        runner._forward,
+        "move",
+        lambda rows, to, move=runner._forward.move: (moved.append((rows.tolist(), to)), move(rows, to)),
     )
     runner.begin(random_tokens(10, 9))
     runner.score(TokenTree((1, 2, 3, 4, 5), (ROOT, 0, 0, 2, 2)))

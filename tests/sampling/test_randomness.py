@@ -20,7 +20,9 @@ def test_noise_of_a_token_does_not_depend_on_which_others_are_drawn():
 def test_tensor_and_integer_arithmetic_mix_alike():
     values = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, 0x123456789ABCDEF0]
     signed = torch.tensor([module._signed(value) for value in values])
-    assert [value % 2**64 for value in module._mix_tensor(signed).tolist()] == [module._mix(v) for v in values]
+    assert [value % 2**64 for value in module._mix_tensor(signed).tolist()] == [
+        module._mix(v) for v in values
+    ]
 
 
 def test_noise_is_exponential():
@@ -45,7 +47,8 @@ def test_categorical_draws_follow_the_distribution(seed):
     probs = torch.tensor([0.5, 0.0, 0.25, 0.2, 0.05])
     chance = SeededRandomness(seed)
     drawn = torch.bincount(
-        torch.tensor([chance.categorical(probs, emitting(position)) for position in range(DRAWS)]), minlength=5
+        torch.tensor([chance.categorical(probs, emitting(position)) for position in range(DRAWS)]),
+        minlength=5,
     )
     assert drawn[1] == 0
     possible = probs > 0

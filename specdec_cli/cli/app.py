@@ -1,0 +1,94 @@
+"""The program `specdec`: its commands, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from specdec_cli import __version__
+from specdec_cli.cli import models, presets
+from specdec_cli.cli.demo import demo
+from specdec_cli.cli.generate import generate
+from specdec_cli.errors import INTERRUPTED, RUNTIME, SpecdecError
+
+COMMANDS = (generate, demo)
+GROUPS = {"models": models.app, "presets": presets.app}
+
+app = typer.Typer(
+    name="specdec",
+    help="Generate text faster with speculative decoding, without changing what the model says.",
+    epilog="Every setting can also be given as a variable, such as SPECDEC_TEMPERATURE=0.7, or in a preset.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for _command in COMMANDS:
+    app.command()(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"specdec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def specdec(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="On an error, show where it happened. Works after a command too.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command; `main` acts on --debug, and --version acts by itself."""
+
+
+def main() -> None:
+    """Run the program. It ends in SystemExit, with the exit code of the contract."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to stop
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv[1:])
+    try:
+        _run(["--debug", *arguments] if debug else arguments)
+    except BrokenPipeError:  # the reader has seen enough, as in `specdec ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(RUNTIME) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        raise SystemExit(_report(error, debug or _debug_variable())) from None
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        app(arguments)
+    finally:
+        sys.stdout.flush()
+
+
+def _debug_variable() -> bool:
+    return os.environ.get("SPECDEC_DEBUG", "").lower() not in ("", "0", "false")
+
+
+def _report(error: Exception, debug: bool) -> int:
+    """Tell the user, and give the exit code."""
+    from specdec_cli.reporting.console import report_error
+
+    if debug:
+        traceback.print_exception(error)
+    if not isinstance(error, SpecdecError):
+        message = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
+        error = SpecdecError(message, "Run again with --debug to see where.")
+    report_error(error)
+    return error.exit_code

@@ -1,0 +1,69 @@
+"""`specdec demo`: the default model, live, and what each method made of one prompt."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from specdec_cli.cli import options as opt
+from specdec_cli.settings import Settings, load_settings
+
+PROMPT = (
+    "Repeat this text word for word, and change nothing:\n\n"
+    "The lighthouse stands on a rock at the mouth of the harbour. Every evening the keeper climbs its ninety "
+    "steps and lights the lamp. Every morning he climbs them again and puts it out. The fishermen set their "
+    "clocks by him. In forty years he has been late only once, and that night the fog was so thick that "
+    "nobody noticed."
+)
+MAX_TOKENS = 80
+METHODS: dict[str, dict[str, object]] = {
+    "autoregressive": {"method": "autoregressive"},
+    "specexec, n-grams": {"method": "specexec", "draft": "ngram"},
+    "sps, n-grams": {"method": "sps", "draft": "ngram"},
+    "sps, first 15 layers": {"method": "sps", "draft": "layers:15"},
+}
+
+
+def demo(
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to decode.")] = PROMPT,
+    target: opt.TargetOption = None,
+    threads: opt.ThreadsOption = None,
+    temperature: opt.TemperatureOption = None,
+    max_tokens: opt.MaxTokensOption = MAX_TOKENS,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 3,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Let the default model write with SpecExec, live, then time each method on the same prompt."""
+    flags = opt.given_settings(locals())
+    settings = {
+        name: load_settings(flags={**flags, **choice}, environ={}).settings
+        for name, choice in METHODS.items()
+    }
+    run(prompt, settings, rounds, quiet)
+
+
+def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) -> None:
+    """Load once, write once, compare."""
+    from specdec_cli.benchmarking.comparison import Contender, compare
+    from specdec_cli.engine.completion import Completion
+    from specdec_cli.reporting import generation as show
+    from specdec_cli.reporting.comparison import comparison_table
+    from specdec_cli.reporting.console import err, out, status
+    from specdec_cli.session import Session
+
+    live = settings["specexec, n-grams"]
+    with status("Loading", quiet) as activity:
+        session = Session.load(live, activity.update)
+    tokens = session.encode(prompt)
+    err().print(f"{prompt}\n", style="dim")
+    completion = Completion(session.decode)
+    for step in session.steps(tokens):
+        show.show_pieces(completion.add(step), show_accepted=True)
+    show.show_pieces(completion.finish(), show_accepted=True)
+    show.end_line()
+    show.report_stats(completion.stats)
+    contenders = [Contender(name, each) for name, each in settings.items()]
+    with status("Warming up", quiet) as activity:
+        standings = compare(session, tokens, contenders, rounds, report=activity.update)
+    out().print(comparison_table(standings, f"{session.target.name}, {live.max_tokens} tokens at most"))

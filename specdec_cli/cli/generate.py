@@ -1,0 +1,116 @@
+"""`specdec generate`: one prompt, one text."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from specdec_cli.cli import options as opt
+from specdec_cli.errors import INTERRUPTED, InputError
+from specdec_cli.settings import Resolved, load_settings
+
+STDIN = "-"
+
+
+def generate(
+    prompt: opt.PromptOption = None,
+    preset: opt.PresetOption = None,
+    target: opt.TargetOption = None,
+    draft: opt.DraftOption = None,
+    device: opt.DeviceOption = None,
+    draft_device: opt.DraftDeviceOption = None,
+    dtype: opt.DtypeOption = None,
+    revision: opt.RevisionOption = None,
+    trust_remote_code: opt.TrustRemoteCodeOption = None,
+    threads: opt.ThreadsOption = None,
+    temperature: opt.TemperatureOption = None,
+    top_p: opt.TopPOption = None,
+    top_k: opt.TopKOption = None,
+    min_p: opt.MinPOption = None,
+    seed: opt.SeedOption = None,
+    max_tokens: opt.MaxTokensOption = None,
+    stop: opt.StopOption = None,
+    ignore_eos: opt.IgnoreEosOption = None,
+    chat: opt.ChatOption = None,
+    system: opt.SystemOption = None,
+    method: opt.MethodOption = None,
+    verify: opt.VerifyOption = None,
+    gamma: opt.GammaOption = None,
+    max_budget: opt.MaxBudgetOption = None,
+    max_n_beams: opt.MaxNBeamsOption = None,
+    max_beam_len: opt.MaxBeamLenOption = None,
+    max_branch_width: opt.MaxBranchWidthOption = None,
+    min_log_prob: opt.MinLogProbOption = None,
+    decay: opt.DecayOption = None,
+    ngram_size: opt.NgramSizeOption = None,
+    stream: opt.StreamOption = None,
+    show_accepted: opt.ShowAcceptedOption = False,
+    as_json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Answer a prompt, or continue it with --raw. The text goes to stdout, figures to stderr."""
+    resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    text = read_prompt(prompt)
+    if stream is None:
+        stream = sys.stdout.isatty()
+    run(
+        text,
+        resolved,
+        stream=stream and not as_json,
+        show_accepted=show_accepted,
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def read_prompt(prompt: str | None) -> str:
+    """The prompt as given, or from standard input.
+
+    Raises:
+        InputError: there is none.
+    """
+    hint = 'Give it as -p "...", or as -p - to read standard input.'
+    if prompt is None:
+        raise InputError("There is no prompt.", hint)
+    text = sys.stdin.read() if prompt == STDIN else prompt
+    if not text.strip():
+        raise InputError("The prompt is empty.", hint)
+    return text
+
+
+def run(
+    text: str, resolved: Resolved, *, stream: bool, show_accepted: bool, as_json: bool, quiet: bool
+) -> None:
+    """Load, decode, show. Ctrl-C keeps what was generated and ends with exit code 130."""
+    from specdec_cli.benchmarking.machine import fingerprint
+    from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
+    from specdec_cli.engine.completion import Completion
+    from specdec_cli.reporting import generation as show
+    from specdec_cli.reporting.console import print_json, report_warning, status
+    from specdec_cli.session import Session
+
+    settings = resolved.settings
+    with status("Loading", quiet) as activity:
+        session = Session.load(settings, activity.update)
+    for warning in session.warnings:
+        report_warning(warning)
+    prompt = session.encode(text)
+    completion = Completion(session.decode, settings.stop)
+    try:
+        for step in session.steps(prompt):
+            pieces = completion.add(step)
+            if stream:
+                show.show_pieces(pieces, show_accepted)
+    except KeyboardInterrupt:
+        pass
+    rest = completion.finish()
+    if as_json:
+        print_json(show.completion_record(text, prompt, completion, settings, fingerprint()))
+    else:
+        show.show_pieces(rest if stream else completion.pieces, show_accepted)
+        show.end_line()
+    if not quiet:
+        show.report_stats(completion.stats)
+    if completion.finish_reason == BROKEN_OFF:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,68 @@
+"""`specdec models`: which models there are, and which fit together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from specdec_cli.cli.options import JsonOption, QuietOption
+from specdec_cli.errors import MISMATCH, InputError
+
+app = typer.Typer(help="List, fetch and compare models.", no_args_is_help=True, rich_markup_mode="rich")
+
+Name = Annotated[
+    str, typer.Argument(help="A name from `specdec models list`, a hub id, a folder or a .gguf file.")
+]
+
+
+@app.command("list")
+def list_registered(as_json: JsonOption = False) -> None:
+    """List the models that go by a short name and need no hub."""
+    from specdec_cli.models.resolve import describe
+    from specdec_cli.reporting.console import out, print_json
+    from specdec_cli.reporting.models import models_record, models_table
+
+    if as_json:
+        print_json(models_record(describe()))
+    else:
+        out().print(models_table(describe()))
+
+
+@app.command()
+def pull(name: Name, quiet: QuietOption = False) -> None:
+    """Bring a model to this machine, and print the folder that it lies in."""
+    from specdec_cli.models.resolve import pull as bring
+    from specdec_cli.reporting.console import out, status
+
+    with status(f"Fetching {name}", quiet) as activity:
+        folder = bring(name, activity.update)
+    out().out(str(folder), highlight=False)
+
+
+@app.command()
+def check(
+    target: Name,
+    draft: Name,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare two models' vocabularies: can DRAFT draft for TARGET? Exit code 3 if not."""
+    from specdec_cli.models.loader import load_tokenizer_only
+    from specdec_cli.models.vocabulary import compare
+    from specdec_cli.reporting.console import out, print_json, status
+    from specdec_cli.reporting.models import vocabulary_lines, vocabulary_record
+    from specdec_cli.session import LAYERS, NGRAM
+
+    if draft == NGRAM or draft.startswith(LAYERS):
+        raise InputError(f"{draft} has no vocabulary of its own: it fits any target.", "Name a draft model.")
+    with status("Reading the vocabularies", quiet) as activity:
+        target_tokenizer, target_width = load_tokenizer_only(target, report=activity.update)
+        draft_tokenizer, draft_width = load_tokenizer_only(draft, report=activity.update)
+        report = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
+    if as_json:
+        print_json(vocabulary_record(target, draft, report))
+    else:
+        out().out(vocabulary_lines(target, draft, report), highlight=False)
+    if not report.compatible:
+        raise typer.Exit(MISMATCH)

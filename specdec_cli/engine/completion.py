@@ -1,0 +1,54 @@
+"""What a run gives: its tokens, their text and what was measured, gathered from the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from specdec_cli.engine.roles import Step
+from specdec_cli.engine.stats import RunStats
+from specdec_cli.engine.text import Piece, TextStream
+
+INTERRUPTED = "interrupted"
+
+
+class Completion:
+    """A text in the making; `add` and `finish` give the pieces that can be shown.
+
+    Attributes:
+        tokens: ids emitted so far, the stop token included.
+        stats: what was measured so far.
+        finish_reason: "stop", "length" or "interrupted"; None while it goes on.
+        pieces: the text so far, by who wrote it.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], stop_strings: Sequence[str] = ()) -> None:
+        self._stream = TextStream(decode, stop_strings)
+        self.tokens: list[int] = []
+        self.stats = RunStats()
+        self.finish_reason: str | None = None
+        self.pieces: list[Piece] = []
+
+    @property
+    def text(self) -> str:
+        """The text so far, without stop string and special tokens."""
+        return "".join(piece.text for piece in self.pieces)
+
+    def add(self, step: Step) -> list[Piece]:
+        """Take in a step: the pieces of text it completes."""
+        self.tokens += step.tokens
+        self.stats.add(step)
+        self.finish_reason = step.finish_reason
+        shown = [
+            piece
+            for place, token in enumerate(step.tokens)
+            for piece in self._stream.push(token, drafted=place < step.accepted)
+        ]
+        self.pieces += shown
+        return shown
+
+    def finish(self) -> list[Piece]:
+        """The pieces held back so far; call once, whether the text ended by itself or was broken off."""
+        self.finish_reason = self.finish_reason or INTERRUPTED
+        rest = self._stream.finish()
+        self.pieces += rest
+        return rest

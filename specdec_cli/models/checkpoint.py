@@ -1,0 +1,139 @@
+"""What a model folder holds, read before anything large is loaded: kind of model, size, damage."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.quiet import first_line, quiet
+
+UNLIMITED = 1 << 30
+FLOATS = ("F64", "F32", "F16", "BF16")
+WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
+POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+
+
+def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
+    """The folder's configuration, if it is of a causal language model.
+
+    Raises:
+        InputError: its code is its own and `trust_remote_code` was not given.
+        SpecdecError: there is none, it cannot be read, or it is of another kind of model.
+    """
+    if not (folder / "config.json").is_file():
+        raise _no_config(folder)
+    from transformers import AutoConfig
+
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(
+                folder, trust_remote_code=trust_remote_code, local_files_only=True
+            )
+    except Exception as error:
+        if "trust_remote_code" in str(error) and not trust_remote_code:
+            problem = f"The model in {folder} brings its own Python code."
+            raise InputError(problem, "Read that code, then pass --trust-remote-code to run it.") from error
+        hint = "A newer transformers may know it; otherwise choose another model."
+        raise SpecdecError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
+    _require_causal(config, folder)
+    return config
+
+
+def logit_width(config: Any) -> int:
+    """Number of logits a position, padding included."""
+    return int(config.get_text_config(decoder=True).vocab_size)
+
+
+def context_length(config: Any) -> int:
+    """Positions the model can tell apart; a very large number for those with no limit."""
+    text = config.get_text_config(decoder=True)
+    found = (getattr(text, name, None) for name in POSITIONS)
+    return next((int(count) for count in found if count), UNLIMITED)
+
+
+def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes the folder's weights take in memory once floats are of `dtype`; integers stay as they are.
+
+    Raises:
+        SpecdecError: there are no weights, or a file is missing, cut short or not what it claims to be.
+    """
+    paths = _safetensors(folder)
+    if paths:
+        return sum(_safetensors_bytes(path, dtype.itemsize) for path in paths)
+    pickles = sorted(folder.glob("pytorch_model*.bin"))
+    if not pickles:
+        hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
+        raise SpecdecError(f"{folder} holds no weights.", hint)
+    return sum(path.stat().st_size for path in pickles)
+
+
+def _safetensors(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return sorted(folder.glob("model*.safetensors"))
+    try:
+        names = set(json.loads(index.read_text())["weight_map"].values())
+    except (ValueError, KeyError, AttributeError) as error:
+        raise _damaged(index, "it is no list of weights") from error
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise _damaged(index, f"{missing[0]}, which it lists, is not there")
+    return [folder / name for name in sorted(names)]
+
+
+def _safetensors_bytes(path: Path, itemsize: int) -> int:
+    """Memory that one file's tensors take, from its header: 8 bytes of length, then JSON."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > size - 8:
+            raise _damaged(path, "it is cut short or no safetensors file")
+        try:
+            tensors = json.loads(file.read(length))
+            tensors.pop("__metadata__", None)
+            end = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
+            total = sum(_tensor_bytes(tensor, itemsize) for tensor in tensors.values())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(path, "its header cannot be read") from error
+    if 8 + length + end != size:
+        raise _damaged(path, f"it has {size:,} bytes, its header promises {8 + length + end:,}")
+    return total
+
+
+def _tensor_bytes(tensor: dict[str, Any], itemsize: int) -> int:
+    width: int = itemsize if tensor["dtype"] in FLOATS else WIDTHS.get(tensor["dtype"], 1)
+    return int(math.prod(tensor["shape"])) * width
+
+
+def _require_causal(config: Any, folder: Path) -> None:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    masked = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    encodes = getattr(config, "is_encoder_decoder", False)
+    if own_code or (type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not encodes and not masked):
+        return
+    hint = "Choose a causal (decoder-only) model, such as smollm2-135m."
+    raise SpecdecError(
+        f"{folder} holds a {config.model_type} model, which is no causal language model.", hint
+    )
+
+
+def _no_config(folder: Path) -> SpecdecError:
+    ggufs = sorted(folder.glob("*.gguf"))
+    if ggufs:
+        return SpecdecError(f"{folder} holds no config.json.", f"Give the path of the GGUF file: {ggufs[0]}.")
+    if (folder / "adapter_config.json").is_file():
+        hint = "Merge it into its base model first (PEFT's merge_and_unload), and give the merged folder."
+        return SpecdecError(f"{folder} holds an adapter, not a model.", hint)
+    hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
+    return SpecdecError(f"{folder} holds no config.json.", hint)
+
+
+def _damaged(path: Path, why: str) -> SpecdecError:
+    return SpecdecError(f"{path} is damaged: {why}.", "Copy or download the model again.")

@@ -1,0 +1,144 @@
+"""A model by name, ready to run: resolved, checked, loaded, in eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.checkpoint import context_length, logit_width, read_config, weight_bytes
+from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
+from specdec_cli.models.quiet import first_line, quiet
+from specdec_cli.models.resolve import Resolved, resolve
+from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        name: what the user called it.
+        model: the Hugging Face model, in eval mode, its weights without gradients.
+        tokenizer: its tokenizer.
+        context: positions that it can tell apart.
+        stop_tokens: ids that end a text, by the tokenizer or the generation settings.
+        dtype: number format of its weights.
+        device: where its weights lie.
+        parameters: number of weights, tied ones counted once.
+        source: where it came from, in words: "package index", "hub", a folder, a GGUF file.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Tokenizer
+    context: int
+    stop_tokens: frozenset[int]
+    dtype: torch.dtype
+    device: torch.device
+    parameters: int
+    source: str
+
+
+def silent(_: str) -> None:
+    """The report of those who do not want one."""
+
+
+def load_model(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    report: Report = silent,
+) -> LoadedModel:
+    """The model of that name: a registry name, a folder, a `.gguf` file or a hub id.
+
+    Raises:
+        InputError: a flag that does not fit.
+        RoomError: not enough memory or disk.
+        SpecdecError: not to be found, damaged, or not a causal language model.
+    """
+    place = resolve_device(device)
+    number_format = resolve_dtype(dtype, place)
+    found = resolve(name, revision=revision, report=report)
+    config = read_config(found.folder, trust_remote_code=trust_remote_code)
+    require_memory(weight_bytes(found.folder, number_format), place, f"Loading {name}")
+    tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
+    model = _read_weights(found, number_format, trust_remote_code).to(place)
+    return LoadedModel(
+        name=name,
+        model=model,
+        tokenizer=tokenizer,
+        context=context_length(config),
+        stop_tokens=tokenizer.stop_tokens | _generation_stops(model),
+        dtype=number_format,
+        device=place,
+        parameters=count_parameters(model),
+        source=found.source,
+    )
+
+
+def load_tokenizer_only(
+    name: str,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    report: Report = silent,
+) -> tuple[Tokenizer, int]:
+    """The tokenizer of that model, and how many logits the model has a position; no weights are loaded."""
+    found = resolve(name, revision=revision, weights=False, report=report)
+    config = read_config(found.folder, trust_remote_code=trust_remote_code)
+    return read_tokenizer(found.folder, trust_remote_code=trust_remote_code), logit_width(config)
+
+
+def count_parameters(model: Any) -> int:
+    """Number of weights, tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _read_weights(found: Resolved, dtype: torch.dtype, trust_remote_code: bool) -> Any:
+    """The model on the CPU.
+
+    Attention is left to transformers: sdpa, except where only eager gives the right logits (Gemma 2).
+    """
+    from transformers import AutoModelForCausalLM
+
+    load: Any = AutoModelForCausalLM.from_pretrained  # its type hides the second result
+
+    try:
+        with quiet():
+            model, info = load(
+                found.folder,
+                dtype=dtype,
+                trust_remote_code=trust_remote_code,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:
+        hint = "Check that config.json and the weights belong together and that nothing is cut short."
+        raise SpecdecError(f"{found.folder} cannot be loaded: {first_line(error)}.", hint) from error
+    _require_all_weights(found.folder, info)
+    return model.eval().requires_grad_(False)
+
+
+def _require_all_weights(folder: Path, info: dict[str, Any]) -> None:
+    """transformers fills in what a checkpoint lacks with random numbers, and only warns."""
+    missing = sorted(info["missing_keys"])
+    if missing:
+        problem = f"{folder} lacks {len(missing)} of the model's weights, such as {missing[0]}."
+        raise SpecdecError(problem, "Copy or download the model again, all files of it.")
+
+
+def _generation_stops(model: Any) -> frozenset[int]:
+    stops = getattr(model.generation_config, "eos_token_id", None)
+    if stops is None:
+        return frozenset()
+    return frozenset(stops if isinstance(stops, list) else [stops])

@@ -1,0 +1,98 @@
+"""A completion as the user sees it: text as it comes, a line of figures, or a JSON record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from specdec_cli.engine.completion import Completion
+from specdec_cli.engine.stats import RunStats
+from specdec_cli.engine.text import Piece
+from specdec_cli.reporting.console import err, out
+from specdec_cli.settings import Settings
+
+SCHEMA_VERSION = 1
+ACCEPTED_STYLE = "bold green"
+
+
+def show_pieces(pieces: Sequence[Piece], show_accepted: bool) -> None:
+    """Print pieces of text to stdout without a line end; tokens that were guessed in green on a terminal."""
+    if not pieces:
+        return
+    text = Text.assemble(
+        *((piece.text, ACCEPTED_STYLE if show_accepted and piece.drafted else "") for piece in pieces)
+    )
+    console = out()
+    if show_accepted and console.is_terminal:
+        console.print(text, end="", soft_wrap=True)
+    else:
+        console.file.write(text.plain)
+    console.file.flush()
+
+
+def end_line() -> None:
+    """End the line of the text."""
+    out().out("", highlight=False)
+
+
+def report_stats(stats: RunStats) -> None:
+    """Print the line of figures to stderr."""
+    err().print(Text(stats_line(stats), style="dim"), soft_wrap=True)
+
+
+def stats_line(stats: RunStats) -> str:
+    """Tokens, speed, tokens per pass, acceptance rate, passes and time to the first token."""
+    if not stats.passes:
+        return "0 tokens"
+    parts = [
+        f"{stats.tokens} tokens",
+        f"{stats.tokens_per_second:.1f} tok/s",
+        f"{stats.tokens_per_pass:.2f} tokens per pass",
+    ]
+    if stats.acceptance_rate is not None:
+        parts.append(f"acceptance rate {stats.acceptance_rate:.0%} ({stats.accepted}/{stats.drafted})")
+    parts.append(f"{stats.passes} target passes")
+    parts.append(f"first token after {stats.first_token_seconds:.2f} s")
+    return " · ".join(parts)
+
+
+def completion_record(
+    prompt: str,
+    prompt_tokens: Sequence[int],
+    completion: Completion,
+    settings: Settings,
+    machine: Mapping[str, str | int],
+) -> dict[str, Any]:
+    """Everything about a run, for JSON; times are in seconds."""
+    stats = completion.stats
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "prompt": prompt,
+        "text": completion.text,
+        "token_ids": completion.tokens,
+        "finish_reason": completion.finish_reason,
+        "accepted_lengths": stats.accepted_lengths,
+        "stats": {
+            "prompt_tokens": len(prompt_tokens),
+            "tokens": stats.tokens,
+            "target_passes": stats.passes,
+            "drafted": stats.drafted,
+            "accepted": stats.accepted,
+            "acceptance_rate": stats.acceptance_rate,
+            "tokens_per_pass": stats.tokens_per_pass,
+            "tokens_per_second": stats.tokens_per_second,
+        },
+        "timings": {
+            "prefill_seconds": stats.prefill_seconds,
+            "first_token_seconds": stats.first_token_seconds,
+            "decode_seconds": stats.decode_seconds,
+            "draft_seconds": stats.draft_seconds,
+            "target_seconds": stats.target_seconds,
+            "overhead_seconds": stats.overhead_seconds,
+        },
+        "settings": asdict(settings),
+        "machine": dict(machine),
+    }

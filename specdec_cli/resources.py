@@ -1,0 +1,22 @@
+"""Where the files that travel with the program lie: inside the installed package, else in the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def presets_folder() -> Path:
+    """The folder of the shipped presets, one YAML file each."""
+    return _shipped("presets")
+
+
+def data_folder() -> Path:
+    """The folder of the shipped prompts and drafts."""
+    return _shipped("data")
+
+
+def _shipped(name: str) -> Path:
+    installed = PACKAGE / name
+    return installed if installed.is_dir() else PACKAGE.parent / name

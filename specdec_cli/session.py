@@ -1,0 +1,243 @@
+"""Settings become loaded models and the roles of a method: the one module that knows every class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from specdec_cli.drafting.base import Drafter
+from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.engine.loop import decode
+from specdec_cli.engine.roles import Roles, Step
+from specdec_cli.engine.stopping import Stopping
+from specdec_cli.errors import InputError
+from specdec_cli.models.capability import require_tree_support
+from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.layers import first_layers
+from specdec_cli.models.loader import LoadedModel, load_model, silent
+from specdec_cli.models.registry import find
+from specdec_cli.models.runner import Runner
+from specdec_cli.models.target import ModelTarget
+from specdec_cli.models.vocabulary import require_compatible
+from specdec_cli.sampling.distribution import Sampling
+from specdec_cli.sampling.randomness import SeededRandomness
+from specdec_cli.settings import Settings
+from specdec_cli.verification.base import Verifier
+from specdec_cli.verification.block import verify_block
+from specdec_cli.verification.own_sample import follow_own_sample
+from specdec_cli.verification.rejection import reject_by_token
+
+NGRAM = "ngram"
+LAYERS = "layers:"
+VERIFIERS: dict[tuple[str, str], Verifier] = {
+    ("autoregressive", "token"): follow_own_sample,
+    ("ngram", "token"): follow_own_sample,
+    ("specexec", "token"): follow_own_sample,
+    ("sps", "token"): reject_by_token,
+    ("sps", "block"): verify_block,
+}
+
+
+class Session:
+    """A loaded target, the drafts loaded for it, and the settings that asked for them.
+
+    Attributes:
+        settings: what the run was asked to do.
+        target: the model whose text it is.
+        warnings: what the user should know, a sentence each.
+    """
+
+    def __init__(self, settings: Settings, target: LoadedModel) -> None:
+        self.settings = settings
+        self.target = target
+        self.warnings: list[str] = []
+        self._drafts: dict[str, LoadedModel] = {}
+        self._runners: dict[int, Runner] = {}
+
+    @classmethod
+    def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
+        """Load the models that the settings name.
+
+        Raises:
+            SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
+        """
+        draft_name = resolve_draft(settings)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        report(f"Loading {settings.target}")
+        target = load_model(
+            settings.target,
+            device=settings.device,
+            dtype=settings.dtype,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+            report=report,
+        )
+        require_tree_support(target)
+        session = cls(settings, target)
+        if draft_name not in (None, NGRAM):
+            session.draft(draft_name, report)
+        return session
+
+    def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
+        """The draft model of that name, loaded at the first call.
+
+        Raises:
+            SpecdecError: it cannot be had, or does not fit the target.
+        """
+        if name not in self._drafts:
+            self._drafts[name] = self._load_draft(name, report)
+        return self._drafts[name]
+
+    def _load_draft(self, name: str, report: Callable[[str], None]) -> LoadedModel:
+        if name.startswith(LAYERS):
+            return first_layers(self.target, layer_count(name))
+        settings = self.settings
+        report(f"Loading {name}")
+        draft = load_model(
+            name,
+            device=settings.draft_device or settings.device,
+            dtype=settings.dtype,
+            trust_remote_code=settings.trust_remote_code,
+            report=report,
+        )
+        require_tree_support(draft)
+        require_compatible(self.target, draft)
+        if draft.parameters >= self.target.parameters:
+            self.warnings.append(
+                f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
+                f"{self.target.name} with {self.target.parameters:,}; were they swapped?"
+            )
+        return draft
+
+    def encode(self, prompt: str) -> list[int]:
+        """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
+
+        Raises:
+            InputError: the prompt is empty, or it leaves no room in the context for the tokens asked for.
+        """
+        if not prompt.strip():
+            raise InputError(
+                "The prompt is empty.", 'Give some text with -p "...", or -p - for standard input.'
+            )
+        tokenizer, settings = self.target.tokenizer, self.settings
+        chat = tokenizer.has_chat_template if settings.chat is None else settings.chat
+        if not chat and settings.system is not None:
+            raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
+        if chat:
+            system = [] if settings.system is None else [{"role": "system", "content": settings.system}]
+            tokens = tokenizer.encode_chat([*system, {"role": "user", "content": prompt}])
+        else:
+            tokens = tokenizer.encode(prompt)
+        self._require_room(len(tokens))
+        return tokens
+
+    def _require_room(self, length: int) -> None:
+        context, wanted = self.target.context, self.settings.max_tokens
+        if length >= context:
+            problem = (
+                f"The prompt has {length:,} tokens and the context of {self.target.name} holds {context:,}."
+            )
+            raise InputError(problem, "Shorten the prompt, or choose a target with a longer context.")
+        if length + wanted > context:
+            problem = (
+                f"The prompt of {length:,} tokens and {wanted:,} more exceed the context of {context:,}."
+            )
+            raise InputError(problem, f"Use --max-tokens {context - length} or fewer, or a shorter prompt.")
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return self.target.tokenizer.decode(tokens)
+
+    def steps(self, prompt: Sequence[int], settings: Settings | None = None) -> Iterator[Step]:
+        """Decode a prompt, with other settings of method and sampling than the session's own if given."""
+        settings = settings or self.settings
+        stopping = Stopping(
+            settings.max_tokens,
+            frozenset() if settings.ignore_eos else self.target.stop_tokens,
+            settings.stop,
+            self.decode,
+        )
+        return decode(prompt, self.roles(settings), SeededRandomness(settings.seed), stopping)
+
+    def roles(self, settings: Settings) -> Roles:
+        """Who guesses, who scores and who decides under these settings."""
+        sampling = Sampling(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
+        target = self._runner(self.target)
+        return Roles(
+            ModelTarget(target, sampling),
+            self._drafter(settings, sampling, target.width),
+            VERIFIERS[settings.method, settings.verify],
+        )
+
+    def _drafter(self, settings: Settings, sampling: Sampling, width: int) -> Drafter:
+        name = resolve_draft(settings)
+        if name is None:
+            return NoDrafter()
+        if name == NGRAM:
+            return _ngram(settings)
+        draft = self._runner(self.draft(name))
+        if settings.method == "sps":
+            return ChainDrafter(draft, settings.gamma, sampling, width)
+        shape = TreeShape(
+            budget=settings.max_budget,
+            beams=settings.max_n_beams,
+            depth=settings.max_beam_len,
+            branches=settings.max_branch_width,
+            min_log_prob=settings.min_log_prob,
+            decay=settings.decay,
+        )
+        return BestFirstDrafter(draft, shape, settings.temperature, width)
+
+    def _runner(self, loaded: LoadedModel) -> Runner:
+        """The model's runner; one is kept for each model, so that its cache is allocated once."""
+        key = id(loaded)
+        if key not in self._runners:
+            self._runners[key] = Runner(ModuleForward(loaded.model), loaded.context)
+        return self._runners[key]
+
+
+def _ngram(settings: Settings) -> NgramDrafter:
+    """N-grams as a chain of gamma tokens for sps, as a tree for the others."""
+    if settings.method == "sps":
+        return NgramDrafter(settings.ngram_size, settings.gamma, settings.gamma, branches=1)
+    return NgramDrafter(
+        settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
+    )
+
+
+def resolve_draft(settings: Settings) -> str | None:
+    """The draft's name: as asked for, or the target's default; None where the method drafts nothing.
+
+    Raises:
+        InputError: the method needs a draft and the target has no default.
+    """
+    if settings.method == "autoregressive":
+        return None
+    if settings.method == NGRAM:
+        return NGRAM
+    if settings.draft is not None:
+        if settings.draft.startswith(LAYERS):
+            layer_count(settings.draft)
+        return settings.draft
+    entry = find(settings.target)
+    if entry is None or entry.default_draft is None:
+        problem = f"The method {settings.method} needs a draft, and {settings.target} has no default one."
+        raise InputError(problem, "Name a smaller model of the family with --draft, or use --draft ngram.")
+    return entry.default_draft
+
+
+def layer_count(name: str) -> int:
+    """N of a draft called `layers:N`.
+
+    Raises:
+        InputError: N is not a whole number of at least 1.
+    """
+    count = name.removeprefix(LAYERS)
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"{name} does not say how many layers.", "Write layers:8 for the first eight.")
+    return int(count)

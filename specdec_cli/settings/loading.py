@@ -1,0 +1,218 @@
+"""The strongest of flag, environment, preset and default for each setting, checked before anything loads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from specdec_cli.errors import InputError
+from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
+from specdec_cli.settings.presets import Preset, find_preset, suggestion
+
+PREFIX = "SPECDEC_"
+PRESET_VARIABLE = "SPECDEC_PRESET"
+OTHER_VARIABLES = (PRESET_VARIABLE, "SPECDEC_CACHE", "SPECDEC_DEBUG")
+TRUTHS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+TYPES = get_type_hints(Settings)
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings, and what each came from: flag, SPECDEC_NAME, preset NAME or default."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+class _Given(NamedTuple):
+    """A value, its origin as `Resolved` has it, and how a message points at it."""
+
+    value: object
+    origin: str
+    place: str
+
+
+def load_settings(
+    preset: str | None = None,
+    *,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str] = os.environ,
+) -> Resolved:
+    """Settings from, strongest first: flags, SPECDEC_* variables, the preset, the defaults.
+
+    Args:
+        preset: name or path; None for the one that SPECDEC_PRESET names, if any.
+        flags: setting to value; None and empty lists count as not given.
+        environ: the environment; empty variables count as not set.
+
+    Raises:
+        InputError: an unknown name, or a value that its setting does not take; nothing was loaded yet.
+    """
+    name = environ.get(PRESET_VARIABLE) or None if preset is None else preset
+    layers = (
+        {setting: _Given(value, "default", setting) for setting, value in DEFAULTS.items()},
+        {} if name is None else _from_preset(find_preset(name)),
+        _from_environment(environ),
+        _from_flags(flags),
+    )
+    checked: dict[str, Any] = {}
+    given: dict[str, _Given] = {}
+    for layer in layers:
+        checked |= {setting: _checked(setting, one) for setting, one in layer.items()}
+        given |= layer
+    settings = Settings(**checked)
+    _check_together(settings, {setting: one.place for setting, one in given.items()})
+    return Resolved(settings, {setting: one.origin for setting, one in given.items()})
+
+
+def _from_preset(preset: Preset) -> dict[str, _Given]:
+    return {
+        setting: _Given(value, f"preset {preset.name}", f"{preset.path}, line {line}: {setting}")
+        for setting, (value, line) in preset.values.items()
+    }
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    known = {f"{PREFIX}{setting.upper()}": setting for setting in RULES}
+    given = {}
+    for variable, text in environ.items():
+        if variable in known and text:
+            value = _listed(text) if known[variable] == "stop" else text
+            given[known[variable]] = _Given(value, variable, variable)
+        elif variable.startswith(PREFIX) and variable not in (*known, *OTHER_VARIABLES):
+            near = get_close_matches(variable, (*known, *OTHER_VARIABLES), n=1, cutoff=0.75)
+            hint = f"Did you mean {near[0]}?" if near else "Unset it."
+            raise InputError(f"The variable {variable} names no setting.", hint)
+    return given
+
+
+def _listed(text: str) -> object:
+    """The list that a JSON text spells; any other text as it is."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list) else text
+
+
+def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
+    given = {}
+    for setting, value in flags.items():
+        if setting not in RULES:
+            raise InputError(f"There is no setting {setting!r}.", suggestion(setting))
+        if value is not None and value != () and value != []:
+            given[setting] = _Given(value, "flag", f"--{setting.replace('_', '-')}")
+    return given
+
+
+def _checked(setting: str, given: _Given) -> object:
+    """The value in the setting's own type, if it takes it."""
+    rule, kind, optional = RULES[setting], *_kind(setting)
+    if given.value is None and optional:
+        return None
+    read, expected = READERS[kind]
+    try:
+        return read(given.value, rule)
+    except (ValueError, OverflowError):
+        expected = (
+            f"one of {', '.join(rule.choices)}" if rule.choices else f"{expected} {rule.limits}".strip()
+        )
+        shown = repr(given.value)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+        raise InputError(
+            f"{given.place} must be {expected}, not {shown}.", _hint(setting, given.value)
+        ) from None
+
+
+def _hint(setting: str, value: object) -> str:
+    rule = RULES[setting]
+    near = get_close_matches(str(value).lower(), rule.choices, n=1)
+    if near:
+        return f"Did you mean {near[0]}?"
+    default = DEFAULTS[setting]
+    return rule.hint or f"The default is {rule.unset or 'none' if default in (None, ()) else default}."
+
+
+def _kind(setting: str) -> tuple[Any, bool]:
+    """The type of a setting without its None, and whether None is one of its values."""
+    hint = TYPES[setting]
+    parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    return next(part for part in parts if part is not NoneType), NoneType in parts
+
+
+def _text(value: object, rule: Rule) -> str:
+    if not isinstance(value, str) or (rule.choices and value not in rule.choices):
+        raise ValueError
+    if not value and not rule.empty:
+        raise ValueError
+    value.encode()  # a lone surrogate is no text
+    return value
+
+
+def _texts(value: object, rule: Rule) -> tuple[str, ...]:
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return tuple(_text(part, rule) for part in parts)
+
+
+def _truth(value: object, rule: Rule) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in TRUTHS:
+        return TRUTHS[value.strip().lower()]
+    raise ValueError
+
+
+def _whole(value: object, rule: Rule) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError
+    number = int(value)
+    if not rule.admits(number):
+        raise ValueError
+    return number
+
+
+def _number(value: object, rule: Rule) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    number = float(value)
+    if not rule.admits(number):
+        raise ValueError
+    return number
+
+
+READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
+    str: (_text, "text"),
+    tuple[str, ...]: (_texts, "text or a list of texts, none of them empty"),
+    bool: (_truth, "true or false"),
+    int: (_whole, "a whole number"),
+    float: (_number, "a number"),
+}
+
+
+def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
+    """Refuse settings that are right one by one and contradict each other."""
+    if settings.verify == "block" and settings.method != "sps":
+        problem = (
+            f"{places['verify']} block is a rule of the method sps, and the method is {settings.method}."
+        )
+        raise InputError(problem, "Add --method sps, or --verify token.")
+    if settings.method == "ngram" and settings.draft not in (None, "ngram"):
+        problem = (
+            f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."
+        )
+        raise InputError(problem, "Add --draft ngram, or choose another --method.")

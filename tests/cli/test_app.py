@@ -1,0 +1,106 @@
+"""The program's frame: help, version, errors and exit codes."""
+
+import os
+import subprocess
+import sys
+from typing import NoReturn
+
+import pytest
+from program import Program
+
+from specdec_cli import __version__
+from specdec_cli.errors import MismatchError
+
+PROGRAM = [sys.executable, "-m", "specdec_cli"]
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make `specdec presets show` meet that error."""
+
+    def failing(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("specdec_cli.cli.presets.load_settings", failing)
+
+
+def test_help_names_every_command(specdec: Program) -> None:
+    outcome = specdec("--help")
+    assert outcome.code == 0
+    for command in ("generate", "demo", "models", "presets"):
+        assert command in outcome.out
+
+
+def test_version_is_the_result_alone(specdec: Program) -> None:
+    outcome = specdec("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, f"specdec {__version__}\n", "")
+
+
+def test_no_command_shows_the_help(specdec: Program) -> None:
+    outcome = specdec()
+    assert "presets" in outcome.out + outcome.err
+    assert outcome.code == 2
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["presets", "show"], ["presets", "list", "--nonsense"]])
+def test_usage_errors_end_in_two_with_nothing_on_stdout(specdec: Program, arguments: list[str]) -> None:
+    outcome = specdec(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Usage" in outcome.err
+
+
+def test_a_users_error_is_two_lines_and_its_own_exit_code(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, MismatchError("[red]a[/red] and b\ndo not fit " + "x" * 200, "Take [c]."))
+    outcome = specdec("presets", "show", "creative")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert outcome.err == f"Error: [red]a[/red] and b do not fit {'x' * 200}\nHint:  Take [c].\n"
+
+
+def test_any_other_error_is_named_in_one_line(specdec: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, RuntimeError("broken\nat line 7"))
+    outcome = specdec("presets", "show", "creative")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == "Error: RuntimeError: broken\nHint:  Run again with --debug to see where.\n"
+
+
+@pytest.mark.parametrize("place", ["before", "after", "variable"])
+@pytest.mark.parametrize("error", [RuntimeError("broken"), MismatchError("no fit", "Choose another.")])
+def test_debug_brings_the_traceback_back(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    fail_with(monkeypatch, error)
+    monkeypatch.setenv("SPECDEC_DEBUG", "1" if place == "variable" else "0")
+    show = ["presets", "show", "creative"]
+    arguments = {"before": ["--debug", *show], "after": [*show, "--debug"], "variable": show}[place]
+    outcome = specdec(*arguments)
+    assert "Traceback" in outcome.err
+    assert "in failing" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("Hint:  ")
+
+
+def test_an_interrupt_ends_in_130(specdec: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, KeyboardInterrupt())
+    outcome = specdec("presets", "show", "creative")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
+
+
+def test_a_reader_that_has_gone_is_no_error() -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "presets", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == b""
+
+
+def test_a_narrow_encoding_is_no_error() -> None:
+    run = subprocess.run(
+        [*PROGRAM, "presets", "show", "./中文.yaml"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:strict"},
+        check=False,
+    )
+    assert run.returncode == 2
+    assert rb"\u4e2d" in run.stderr

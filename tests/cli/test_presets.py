@@ -1,0 +1,61 @@
+"""`specdec presets`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from program import Program
+
+from specdec_cli.resources import presets_folder
+from specdec_cli.settings import Settings, load_settings
+
+
+def test_list_has_every_shipped_preset(specdec: Program) -> None:
+    outcome = specdec("presets", "list")
+    assert (outcome.code, outcome.err) == (0, "")
+    for path in presets_folder().glob("*.yaml"):
+        assert path.stem in outcome.out
+
+
+def test_show_gives_each_setting_its_value_and_origin(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECDEC_TOP_P", "0.5")
+    outcome = specdec("presets", "show", "creative")
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in outcome.out.splitlines() if "│" in line
+    ]
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [row[0].replace("-", "_") for row in rows] == list(asdict(Settings()))
+    assert ["temperature", "0.8", "preset creative"] in rows
+    assert ["top-p", "0.5", "SPECDEC_TOP_P"] in rows
+    assert ["ignore-eos", "false", "default"] in rows
+    assert ["threads", "(torch's choice)", "default"] in rows
+
+
+def test_show_json_is_what_load_settings_gives(specdec: Program, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        'description: "[b]x[/b]"\nstop: ["中文", "[b]"]\nsystem: "' + "long " * 60 + '"\n', "utf-8"
+    )
+    outcome = specdec("presets", "show", str(path), "--json")
+    resolved = load_settings(str(path), flags={}, environ={})
+    shown = json.loads(outcome.out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert shown["description"] == "[b]x[/b]"
+    assert shown["settings"] == asdict(resolved.settings) | {"stop": ["中文", "[b]"]}
+    assert shown["origins"] == resolved.origins
+
+
+def test_show_never_reads_a_value_as_markup(specdec: Program, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text('system: "[bold]shout[/bold] :smile:"\n', "utf-8")
+    assert "[bold]shout[/bold] :smile:" in specdec("presets", "show", str(path)).out
+
+
+def test_show_of_an_unknown_preset_is_a_usage_error(specdec: Program) -> None:
+    outcome = specdec("presets", "show", "creativ")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.splitlines()[0] == "Error: There is no preset 'creativ'."
+    assert "creative?" in outcome.err
