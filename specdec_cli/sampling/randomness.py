@@ -4,8 +4,9 @@ All randomness of the program passes through two calls, `bernoulli` and `categor
 key: the position in the text and the purpose. That makes a run repeatable whatever the shape of its steps,
 and lets a test walk every path of chance with its exact weight.
 
-The noise is counter-based (the finaliser of SplitMix64 over seed, key and token id), so a token's noise does
-not depend on which other tokens are looked at, nor on the device.
+The noise is counter-based (the finaliser of SplitMix64 over seed, key and token id), so it depends neither on
+what was drawn before nor on the device. What the target emits is drawn as a race with noise for each token,
+so that a draft may look at the noise of the few tokens it thinks of; all other draws take one number.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
-_UNIT = 2.0**-53
+_UNIT = 2.0**-52
 
 
 class Purpose(IntEnum):
@@ -78,9 +80,17 @@ class SeededRandomness:
         self._state = _mix((seed + _GOLDEN) & _MASK)
 
     def bernoulli(self, probability: float, key: Key) -> bool:
-        return (self._hash(key) >> 11) * _UNIT < probability
+        return self._uniform(key) < probability
 
     def categorical(self, probs: Tensor, key: Key) -> int:
+        if key.purpose is Purpose.EMIT:
+            return self._race(probs, key)
+        cumulative = probs.double().cumsum(-1)
+        # 52 bits keep the product below the total, so that the search always finds a token.
+        point = self._uniform(key) * cumulative[-1]
+        return int(torch.searchsorted(cumulative, point, right=True))
+
+    def _race(self, probs: Tensor, key: Key) -> int:
         """The Gumbel-max draw, as a race of exponentials: token x finishes at E(key, x) / probs[x]."""
         support = probs.nonzero()[:, 0]
         if support.numel() == 1:
@@ -92,9 +102,13 @@ class SeededRandomness:
         """Independent Exp(1) noise of the given token ids (n,) under a key: (n,) in float64."""
         mixed = (tokens * _signed(_GOLDEN)).add_(_signed(self._hash(key)))
         mixed = _mix_tensor(mixed)
-        # The upper 53 bits, moved half a unit from 0 so that the logarithm is finite.
-        uniform = _shifted(mixed, 11).double().add_(0.5).mul_(_UNIT)
+        # The upper 52 bits, moved half a unit from 0 so that the logarithm is finite.
+        uniform = _shifted(mixed, 12).double().add_(0.5).mul_(_UNIT)
         return uniform.log_().neg_()
+
+    def _uniform(self, key: Key) -> float:
+        """A number from [0, 1)."""
+        return (self._hash(key) >> 12) * _UNIT
 
     def _hash(self, key: Key) -> int:
         state = self._state

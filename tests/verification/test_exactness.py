@@ -1,4 +1,4 @@
-"""Every verifier emits the target's own law: shown by walking all paths of chance, in one step and in several.
+"""Every verifier emits the target's own law: shown by walking all paths of chance, over one step and several.
 
 `prefix` laws are continued by the target to a common length, so the law of a whole text is compared, not only
 that of its first token.

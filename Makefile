@@ -1,0 +1,48 @@
+# Every target sets up what it needs: a fresh machine with Python 3.11 or later takes one command.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-model test-gpu check format bench-engine clean
+.DEFAULT_GOAL := help
+
+help:  ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+# torch comes first and at its exact version: left to itself, pip may bring gigabytes of CUDA libraries.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("specdec needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Fetch SmolLM2-135M, let it write with SpecExec, and time each method
+	$(BIN)/specdec demo
+
+test: $(READY)  ## The test suite: on the CPU, without a network
+	$(BIN)/python -m pytest -q -m 'not gpu and not model'
+
+test-model: $(READY)  ## The tests on the real default model, fetched if need be
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/python -m pytest -q -m model
+
+test-gpu: $(READY)  ## The tests that need a CUDA device
+	$(BIN)/python -m pytest -q -m gpu
+
+check: $(READY)  ## Lint, format and types: what must pass before a commit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## Put imports and layout in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead, and the cost of a commit
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/python benchmarks/engine.py
+
+clean:  ## Remove the virtual environment and caches of tools
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
