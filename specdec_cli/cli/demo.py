@@ -19,9 +19,9 @@ PROMPT = (
 MAX_TOKENS = 80
 METHODS: dict[str, dict[str, object]] = {
     "autoregressive": {"method": "autoregressive"},
-    "specexec, n-grams": {"method": "specexec", "draft": "ngram"},
-    "sps, n-grams": {"method": "sps", "draft": "ngram"},
-    "sps, first 15 layers": {"method": "sps", "draft": "layers:15"},
+    "specexec, ngram": {"method": "specexec", "draft": "ngram"},
+    "sps, ngram": {"method": "sps", "draft": "ngram"},
+    "sps, layers:15": {"method": "sps", "draft": "layers:15"},
 }
 
 
@@ -52,11 +52,13 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     from specdec_cli.reporting.console import err, out, status
     from specdec_cli.session import Session
 
-    live = settings["specexec, n-grams"]
+    live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
     tokens = session.encode(prompt)
     err().print(f"{prompt}\n", style="dim")
+    if out().is_terminal:
+        err().print("Tokens that were drafted and accepted are green.\n", style="dim")
     completion = Completion(session.decode)
     for step in session.steps(tokens):
         show.show_pieces(completion.add(step), show_accepted=True)

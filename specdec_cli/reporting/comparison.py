@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 
 from specdec_cli.benchmarking.comparison import Standing
@@ -13,29 +14,28 @@ NOTHING = "-"
 
 def comparison_table(standings: Sequence[Standing], title: str) -> Table:
     """One row a method; speed-ups are over the first row, paired round by round."""
-    rounds = len(standings[0].speedups)
-    caption = f"Speed-up: median of {rounds} paired rounds over {standings[0].name} (least to greatest)."
-    table = Table(title=title, caption=caption)
+    baseline, rounds = standings[0], len(standings[0].speedups)
+    caption = f"Speed-up over {baseline.name}: median of {rounds} paired rounds (least-greatest)."
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    for heading in ("tok/s", "speed-up", "tokens per pass", "acceptance rate"):
-        table.add_column(heading, justify="right")
-    table.add_column("tokens")
+    for heading in ("tok/s", "speed-up", "tokens\nper pass", "acceptance\nrate", "same\ntokens"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for standing in standings:
         stats = standing.stats
         table.add_row(
             standing.name,
             f"{stats.tokens_per_second:.1f}",
-            _speedup(standing, baseline=standing is standings[0]),
+            "1.00x" if standing is baseline else _speedup(standing),
             f"{stats.tokens_per_pass:.2f}",
             NOTHING if stats.acceptance_rate is None else f"{stats.acceptance_rate:.0%}",
-            "the same"
-            if standing.first_difference is None
-            else f"differ from {standing.first_difference + 1}",
+            NOTHING if standing is baseline else _agreement(standing),
         )
     return table
 
 
-def _speedup(standing: Standing, baseline: bool) -> str:
-    if baseline:
-        return "1.00x"
-    return f"{standing.speedup:.2f}x ({min(standing.speedups):.2f} to {max(standing.speedups):.2f})"
+def _speedup(standing: Standing) -> str:
+    return f"{standing.speedup:.2f}x ({min(standing.speedups):.2f}-{max(standing.speedups):.2f})"
+
+
+def _agreement(standing: Standing) -> str:
+    return "all" if standing.first_difference is None else f"first {standing.first_difference}"
