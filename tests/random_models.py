@@ -14,6 +14,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from specdec_cli.tree import ROOT, TokenTree
+
 VOCABULARY = 61
 CONTEXT = 4096
 COMMON = {
@@ -64,3 +66,20 @@ def random_tokens(count, seed):
 def plain_logits(model, tokens, last=1):
     """Logits after the last tokens of a text, from one pass without any cache: (last, V)."""
     return model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0, -last:]
+
+
+def random_tree(size, chance, deepest=None):
+    """A tree with random parents; with `deepest`, one of exactly that depth."""
+    parents = []
+    for node in range(size):
+        backbone = deepest is not None and node < deepest
+        parents.append(node - 1 if backbone else chance.randrange(ROOT, node) if deepest is None else ROOT)
+    return TokenTree(tuple(random_tokens(size, chance.randrange(10**6))), tuple(parents))
+
+
+def expected_logits(model, text, tree):
+    """Each path scored alone, without a cache."""
+    texts = [list(text)]
+    for token, parent in zip(tree.tokens, tree.parents, strict=True):
+        texts.append([*texts[parent + 1], token])
+    return torch.cat([plain_logits(model, each) for each in texts])

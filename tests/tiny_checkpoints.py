@@ -17,6 +17,7 @@ from specdec_cli.models.registry import ModelEntry
 SPECIAL = ("<s>", "</s>")
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}|{% endfor %}assistant:"
 WORDS = (*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab")
+ASCII = (*SPECIAL, *map(chr, range(33, 127)), "Ġ", "Ċ")  # whatever is drawn is readable text
 SIZES = {
     "vocab_size": len(WORDS),
     "hidden_size": 32,
@@ -51,10 +52,15 @@ def model(architecture="Llama", *, seed=0, **changes):
     return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
-def folder(path: Path, *, template=TEMPLATE, **changes) -> Path:
-    """A model folder at `path`."""
-    model(**changes).save_pretrained(path)
-    tokenizer(template=template).save_pretrained(path)
+def folder(path: Path, *, template=TEMPLATE, words=WORDS, noise=0.0, **changes) -> Path:
+    """A model folder at `path`; `noise` on the weights makes a draft that often says what the model says."""
+    made = model(**{"vocab_size": len(words), **changes})
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight += noise * torch.randn(weight.shape, generator=generator)
+    made.save_pretrained(path)
+    tokenizer(words, template=template).save_pretrained(path)
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ def fingerprint() -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": version("transformers"),
-        "specdec": version("specdec-cli"),
+        "specdec": _own_version(),
     }
     memory = _memory_bytes()
     if memory:
@@ -28,6 +28,13 @@ def fingerprint() -> dict[str, str | int]:
     if torch.cuda.is_available():
         known["accelerator"] = torch.cuda.get_device_name()
     return known
+
+
+def _own_version() -> str:
+    try:
+        return version("specdec-cli")
+    except PackageNotFoundError:  # a checkout on PYTHONPATH
+        return "not installed"
 
 
 def _processor() -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from specdec_cli import __version__
-from specdec_cli.cli import models, presets
+from specdec_cli.cli import interrupts, models, presets
 from specdec_cli.cli.demo import demo
 from specdec_cli.cli.generate import generate
 from specdec_cli.errors import INTERRUPTED, RUNTIME, SpecdecError
@@ -60,13 +60,16 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv[1:])
     try:
-        _run(["--debug", *arguments] if debug else arguments)
+        with interrupts.remembered():
+            _run(["--debug", *arguments] if debug else arguments)
     except BrokenPipeError:  # the reader has seen enough, as in `specdec ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(RUNTIME) from None
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
+        if interrupts.seen():  # a library took the interrupt for a failure of its own
+            raise SystemExit(INTERRUPTED) from None
         raise SystemExit(_report(error, debug or _debug_variable())) from None
 
 

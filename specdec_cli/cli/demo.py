@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.generate import require_text
 from specdec_cli.settings import Settings, load_settings
 
 PROMPT = (
@@ -40,6 +42,7 @@ def demo(
         name: load_settings(flags={**flags, **choice}, environ={}).settings
         for name, choice in METHODS.items()
     }
+    require_text(prompt)
     run(prompt, settings, rounds, quiet)
 
 
@@ -55,6 +58,7 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
+    interrupts.check()
     tokens = session.encode(prompt)
     err().print(f"{prompt}\n", style="dim")
     if out().is_terminal:

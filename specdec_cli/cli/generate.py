@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import INTERRUPTED, InputError
 from specdec_cli.settings import Resolved, load_settings
@@ -73,10 +74,32 @@ def read_prompt(prompt: str | None) -> str:
     hint = 'Give it as -p "...", or as -p - to read standard input.'
     if prompt is None:
         raise InputError("There is no prompt.", hint)
-    text = sys.stdin.read() if prompt == STDIN else prompt
+    text = _standard_input() if prompt == STDIN else prompt
     if not text.strip():
         raise InputError("The prompt is empty.", hint)
+    require_text(text)
     return text
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        raise InputError("Standard input is closed.", "Pipe the prompt in, or give it as -p.")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError("The prompt is not UTF-8 text.", "Convert it, with iconv for example.") from error
+
+
+def require_text(prompt: str) -> None:
+    """Check that Python could read every byte of the prompt.
+
+    Raises:
+        InputError: it could not, and some are kept as surrogates.
+    """
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("The prompt is not UTF-8 text.", "Convert it, with iconv for example.") from error
 
 
 def run(
@@ -93,12 +116,14 @@ def run(
     settings = resolved.settings
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)
+    interrupts.check()
     for warning in session.warnings:
         report_warning(warning)
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop)
     try:
         for step in session.steps(prompt):
+            interrupts.check()
             pieces = completion.add(step)
             if stream:
                 show.show_pieces(pieces, show_accepted)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 NUCLEUS_GUESS = 512
+COLDEST = 1e-30  # logits divided by less overflow in float32, and the distribution is certain anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Sampling:
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64."""
     scores = logits if logits.dtype == torch.float64 else logits.float()
-    if sampling.temperature == 0:
+    if sampling.temperature < COLDEST:
         return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
     probs = (scores / sampling.temperature).softmax(-1)
     if sampling.top_k and sampling.top_k < probs.shape[-1]:
@@ -58,7 +59,7 @@ def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, T
     Greedy decoding ranks by the model's plain distribution, since a certain one has no second choice.
     """
     scores = logits if logits.dtype == torch.float64 else logits.float()
-    if temperature not in (0, 1):
+    if temperature >= COLDEST and temperature != 1:
         scores = scores / temperature
     tokens = scores.topk(min(width, scores.shape[-1]), dim=-1).indices
     return scores.log_softmax(-1).gather(-1, tokens), tokens

@@ -86,9 +86,7 @@ class Settings:
             unset="the target's own default",
         ),
     )
-    device: str = field(
-        default="auto", metadata=_models("Where the target runs: auto, cpu, cuda, cuda:1, mps.")
-    )
+    device: str = field(default="auto", metadata=_models("Where the target runs: auto, cpu, cuda or cuda:1."))
     draft_device: str | None = field(
         default=None, metadata=_models("Where the draft runs.", unset="the target's device")
     )
@@ -101,7 +99,8 @@ class Settings:
         default=False, metadata=_models("Run Python code that comes with a model.")
     )
     threads: int | None = field(
-        default=None, metadata=_models("CPU threads for the models.", low=1, unset="torch's choice")
+        default=None,
+        metadata=_models("CPU threads for the models.", low=1, high=1024, unset="torch's choice"),
     )
 
     temperature: float = field(default=0.0, metadata=_sampling("Divides the logits; 0 is greedy.", low=0))

@@ -181,7 +181,7 @@ def _whole(value: object, rule: Rule) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
     number = int(value)
-    if not rule.admits(number):
+    if not rule.admits(number) or abs(number) >= 2**63:
         raise ValueError
     return number
 

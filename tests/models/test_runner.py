@@ -4,7 +4,16 @@ import random
 
 import pytest
 import torch
-from random_models import ARCHITECTURES, CONTEXT, WINDOWED, plain_logits, random_model, random_tokens
+from random_models import (
+    ARCHITECTURES,
+    CONTEXT,
+    WINDOWED,
+    expected_logits,
+    plain_logits,
+    random_model,
+    random_tokens,
+    random_tree,
+)
 
 from specdec_cli.models import runner as runner_module
 from specdec_cli.models.forward import ModuleForward
@@ -34,23 +43,6 @@ def llama():
 
 def new_runner(model):
     return Runner(ModuleForward(model), CONTEXT)
-
-
-def random_tree(size, chance, deepest=None):
-    """A tree with random parents; with `deepest`, one of exactly that depth."""
-    parents = []
-    for node in range(size):
-        backbone = deepest is not None and node < deepest
-        parents.append(node - 1 if backbone else chance.randrange(ROOT, node) if deepest is None else ROOT)
-    return TokenTree(tuple(random_tokens(size, chance.randrange(10**6))), tuple(parents))
-
-
-def expected_logits(model, text, tree):
-    """Each path scored alone, without a cache."""
-    texts = [list(text)]
-    for token, parent in zip(tree.tokens, tree.parents, strict=True):
-        texts.append([*texts[parent + 1], token])
-    return torch.cat([plain_logits(model, each) for each in texts])
 
 
 def random_path(tree, chance):

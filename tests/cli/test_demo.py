@@ -1,0 +1,62 @@
+"""`specdec demo` on a tiny model deep enough for its early-exit draft."""
+
+import re
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints as tiny
+from program import Program
+
+from specdec_cli.cli.demo import METHODS, PROMPT
+
+DEEP = {"words": tiny.ASCII, "initializer_range": 0.2, "num_hidden_layers": 16}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("models") / "deep"
+    return str(tiny.folder(folder, **DEEP, max_position_embeddings=1024))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("specdec_cli.models.hardware.computes_bfloat16", lambda _: False)
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the table's rows, which stand between its rule and its caption."""
+    lines = text.partition("───")[2].partition("Speed-up")[0].splitlines()[1:]
+    return [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip()]
+
+
+def test_it_writes_a_text_and_compares_every_method(specdec: Program, target: str) -> None:
+    outcome = specdec("demo", "-m", target, "-n", "12", "--rounds", "2")
+    assert outcome.code == 0
+    assert " ".join(PROMPT.split()) in " ".join(outcome.err.split())
+    assert "12 tokens · " in outcome.err
+    table = rows(outcome.out)
+    assert [row[0] for row in table] == list(METHODS)
+    assert [row[-1] for row in table] == ["-", *["all"] * (len(METHODS) - 1)]
+    assert table[0][2] == "1.00x"
+    assert "median of 2 paired rounds" in outcome.out
+    written = outcome.out.partition("\n")[0]
+    generated = specdec(
+        "generate", "-m", target, "-n", "12", "--method", "autoregressive", "-p", PROMPT, "--quiet"
+    )
+    assert generated.out == f"{written}\n"
+
+
+def test_the_prompt_and_the_temperature_can_be_chosen(specdec: Program, target: str) -> None:
+    outcome = specdec("demo", "-m", target, "-n", "6", "--rounds", "1", "-p", "[i]hello[/i] 語", "-t", "1")
+    assert outcome.code == 0
+    assert "[i]hello[/i] 語" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--rounds", "0"], ["-n", "0"], ["-p", " "], ["-m", "./nowhere"], ["--temperature=-1"]]
+)
+def test_what_cannot_be_done_is_a_usage_error(specdec: Program, target: str, arguments: list[str]) -> None:
+    outcome = specdec("demo", *([] if "-m" in arguments else ["-m", target]), *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Traceback" not in outcome.err

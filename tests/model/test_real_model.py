@@ -1,0 +1,41 @@
+"""The default target, if it is in the cache: every method says greedily what transformers says."""
+
+import pytest
+import torch
+
+from specdec_cli.models.resolve import describe
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+
+NAME = "smollm2-135m"
+COUNT = 24
+PROMPTS = ("Write a haiku about the sea.", "Repeat after me: one two three, one two three, one two three.")
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module")
+def session():
+    states = {listing.name: listing.state for listing in describe()}
+    if states.get(NAME) != "cached":
+        pytest.skip(f"{NAME} is not in the cache: specdec models pull {NAME}")
+    return Session.load(Settings(target=NAME, dtype="float32", max_tokens=COUNT))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+@pytest.mark.parametrize(
+    ("method", "draft"),
+    [("autoregressive", None), ("ngram", None), ("sps", "layers:20"), ("specexec", "layers:20")],
+)
+def test_greedy_tokens_are_those_of_transformers(session, method, draft, prompt):
+    tokens = session.encode(prompt)
+    read = torch.tensor([tokens])
+    made = session.target.model.generate(
+        read, attention_mask=torch.ones_like(read), do_sample=False, max_new_tokens=COUNT
+    )
+    expected = made[0, len(tokens) :].tolist()
+    settings = Settings(target=NAME, method=method, draft=draft, dtype="float32", max_tokens=COUNT)
+    steps = list(session.steps(tokens, settings))
+    assert [token for step in steps for token in step.tokens] == expected
+    if draft is not None:
+        assert sum(step.accepted for step in steps) > 0

@@ -1,0 +1,138 @@
+"""Models that cannot be driven are refused with the reason; ordinary ones pass and score trees exactly."""
+
+import random
+
+import pytest
+import tiny_checkpoints as tiny
+import torch
+import transformers
+from random_models import (
+    ARCHITECTURES,
+    COMMON,
+    CONTEXT,
+    expected_logits,
+    random_model,
+    random_tokens,
+    random_tree,
+)
+
+from specdec_cli.errors import MismatchError
+from specdec_cli.models.capability import PROVEN, require_tree_support
+from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.loader import LoadedModel, count_parameters
+from specdec_cli.models.runner import Runner
+from specdec_cli.models.tokenizer import Tokenizer
+
+ORDINARY = (
+    "Arcee", "Cohere", "Cohere2", "Falcon", "GPTBigCode", "GPTNeoX", "Glm4", "Granite", "Nemotron", "OPT",
+    "Olmo2", "Phi", "SmolLM3", "StableLm", "Starcoder2",
+)  # fmt: skip
+EXPERTS = ("GptOss", "GraniteMoe", "Mixtral", "Qwen3Moe")  # in float32: the kernel of experts knows no more
+STATEFUL = {
+    "Mamba": {},
+    "FalconMamba": {},
+    "RecurrentGemma": {"num_key_value_heads": 1},
+    "Jamba": {},
+    "Qwen3Next": {"num_experts": 4, "layer_types": ["linear_attention", "full_attention"]},
+    "Lfm2": {"layer_types": ["conv", "full_attention"]},
+    "Llama4Text": {"layer_types": ["chunked_attention", "full_attention"]},
+}
+
+
+def config(architecture, **changes):
+    return getattr(transformers, f"{architecture}Config")(**{**COMMON, **changes})
+
+
+def loaded(model):
+    return LoadedModel(
+        name="tiny",
+        model=model,
+        tokenizer=Tokenizer(tiny.tokenizer()),
+        context=CONTEXT,
+        stop_tokens=frozenset(),
+        dtype=model.dtype,
+        device=torch.device("cpu"),
+        parameters=count_parameters(model),
+        source="memory",
+    )
+
+
+def require_exact_trees(model, tolerance):
+    """A whole tree is what each of its paths is alone."""
+    chance, text = random.Random(1), random_tokens(20, 2)
+    for size in (1, 7, 24):
+        tree = random_tree(size, chance)
+        runner = Runner(ModuleForward(model), CONTEXT)
+        runner.begin(text)
+        expected = expected_logits(model, text, tree)
+        bound = tolerance * float(expected.abs().max())
+        torch.testing.assert_close(runner.score(tree), expected, atol=bound, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", STATEFUL)
+def test_layers_with_a_running_state_are_refused(architecture):
+    model = random_model(config(architecture, **STATEFUL[architecture]))
+    with pytest.raises(MismatchError, match=r"tiny cannot be used: .* running state"):
+        require_tree_support(loaded(model))
+
+
+def test_positions_that_cannot_be_set_are_refused():
+    with pytest.raises(MismatchError, match="its positions cannot be set"):
+        require_tree_support(loaded(random_model(config("Bloom"))))
+
+
+@pytest.mark.parametrize("architecture", ORDINARY)
+def test_an_ordinary_architecture_passes_and_scores_trees_exactly(architecture):
+    model = random_model(config(architecture))
+    assert model.config.model_type not in PROVEN
+    require_tree_support(loaded(model))
+    require_exact_trees(model, 1e-13)
+
+
+@pytest.mark.parametrize("architecture", EXPERTS)
+def test_a_mixture_of_experts_passes_and_scores_trees_to_rounding(architecture):
+    model = random_model(
+        config(architecture, num_local_experts=4, num_experts=4, num_experts_per_tok=2)
+    ).float()
+    require_tree_support(loaded(model))
+    require_exact_trees(model, 1e-4)
+
+
+@pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_trial_allows_for_the_rounding_of_the_format(number_format):
+    require_tree_support(loaded(random_model(config("StableLm")).to(number_format)))
+
+
+def test_a_proven_architecture_is_not_tried_out(monkeypatch):
+    model = random_model(ARCHITECTURES["llama"]())
+    monkeypatch.setattr("specdec_cli.models.capability.Runner", None)
+    require_tree_support(loaded(model))
+
+
+class Deaf(torch.nn.Module):
+    """A language model that takes a mask and does not look at it."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.config, self.dtype, self.device = inner, inner.config, inner.dtype, inner.device
+        self.config.model_type = "deaf"
+
+    def get_output_embeddings(self):
+        return self.inner.get_output_embeddings()
+
+    def forward(self, input_ids, position_ids=None, attention_mask=None, **others):
+        return self.inner(input_ids=input_ids, position_ids=position_ids, **others)
+
+
+def test_a_model_that_ignores_the_mask_is_found_out():
+    model = random_model(ARCHITECTURES["llama"]())
+    with pytest.raises(MismatchError, match="does not score the branches of a tree apart"):
+        require_tree_support(loaded(Deaf(model)))
+
+
+def test_a_model_that_breaks_on_the_mask_is_refused_and_not_a_crash():
+    model = random_model(ARCHITECTURES["llama"]())
+    model.config.model_type = "broken"
+    model.model.layers[0].self_attn.q_proj = torch.nn.Linear(3, 3, dtype=torch.float64)
+    with pytest.raises(MismatchError, match="does not score the branches of a tree apart"):
+        require_tree_support(loaded(model))

@@ -1,0 +1,48 @@
+"""The table of a comparison says what was measured, and where texts part."""
+
+import re
+
+import pytest
+
+from specdec_cli.benchmarking.comparison import Standing
+from specdec_cli.engine.roles import Step
+from specdec_cli.engine.stats import RunStats
+from specdec_cli.reporting.comparison import comparison_table
+from specdec_cli.reporting.console import out
+
+
+def standing(
+    name: str, speedups: tuple[float, ...], drafted: int = 0, difference: int | None = None
+) -> Standing:
+    stats = RunStats.of([Step((1, 2, 3), 2 if drafted else 0, drafted, drafted, 0.5, 0.1, 0.3)])
+    return Standing(name, stats, speedups, difference)
+
+
+def rows(text: str) -> list[list[str]]:
+    """Cells of the table's rows, which stand between its rule and its caption."""
+    lines = text.partition("───")[2].partition("Speed-up")[0].splitlines()[1:]
+    return [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_one_row_a_method_and_the_first_is_the_measure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    table = comparison_table(
+        [
+            standing("plain", (1.0, 1.0, 1.0)),
+            standing("[b]quick[/b]", (1.5, 2.25, 0.75), drafted=4),
+            standing("other", (1.0, 1.0, 1.0), drafted=8, difference=0),
+        ],
+        "[i]tiny[/i], 3 tokens at most",
+    )
+    out().print(table)
+    shown = capsys.readouterr().out
+    assert rows(shown) == [
+        ["plain", "6.0", "1.00x", "3.00", "-", "-"],
+        ["[b]quick[/b]", "6.0", "1.50x (0.75-2.25)", "3.00", "50%", "all"],
+        ["other", "6.0", "1.00x (1.00-1.00)", "3.00", "25%", "first 0"],
+    ]
+    assert "[i]tiny[/i], 3 tokens at most" in shown
+    assert "Speed-up over plain: median of 3 paired rounds" in " ".join(shown.split())

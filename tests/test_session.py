@@ -1,0 +1,176 @@
+"""A session: which draft it takes, what it refuses before it loads, and what it keeps between runs."""
+
+from dataclasses import replace
+
+import pytest
+import tiny_checkpoints as tiny
+
+from specdec_cli import session as session_module
+from specdec_cli.drafting.best_first import BestFirstDrafter
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.models.registry import REGISTRY
+from specdec_cli.models.runner import Runner
+from specdec_cli.session import VERIFIERS, Session, resolve_draft
+from specdec_cli.settings import Settings
+from specdec_cli.settings.fields import METHODS
+
+SHARP = {"words": tiny.ASCII, "initializer_range": 0.5}
+PROMPT = [5, 9, 30, 7, 5, 9, 30]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "target": str(tiny.folder(root / "target", **SHARP)),
+        "draft": str(tiny.folder(root / "draft", noise=0.02, **SHARP)),
+        "other": str(tiny.folder(root / "other")),
+        "plain": str(tiny.folder(root / "plain", template=None, **SHARP)),
+    }
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def settings(folders):
+    return Settings(
+        target=folders["target"], draft="layers:1", dtype="float32", max_tokens=16, ignore_eos=True
+    )
+
+
+def tokens(steps):
+    return [token for step in steps for token in step.tokens]
+
+
+def test_a_registry_target_has_its_default_draft():
+    for entry in REGISTRY.values():
+        assert resolve_draft(Settings(target=entry.name)) == entry.default_draft
+    assert resolve_draft(Settings(target="smollm2-135m", method="sps")) == "ngram"
+
+
+def test_methods_without_a_draft_model_need_none_named():
+    assert resolve_draft(Settings(target="./any", method="autoregressive", draft="layers:3")) is None
+    assert resolve_draft(Settings(target="./any", method="ngram")) == "ngram"
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_a_target_without_a_default_draft_is_refused_before_anything_loads(folders, method):
+    said = []
+    with pytest.raises(InputError, match="has no default one"):
+        Session.load(Settings(target=folders["target"], method=method), said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("draft", ["layers:0", "layers:x", "layers:", "layers:2.5", "layers:-1", "layers:²"])
+def test_a_misspelt_layer_draft_is_refused_before_anything_loads(folders, draft):
+    said = []
+    with pytest.raises(InputError, match="does not say how many layers"):
+        Session.load(Settings(target=folders["target"], draft=draft), said.append)
+    assert said == []
+
+
+def test_every_method_has_a_rule_for_its_default_verify():
+    assert all((method, Settings().verify) in VERIFIERS for method in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("method", "draft", "kind"),
+    [
+        ("autoregressive", None, NoDrafter),
+        ("ngram", None, NgramDrafter),
+        ("sps", "layers:1", ChainDrafter),
+        ("sps", "ngram", NgramDrafter),
+        ("specexec", "layers:1", BestFirstDrafter),
+        ("specexec", "ngram", NgramDrafter),
+    ],
+)
+def test_a_method_and_a_draft_give_their_roles(settings, method, draft, kind):
+    session = Session.load(settings)
+    roles = session.roles(replace(settings, method=method, draft=draft))
+    assert type(roles.drafter) is kind
+    assert roles.verify is VERIFIERS[method, "token"]
+
+
+def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text(settings, folders):
+    session = Session.load(settings)
+    plain = tokens(session.steps(PROMPT, replace(settings, method="autoregressive")))
+    assert len(plain) == 16
+    assert tokens(session.steps(PROMPT)) == plain
+    for changes in (
+        {"method": "ngram"},
+        {"method": "sps", "verify": "block"},
+        {"method": "sps", "draft": folders["draft"], "gamma": 2},
+        {"draft": folders["draft"], "max_budget": 40},
+    ):
+        assert tokens(session.steps(PROMPT, replace(settings, **changes))) == plain
+    drawn = [
+        tokens(session.steps(PROMPT, replace(settings, temperature=1.0, seed=seed))) for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert tokens(session.steps(PROMPT, replace(settings, max_tokens=5))) == plain[:5]
+    assert tokens(session.steps(PROMPT)) == plain
+
+
+def test_each_model_has_one_runner_however_often_it_runs(settings, folders, monkeypatch):
+    made = []
+    monkeypatch.setattr(session_module, "Runner", lambda *given: made.append(Runner(*given)) or made[-1])
+    session = Session.load(settings)
+    for _ in range(2):
+        for draft in ("layers:1", folders["draft"], "ngram"):
+            for method in ("specexec", "sps"):
+                list(session.steps(PROMPT, replace(settings, method=method, draft=draft)))
+    assert len(made) == 3  # the target, its first layer, the other folder
+
+
+def test_a_draft_is_loaded_once(settings, folders):
+    said = []
+    session = Session.load(replace(settings, draft=folders["draft"]), said.append)
+    assert said == [f"Loading {folders['target']}", f"Loading {folders['draft']}"]
+    assert session.draft(folders["draft"], said.append) is session.draft(folders["draft"])
+    assert len(said) == 2
+
+
+def test_a_draft_of_another_vocabulary_is_refused(settings, folders):
+    with pytest.raises(MismatchError, match="cannot draft for"):
+        Session.load(replace(settings, draft=folders["other"]))
+
+
+def test_a_draft_no_smaller_than_the_target_is_a_warning_told_once(settings, folders):
+    session = Session.load(replace(settings, draft=folders["draft"]))
+    list(session.steps(PROMPT))
+    (warning,) = session.warnings
+    assert warning.endswith("were they swapped?")
+    assert Session.load(settings).warnings == []
+
+
+def test_a_prompt_is_put_in_the_chat_template_if_there_is_one(settings, folders):
+    chat, plain = Session.load(settings), Session.load(replace(settings, target=folders["plain"]))
+    assert chat.decode(chat.encode("hi")) == "user:hi|assistant:"
+    assert plain.decode(plain.encode("hi")) == "hi"
+    raw = Session(replace(settings, chat=False), chat.target)
+    assert raw.decode(raw.encode("hi")) == "hi"
+    with_system = Session(replace(settings, system=""), chat.target)
+    assert with_system.decode(with_system.encode("hi")) == "system:|user:hi|assistant:"
+
+
+def test_a_prompt_must_leave_room_for_the_answer(settings, folders):
+    session = Session.load(replace(settings, target=folders["plain"], max_tokens=28))
+    assert len(session.encode("a" * 100)) == 100  # and the context is 128
+    with pytest.raises(InputError, match="exceed the context of 128") as caught:
+        session.encode("a" * 101)
+    assert "--max-tokens 27" in caught.value.hint
+    with pytest.raises(InputError, match=r"has 128 tokens and the context of .* holds 128"):
+        session.encode("a" * 128)
+    assert len(tokens(session.steps(session.encode("a" * 100)))) == 28
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_an_empty_prompt_is_refused(settings, prompt):
+    with pytest.raises(InputError, match="The prompt is empty"):
+        Session.load(settings).encode(prompt)
