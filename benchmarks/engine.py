@@ -20,7 +20,7 @@ from scipy import stats
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.engine.stats import RunStats
-from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.runner import Runner
 from specdec_cli.resources import data_folder
 from specdec_cli.session import Session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -16,9 +17,12 @@ from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
 from specdec_cli.models.capability import require_tree_support
-from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.choice import NOT_COMPILED, can_compile, compiled_forward, new_forward
+from specdec_cli.models.hardware import default_threads
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, silent
+from specdec_cli.models.low_precision import KINDS, low_precision_twin, require_cpu
 from specdec_cli.models.registry import find
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
@@ -33,6 +37,7 @@ from specdec_cli.verification.rejection import reject_by_token
 
 NGRAM = "ngram"
 LAYERS = "layers:"
+SELF = "self:"
 VERIFIERS: dict[tuple[str, str], Verifier] = {
     ("autoregressive", "token"): follow_own_sample,
     ("ngram", "token"): follow_own_sample,
@@ -51,12 +56,15 @@ class Session:
         warnings: what the user should know, a sentence each.
     """
 
-    def __init__(self, settings: Settings, target: LoadedModel) -> None:
+    def __init__(
+        self, settings: Settings, target: LoadedModel, report: Callable[[str], None] = silent
+    ) -> None:
         self.settings = settings
         self.target = target
         self.warnings: list[str] = []
         self._drafts: dict[str, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
+        self._make_runner(target, report)
 
     @classmethod
     def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
@@ -66,19 +74,19 @@ class Session:
             SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
         """
         draft_name = resolve_draft(settings)
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
+        torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
         report(f"Loading {settings.target}")
         target = load_model(
             settings.target,
             device=settings.device,
             dtype=settings.dtype,
+            quantize=settings.quantize,
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
             report=report,
         )
         require_tree_support(target)
-        session = cls(settings, target)
+        session = cls(settings, target, report)
         if draft_name not in (None, NGRAM):
             session.draft(draft_name, report)
         return session
@@ -90,24 +98,31 @@ class Session:
             SpecdecError: it cannot be had, or does not fit the target.
         """
         if name not in self._drafts:
-            self._drafts[name] = self._load_draft(name, report)
+            draft = self._load_draft(name, report)
+            self._make_runner(draft, report)
+            self._drafts[name] = draft
         return self._drafts[name]
 
     def _load_draft(self, name: str, report: Callable[[str], None]) -> LoadedModel:
-        if name.startswith(LAYERS):
-            return first_layers(self.target, layer_count(name))
         settings = self.settings
+        if name.startswith(LAYERS):
+            draft = first_layers(self.target, layer_count(name))
+            return _rounded(draft, name, settings.draft_quantize)
+        if name.startswith(SELF):
+            report(f"Rounding a copy of {self.target.name}")
+            return _rounded(self.target, name, low_precision(name))
         report(f"Loading {name}")
         draft = load_model(
             name,
             device=settings.draft_device or settings.device,
             dtype=settings.dtype,
+            quantize=settings.draft_quantize,
             trust_remote_code=settings.trust_remote_code,
             report=report,
         )
         require_tree_support(draft)
         require_compatible(self.target, draft)
-        if draft.parameters >= self.target.parameters:
+        if draft.parameters >= self.target.parameters and settings.draft_quantize == "none":
             self.warnings.append(
                 f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
                 f"{self.target.name} with {self.target.parameters:,}; were they swapped?"
@@ -167,7 +182,7 @@ class Session:
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""
         sampling = Sampling(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
-        target = self._runner(self.target)
+        target = self._runners[id(self.target)]
         return Roles(
             ModelTarget(target, sampling),
             self._drafter(settings, sampling, target.width),
@@ -180,7 +195,7 @@ class Session:
             return NoDrafter()
         if name == NGRAM:
             return _ngram(settings)
-        draft = self._runner(self.draft(name))
+        draft = self._runners[id(self.draft(name))]
         if settings.method == "sps":
             return ChainDrafter(draft, settings.gamma, sampling, width)
         shape = TreeShape(
@@ -193,12 +208,23 @@ class Session:
         )
         return BestFirstDrafter(draft, shape, settings.temperature, width)
 
-    def _runner(self, loaded: LoadedModel) -> Runner:
-        """The model's runner; one is kept for each model, so that its cache is allocated once."""
-        key = id(loaded)
-        if key not in self._runners:
-            self._runners[key] = Runner(ModuleForward(loaded.model), loaded.context)
-        return self._runners[key]
+    def _make_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> None:
+        """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
+        if self.settings.compile and can_compile(loaded.model):
+            forward: Forward = compiled_forward(loaded.model, report)
+        else:
+            forward = new_forward(loaded.model)
+            if self.settings.compile:
+                self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
+        self._runners[id(loaded)] = Runner(forward, loaded.context)
+
+
+def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
+    """A twin of a loaded model with weights of lower precision, or the model itself for "none"."""
+    if kind == "none":
+        return loaded
+    require_cpu(kind, loaded.device)
+    return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))
 
 
 def _ngram(settings: Settings) -> NgramDrafter:
@@ -223,6 +249,8 @@ def resolve_draft(settings: Settings) -> str | None:
     if settings.draft is not None:
         if settings.draft.startswith(LAYERS):
             layer_count(settings.draft)
+        if settings.draft.startswith(SELF):
+            low_precision(settings.draft)
         return settings.draft
     entry = find(settings.target)
     if entry is None or entry.default_draft is None:
@@ -241,3 +269,16 @@ def layer_count(name: str) -> int:
     if not count.isdecimal() or int(count) < 1:
         raise InputError(f"{name} does not say how many layers.", "Write layers:8 for the first eight.")
     return int(count)
+
+
+def low_precision(name: str) -> str:
+    """The precision of a draft called `self:int4`.
+
+    Raises:
+        InputError: no such precision.
+    """
+    kind = name.removeprefix(SELF)
+    if kind not in KINDS:
+        choices = " or ".join(f"{SELF}{each}" for each in KINDS)
+        raise InputError(f"{name} names no precision that weights can be rounded to.", f"Write {choices}.")
+    return kind

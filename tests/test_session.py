@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tiny_checkpoints as tiny
+import torch
 
 from specdec_cli import session as session_module
 from specdec_cli.drafting.best_first import BestFirstDrafter
@@ -174,3 +175,61 @@ def test_a_prompt_must_leave_room_for_the_answer(settings, folders):
 def test_an_empty_prompt_is_refused(settings, prompt):
     with pytest.raises(InputError, match="The prompt is empty"):
         Session.load(settings).encode(prompt)
+
+
+@pytest.mark.parametrize("draft", ["self:", "self:int3", "self:4"])
+def test_a_misspelt_precision_is_refused_before_anything_loads(folders, draft):
+    said = []
+    with pytest.raises(InputError, match="names no precision"):
+        Session.load(Settings(target=folders["target"], draft=draft), said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"draft": "self:int8"},
+        {"draft": "self:int4"},
+        {"draft": "layers:1", "draft_quantize": "int8"},
+        {"draft": "DRAFT", "draft_quantize": "int4"},
+    ],
+)
+def test_a_rounded_draft_changes_nothing_of_greedy_text(settings, folders, method, choice):
+    if choice["draft"] == "DRAFT":
+        choice = {**choice, "draft": folders["draft"]}
+    plain = Session.load(replace(settings, method="autoregressive"))
+    session = Session.load(replace(settings, method=method, **choice))
+    assert tokens(session.steps(PROMPT)) == tokens(plain.steps(PROMPT))
+    assert session.warnings == []
+
+
+def test_a_twin_of_lower_precision_leaves_the_target_as_it_is(settings):
+    session = Session.load(settings)
+    before = {name: weight.clone() for name, weight in session.target.model.state_dict().items()}
+    twin = session.draft("self:int4").model
+    assert twin.model.embed_tokens.weight is session.target.model.model.embed_tokens.weight
+    assert type(twin.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
+    after = session.target.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(weight.equal(after[name]) for name, weight in before.items())
+
+
+def test_a_rounded_target_is_another_model(settings):
+    full = Session.load(replace(settings, method="autoregressive"))
+    rounded = Session.load(replace(settings, method="autoregressive", quantize="int4"))
+    assert rounded.target.parameters == full.target.parameters
+    assert type(rounded.target.model.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
+
+
+def test_compiling_is_said_to_change_nothing_where_it_does(tmp_path):
+    folder = str(tiny.folder(tmp_path / "gpt2", architecture="GPT2"))
+    session = Session.load(Settings(target=folder, method="autoregressive", compile=True))
+    assert session.warnings == [
+        f"--compile changes nothing for {folder}: only models of the Llama family on the CPU are compiled."
+    ]
+
+
+def test_threads_that_the_program_chose_are_not_added_to(settings):
+    Session.load(settings)
+    assert torch.get_num_threads() == 1

@@ -31,6 +31,7 @@ def demo(
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to decode.")] = PROMPT,
     target: opt.TargetOption = None,
     threads: opt.ThreadsOption = None,
+    compile: opt.CompileOption = None,
     temperature: opt.TemperatureOption = None,
     max_tokens: opt.MaxTokensOption = MAX_TOKENS,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 3,

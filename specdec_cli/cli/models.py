@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from specdec_cli.cli.options import JsonOption, QuietOption
+from specdec_cli.cli.options import DtypeOption, JsonOption, QuietOption
 from specdec_cli.errors import MISMATCH, InputError
 
 app = typer.Typer(help="List, fetch and compare models.", no_args_is_help=True, rich_markup_mode="rich")
@@ -37,6 +37,19 @@ def pull(name: Name, quiet: QuietOption = False) -> None:
 
     with status(f"Fetching {name}", quiet) as activity:
         folder = bring(name, activity.update)
+    out().out(str(folder), highlight=False)
+
+
+@app.command("compile")
+def compile_ahead(name: Name, dtype: DtypeOption = "auto", quiet: QuietOption = False) -> None:
+    """Compile a model's forward pass for --compile now, and print the folder that it lies in."""
+    from specdec_cli.models.forward.choice import compile_forward
+    from specdec_cli.models.loader import load_model
+    from specdec_cli.reporting.console import out, status
+
+    with status(f"Loading {name}", quiet) as activity:
+        loaded = load_model(name, device="cpu", dtype=dtype or "auto", report=activity.update)
+        folder = compile_forward(loaded.model, activity.update)
     out().out(str(folder), highlight=False)
 
 

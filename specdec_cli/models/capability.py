@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.forward import FULL, SLIDING, ModuleForward
+from specdec_cli.models.forward.module import FULL, SLIDING, ModuleForward
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.runner import Runner
 from specdec_cli.tree import ROOT, TokenTree

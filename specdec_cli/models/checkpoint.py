@@ -62,7 +62,7 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     Raises:
         SpecdecError: there are no weights, or a file is missing, cut short or not what it claims to be.
     """
-    paths = _safetensors(folder)
+    paths = safetensors_files(folder)
     if paths:
         return sum(_safetensors_bytes(path, dtype.itemsize) for path in paths)
     pickles = sorted(folder.glob("pytorch_model*.bin"))
@@ -72,10 +72,15 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     return sum(path.stat().st_size for path in pickles)
 
 
-def _safetensors(folder: Path) -> list[Path]:
+def safetensors_files(folder: Path) -> list[Path]:
+    """The files that hold the folder's weights, none if it has none of the kind.
+
+    Raises:
+        SpecdecError: the index cannot be read, or lists a file that is not there.
+    """
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
-        return sorted(folder.glob("model*.safetensors"))
+        return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("gptq_model*.safetensors"))
     try:
         names = set(json.loads(index.read_text())["weight_map"].values())
     except (ValueError, KeyError, AttributeError) as error:

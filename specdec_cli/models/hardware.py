@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from specdec_cli.errors import InputError, RoomError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SYSTEM_CPUS = Path("/sys/devices/system/cpu")
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, or "max"
 CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # AVX-512, AMX, and Arm's name for its own
 
 
@@ -59,6 +62,38 @@ def computes_bfloat16(device: torch.device) -> bool:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in CPU_BFLOAT16) or not _cpu_flags().isdisjoint(CPU_BFLOAT16)
+
+
+def default_threads() -> int:
+    """One thread for each physical core that this process may use; $OMP_NUM_THREADS comes first.
+
+    A second thread on a core waits for the same memory, and more threads than the container's share of time
+    stall each other.
+    """
+    if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
+        return max(1, int(os.environ["OMP_NUM_THREADS"]))
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    if allowed is None:
+        return torch.get_num_threads()
+    return max(1, min(len({_core_of(cpu) for cpu in allowed}), _time_share() or len(allowed)))
+
+
+def _core_of(cpu: int) -> str:
+    """What names the physical core of a logical one: the list of all logical ones on it."""
+    place = SYSTEM_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+    try:
+        return place.read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _time_share() -> int | None:
+    """Whole processors that a container's limit on processor time comes to, if there is one."""
+    try:
+        quota, period = CPU_LIMIT.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else max(1, int(quota) // int(period))
 
 
 def require_memory(needed: int, device: torch.device, purpose: str) -> None:

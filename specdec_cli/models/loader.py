@@ -11,7 +11,9 @@ import torch
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.checkpoint import context_length, logit_width, read_config, weight_bytes
+from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
+from specdec_cli.models.low_precision import Int4Linear, Int8Linear, lower_precision, require_cpu
 from specdec_cli.models.quiet import first_line, quiet
 from specdec_cli.models.resolve import Resolved, resolve
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
@@ -55,11 +57,21 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    quantize: str = "none",
     revision: str | None = None,
     trust_remote_code: bool = False,
     report: Report = silent,
 ) -> LoadedModel:
     """The model of that name: a registry name, a folder, a `.gguf` file or a hub id.
+
+    Args:
+        name: as the user wrote it.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        quantize: "none", "int8" or "int4", on the CPU only.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: run Python code that comes with the model.
+        report: is told what is going on.
 
     Raises:
         InputError: a flag that does not fit.
@@ -67,12 +79,22 @@ def load_model(
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
     place = resolve_device(device)
+    if quantize != "none":
+        require_cpu(quantize, place)
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
     require_memory(weight_bytes(found.folder, number_format), place, f"Loading {name}")
     tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
-    model = _read_weights(found, number_format, trust_remote_code).to(place)
+    if is_gptq(config):
+        model = read_gptq(found.folder, config, number_format, packed=place.type == "cpu")
+    else:
+        model = _read_weights(found, number_format, trust_remote_code)
+    model = model.eval().requires_grad_(False)
+    if quantize != "none":
+        report(f"Rounding the weights of {name} to {quantize}")
+        lower_precision(model, quantize)
+    model = model.to(place)
     return LoadedModel(
         name=name,
         model=model,
@@ -101,7 +123,9 @@ def load_tokenizer_only(
 
 def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
-    return sum(parameter.numel() for parameter in model.parameters())
+    low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
+    dense: int = sum(parameter.numel() for parameter in model.parameters())
+    return dense + sum(each.in_features * each.out_features for each in low)
 
 
 def _read_weights(found: Resolved, dtype: torch.dtype, trust_remote_code: bool) -> Any:
@@ -126,7 +150,7 @@ def _read_weights(found: Resolved, dtype: torch.dtype, trust_remote_code: bool) 
         hint = "Check that config.json and the weights belong together and that nothing is cut short."
         raise SpecdecError(f"{found.folder} cannot be loaded: {first_line(error)}.", hint) from error
     _require_all_weights(found.folder, info)
-    return model.eval().requires_grad_(False)
+    return model
 
 
 def _require_all_weights(folder: Path, info: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from specdec_cli.models.forward import Forward, Pass
+from specdec_cli.models.forward.base import Forward, Pass
 from specdec_cli.tree import ROOT, TokenTree
 
 CHUNK = 512

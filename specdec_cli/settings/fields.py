@@ -11,6 +11,7 @@ from typing import Any
 
 METHODS = ("autoregressive", "sps", "specexec", "ngram")
 VERIFIERS = ("token", "block")
+PRECISIONS = ("none", "int8", "int4")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -91,6 +92,18 @@ class Settings:
         default=None, metadata=_models("Where the draft runs.", unset="the target's device")
     )
     dtype: str = field(default="auto", metadata=_models("Number format of the weights.", choices=DTYPES))
+    quantize: str = field(
+        default="none",
+        metadata=_models("Round the target's weights on the CPU: its text changes.", choices=PRECISIONS),
+    )
+    draft_quantize: str = field(
+        default="none",
+        metadata=_models("Round the draft's weights on the CPU: only guesses change.", choices=PRECISIONS),
+    )
+    compile: bool = field(
+        default=False,
+        metadata=_models("Compile the forward pass once, a minute long, and keep it; needs a C++ compiler."),
+    )
     revision: str | None = field(
         default=None,
         metadata=_models("Branch, tag or commit of the target on the hub.", unset="the main branch"),
@@ -100,7 +113,7 @@ class Settings:
     )
     threads: int | None = field(
         default=None,
-        metadata=_models("CPU threads for the models.", low=1, high=1024, unset="torch's choice"),
+        metadata=_models("CPU threads for the models.", low=1, high=1024, unset="one for each physical core"),
     )
 
     temperature: float = field(default=0.0, metadata=_sampling("Divides the logits; 0 is greedy.", low=0))

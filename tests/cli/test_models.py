@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny_checkpoints as tiny
 from program import Program
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -91,3 +92,10 @@ def test_check_of_a_draft_that_is_no_model_says_that_it_fits_anyway(specdec: Pro
     outcome = specdec("models", "check", "smollm2-135m", draft)
     assert (outcome.code, outcome.out) == (2, "")
     assert "fits any target" in outcome.err
+
+
+def test_compile_refuses_what_it_cannot_compile(specdec: Program, tmp_path: Path) -> None:
+    folder = str(tiny.folder(tmp_path / "gpt2", architecture="GPT2"))
+    outcome = specdec("models", "compile", folder)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "Only models of the llama family on the cpu are compiled" in outcome.err.replace("\n", " ")

@@ -31,7 +31,7 @@ def test_show_gives_each_setting_its_value_and_origin(
     assert ["temperature", "0.8", "preset creative"] in rows
     assert ["top-p", "0.5", "SPECDEC_TOP_P"] in rows
     assert ["ignore-eos", "false", "default"] in rows
-    assert ["threads", "(torch's choice)", "default"] in rows
+    assert ["threads", "(one for each physical core)", "default"] in rows
 
 
 def test_show_json_is_what_load_settings_gives(specdec: Program, tmp_path: Path) -> None:

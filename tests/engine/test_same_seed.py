@@ -11,7 +11,7 @@ from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.sampling.distribution import Sampling

@@ -18,7 +18,7 @@ from random_models import (
 
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.capability import PROVEN, require_tree_support
-from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.tokenizer import Tokenizer

@@ -16,7 +16,7 @@ from random_models import (
 )
 
 from specdec_cli.models import runner as runner_module
-from specdec_cli.models.forward import ModuleForward
+from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 

@@ -1,68 +1,17 @@
-"""One pass of a language model over some rows of text: the seam between bookkeeping and arithmetic.
-
-`runner.py` decides which token stands in which row and what it may see; a `Forward` computes. The one here
-drives transformers' own module.
-"""
+"""The pass through transformers' own module: any causal language model whose attention takes a 4-D mask."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from specdec_cli.models.cache import KeyValueCache
+from specdec_cli.models.forward.base import Pass, causal
+from specdec_cli.models.forward.module_cache import KeyValueCache
 
 FULL, SLIDING = "full_attention", "sliding_attention"
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """What one pass reads.
-
-    Attributes:
-        tokens: (n,) token ids.
-        positions: (n,) their positions in the text; siblings share one.
-        start: rows already in the cache; the new ones follow.
-        visible: (n, start + n) whether a new row may look at a row; None is every row up to itself.
-        row_positions: (start + n,) positions of all rows.
-        keep: how many of the last rows need logits.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    start: int
-    visible: Tensor | None
-    row_positions: Tensor
-    keep: int
-
-
-class Forward(Protocol):
-    """Computes passes and keeps the keys and values of all rows."""
-
-    @property
-    def width(self) -> int:
-        """Size V of a row of logits."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where tokens are expected and logits come out."""
-        ...
-
-    def reserve(self, rows: int) -> None:
-        """Make room in the cache for this many rows, keeping those in use."""
-        ...
-
-    def move(self, rows: Tensor, to: int) -> None:
-        """Copy cache rows (n,), ascending and none before `to`, to `to`, `to + 1`, ..."""
-        ...
-
-    def run(self, step: Pass) -> Tensor:
-        """Read the rows into the cache: logits (keep, V)."""
-        ...
 
 
 class ModuleForward:
@@ -72,7 +21,7 @@ class ModuleForward:
         config = model.config.get_text_config()
         self._model = model
         self._cache = KeyValueCache(config.num_hidden_layers)
-        self._window = _window(config)
+        self._window = sliding_window(config)
         self._mixed = SLIDING in (getattr(config, "layer_types", None) or ())
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.width = int(model.get_output_embeddings().weight.shape[0])
@@ -107,8 +56,7 @@ class ModuleForward:
             return None
         visible = step.visible
         if visible is None:
-            row = torch.arange(rows, device=self.device)
-            visible = row <= row[step.start :, None]
+            visible = causal(step.start, rows, self.device)
         full = self._additive(visible)
         if self._window is None:
             return full
@@ -123,7 +71,7 @@ class ModuleForward:
         return mask.masked_fill_(~visible, torch.finfo(dtype).min)[None, None]
 
 
-def _window(config: Any) -> int | None:
+def sliding_window(config: Any) -> int | None:
     """The width of sliding-window attention, where any layer uses it."""
     layer_types = getattr(config, "layer_types", None)
     if layer_types and SLIDING not in layer_types:

@@ -1,0 +1,49 @@
+"""Which pass computes a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.compiled import compile_pieces, load_pieces
+from specdec_cli.models.forward.lean import LeanForward
+from specdec_cli.models.forward.lean_weights import fits, lean_shape
+from specdec_cli.models.forward.module import ModuleForward
+
+NOT_COMPILED = "only models of the Llama family on the CPU are compiled"
+
+
+def new_forward(model: Any) -> Forward:
+    """The leanest pass that computes the model, with a cache of its own."""
+    return LeanForward(model) if fits(model) else ModuleForward(model)
+
+
+def can_compile(model: Any) -> bool:
+    """Whether `compiled_forward` takes the model: the lean pass computes it, on the CPU."""
+    return model.device.type == "cpu" and fits(model)
+
+
+def compiled_forward(model: Any, report: Callable[[str], None]) -> Forward:
+    """The lean pass with compiled pieces, for a model that `can_compile`.
+
+    Raises:
+        SpecdecError: no compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    return LeanForward(model, load_pieces(compile_forward(model, report)))
+
+
+def compile_forward(model: Any, report: Callable[[str], None]) -> Path:
+    """Compile what `compiled_forward` will load, unless that was done before: the folder that it lies in.
+
+    Raises:
+        SpecdecError: the model is not one that `can_compile`; no compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    if not can_compile(model):
+        hint = "Without --compile every model runs through its own module."
+        raise SpecdecError(f"{NOT_COMPILED.capitalize()}, and this is a {model.config.model_type}.", hint)
+    return compile_pieces(lean_shape(model), model.dtype, report)

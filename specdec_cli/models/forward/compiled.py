@@ -1,0 +1,148 @@
+"""The pieces of a Llama-like layer as native kernels, compiled once and kept in the cache folder.
+
+They hold no weights: a file serves every model of the same shape, and a draft cut from a target with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, export
+
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.cache_folder import cache_root, put_folder, workspace
+from specdec_cli.models.forward import pieces as source
+from specdec_cli.models.forward.pieces import AddNorm, Gate, Pieces, Shape, Turn
+from specdec_cli.models.quiet import first_line
+
+EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
+LARGEST = 1 << 20
+HINT = "Leave out --compile; the results are the same."
+
+
+def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], None]) -> Path:
+    """Compile the pieces for models of this shape, a minute long, or find them: the folder of the files.
+
+    Raises:
+        SpecdecError: there is no C++ compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    folder = cache_root() / "compiled" / _key(shape, dtype)
+    if not folder.is_dir():
+        report("Compiling the forward pass (about a minute, once)")
+        _compile(shape, dtype, folder)
+    return folder
+
+
+def _key(shape: Shape, dtype: torch.dtype) -> str:
+    """Differs wherever a file compiled for one would be wrong for the other."""
+    parts = (shape, dtype, torch.__version__, _processor(), inspect.getsource(source))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _processor() -> str:
+    """What of the processor a compiler looks at: name and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return str(torch.backends.cpu.get_cpu_capability())
+    told = ("model name", "flags", "Features", "CPU part")
+    return "".join(sorted({line for line in lines if line.startswith(told)}))
+
+
+def _compile(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        raise SpecdecError("--compile needs a C++ compiler, and none was found.", f"Install g++. {HINT}")
+    with workspace("Compiling") as work, _own_compiler_cache(work / "compiler"):
+        built = work / "pieces"
+        built.mkdir()
+        for name, module, arguments, sizes in _examples(shape, dtype):
+            try:
+                _compile_piece(module, arguments, sizes, built / f"{name}.pt2")
+            except Exception as error:  # torch's compiler fails in many ways of its own
+                raise SpecdecError(f"torch could not compile the pass: {first_line(error)}.", HINT) from error
+        put_folder(built, folder)
+
+
+def _compile_piece(module: nn.Module, arguments: tuple[Tensor, ...], sizes: Any, place: Path) -> None:
+    from torch._inductor import aoti_compile_and_package
+
+    program = export(module, arguments, dynamic_shapes=sizes, strict=True)
+    # Threads are counted when a kernel runs, so that --threads holds for a file compiled before.
+    aoti_compile_and_package(program, package_path=str(place), inductor_configs={"cpp.dynamic_threads": True})
+
+
+def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...], Any]]:
+    """Each piece with arguments to trace it by, and which of their sizes vary from pass to pass."""
+    rows, any_rows = EXAMPLE_ROWS, {0: Dim("rows", min=1, max=LARGEST)}
+    room = {1: Dim("capacity", min=2, max=LARGEST)}
+
+    def some(*size: int) -> Tensor:
+        return torch.randn(size, dtype=dtype)
+
+    stream, scale = (rows, shape.hidden), some(shape.hidden)
+    yield "add_norm", AddNorm(shape), (some(*stream), some(*stream), scale), (any_rows, any_rows, {})
+    head, cache = some(shape.head_size), (shape.key_heads, EXAMPLE_CAPACITY, shape.head_size)
+    turned = (
+        some(rows, (shape.heads + 2 * shape.key_heads) * shape.head_size),
+        some(rows, 1, shape.head_size),
+        some(rows, 1, shape.head_size),
+        torch.arange(rows),
+        some(*cache),
+        some(*cache),
+        head,
+        head.clone(),
+    )
+    yield "turn", Turn(shape), turned, (any_rows, any_rows, any_rows, any_rows, room, room, {}, {})
+    yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
+
+
+def load_pieces(folder: Path) -> Pieces:
+    """The pieces that `compile_pieces` put there, under a second.
+
+    Raises:
+        SpecdecError: a file is damaged.
+    """
+    from torch._inductor import aoti_load_package
+
+    try:
+        # The loader's own `run` spares each of a pass's hundred calls a walk over nested arguments.
+        add_norm, turn, gate = (
+            aoti_load_package(str(folder / f"{name}.pt2")).loader.run for name in ("add_norm", "turn", "gate")
+        )
+    except Exception as error:  # a damaged file shows in many ways
+        hint = f"Delete {folder} and try again."
+        raise SpecdecError(f"The compiled pass cannot be loaded: {first_line(error)}.", hint) from error
+    return Pieces(
+        lambda *arguments: tuple(add_norm(list(arguments))),
+        lambda *arguments: turn(list(arguments))[0],
+        lambda x: gate([x])[0],
+    )
+
+
+@contextmanager
+def _own_compiler_cache(folder: Path) -> Iterator[None]:
+    """The compiler's intermediate files go to `folder`, and what it says to nowhere."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = str(folder)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

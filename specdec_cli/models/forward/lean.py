@@ -1,0 +1,117 @@
+"""The Llama family's pass without the module tree: few operations, packed products, one cache tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from specdec_cli.models.forward.base import Pass, causal
+from specdec_cli.models.forward.lean_weights import LayerWeights, lean_weights
+from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
+
+GROWTH = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the rows of a pass stand: what all layers share.
+
+    Attributes:
+        rotation: cosines and sines of their positions, each (n, 1, head size).
+        rows: (n,) their rows in the cache.
+        end: rows of the cache that attention reads.
+        mask: additive, (1, 1, group * n, end); None if all is visible.
+    """
+
+    rotation: tuple[Tensor, Tensor]
+    rows: Tensor
+    end: int
+    mask: Tensor | None
+
+
+class LeanForward:
+    """Computes passes of a Llama-like model; see `base.Forward`.
+
+    Args:
+        model: one that `lean_weights.fits`.
+        pieces: compiled pieces for its shape, if there are any.
+    """
+
+    def __init__(self, model: Any, pieces: Pieces | None = None) -> None:
+        self._weights = weights = lean_weights(model)
+        self._pieces = pieces or eager_pieces(weights.shape)
+        self._rotary = model.model.rotary_emb
+        self._group = weights.shape.heads // weights.shape.key_heads
+        self._cache = weights.embedding.new_empty(
+            (len(weights.layers), 2, weights.shape.key_heads, 0, weights.shape.head_size)
+        )
+        self.width = int(model.lm_head.weight.shape[0])
+        self.device = weights.embedding.device
+
+    def reserve(self, rows: int) -> None:
+        capacity = self._cache.shape[3]
+        if rows <= capacity:
+            return
+        shape = list(self._cache.shape)
+        shape[3] = max(rows, int(capacity * GROWTH))
+        larger = self._cache.new_empty(shape)
+        larger[:, :, :, :capacity] = self._cache
+        self._cache = larger
+        self._cosines, self._sines = self._rotations(shape[3])
+
+    @torch.inference_mode()
+    def _rotations(self, count: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the first positions, each (count, 1, head size); no row stands further on."""
+        positions = torch.arange(count, device=self.device)
+        cosines, sines = self._rotary(self._weights.embedding[:1, None], positions[None])
+        return cosines[0, :, None], sines[0, :, None]
+
+    def move(self, rows: Tensor, to: int) -> None:
+        self._cache[:, :, :, to : to + rows.numel()] = self._cache.index_select(3, rows.to(self.device))
+
+    @torch.inference_mode()
+    def run(self, step: Pass) -> Tensor:
+        weights, pieces = self._weights, self._pieces
+        x = weights.embedding[step.tokens]
+        if weights.embedding_scale != 1:
+            x = x * x.new_tensor(weights.embedding_scale)
+        place = self._place(step)
+        ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
+        following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
+        for layer, cache, norm in zip(weights.layers, self._cache, following, strict=True):
+            x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
+            x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
+        return weights.head(ready[-step.keep :])
+
+    def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: Tensor) -> Tensor:
+        """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
+        keys, values = cache
+        norms = layer.query_norm, layer.key_norm
+        # Query heads that share a key head become rows of one attention, so keys are never repeated.
+        queries = self._pieces.turn(layer.qkv(ready), *place.rotation, place.rows, keys, values, *norms)
+        seen = slice(place.end)
+        mixed = scaled_dot_product_attention(queries, keys[None, :, seen], values[None, :, seen], place.mask)
+        heads = mixed.view(keys.shape[0], self._group, -1, keys.shape[2]).permute(2, 0, 1, 3)
+        return layer.out(heads.reshape(ready.shape[0], -1))
+
+    def _place(self, step: Pass) -> Place:
+        end = step.start + step.tokens.numel()
+        rotation = self._cosines[step.positions], self._sines[step.positions]
+        return Place(rotation, torch.arange(step.start, end, device=self.device), end, self._mask(step))
+
+    def _mask(self, step: Pass) -> Tensor | None:
+        """The mask for grouped queries, made once for all layers."""
+        rows, window = step.row_positions.numel(), self._weights.window
+        visible = step.visible
+        if visible is None:
+            if step.tokens.numel() == 1 and (window is None or rows <= window):
+                return None
+            visible = causal(step.start, rows, self.device)
+        if window is not None:
+            visible = visible & (step.positions[:, None] - step.row_positions < window)
+        mask = torch.zeros(visible.shape, dtype=self._cache.dtype, device=self.device)
+        return mask.masked_fill_(~visible, float("-inf")).repeat(self._group, 1)[None, None]

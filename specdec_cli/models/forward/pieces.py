@@ -1,0 +1,129 @@
+"""What a Llama-like layer does between its matrix products and its attention.
+
+Each piece is a module without weights, so that one serves all layers; `compiled.py` makes it one kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What decides the pieces of a model.
+
+    Attributes:
+        hidden: width of the residual stream.
+        inner: width of the gated product.
+        heads, key_heads, head_size: shape of the attention.
+        eps: what normalisation adds to the mean square.
+        normed_heads: whether queries and keys are normalised before they are turned.
+        activation: name of the gate's activation in transformers.
+    """
+
+    hidden: int
+    inner: int
+    heads: int
+    key_heads: int
+    head_size: int
+    eps: float
+    normed_heads: bool
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The three pieces, as modules or compiled; arguments and results as in the modules' `forward`."""
+
+    add_norm: Callable[..., tuple[Tensor, Tensor]]
+    turn: Callable[..., Tensor]
+    gate: Callable[[Tensor], Tensor]
+
+
+class AddNorm(nn.Module):
+    """Add to the residual stream, and normalise the sum for the product that follows."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._eps = shape.eps
+
+    def forward(self, x: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """x, y (n, hidden) and the scale (hidden,) to the sum and its normalisation, each (n, hidden)."""
+        x = x + y
+        return x, normed(x, weight, self._eps)
+
+
+class Turn(nn.Module):
+    """Turn queries and keys by their positions, and put keys and values into the cache."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._shape = shape
+
+    def forward(
+        self,
+        qkv: Tensor,
+        cosines: Tensor,
+        sines: Tensor,
+        rows: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        query_norm: Tensor,
+        key_norm: Tensor,
+    ) -> Tensor:
+        """The queries as (1, key heads, group * n, head size): those that share a key head side by side.
+
+        Args:
+            qkv: (n, (heads + 2 * key heads) * head size).
+            cosines: (n, 1, head size) of the rows' positions.
+            sines: likewise.
+            rows: (n,) where in the cache the new keys and values go.
+            keys: (key heads, capacity, head size) one layer's cache, written to.
+            values: likewise.
+            query_norm: (head size,) scale, read where the model normalises heads.
+            key_norm: likewise.
+        """
+        shape = self._shape
+        turning = shape.heads + shape.key_heads
+        heads = qkv.view(qkv.shape[0], -1, shape.head_size)
+        turned = heads[:, :turning]
+        if shape.normed_heads:
+            queries = normed(heads[:, : shape.heads], query_norm, shape.eps)
+            turned = torch.cat((queries, normed(heads[:, shape.heads : turning], key_norm, shape.eps)), 1)
+        first, second = turned.chunk(2, dim=-1)
+        turned = turned * cosines + torch.cat((-second, first), dim=-1) * sines
+        keys.index_copy_(1, rows, turned[:, shape.heads :].transpose(0, 1))
+        values.index_copy_(1, rows, heads[:, turning:].transpose(0, 1))
+        return turned[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
+
+
+class Gate(nn.Module):
+    """The gated activation."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        from transformers.activations import ACT2FN
+
+        self._activation = ACT2FN[shape.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 2 * inner), the gate's half first, to (n, inner)."""
+        gate, up = x.chunk(2, dim=-1)
+        product: Tensor = self._activation(gate) * up
+        return product
+
+
+def eager_pieces(shape: Shape) -> Pieces:
+    """The pieces as they stand, one torch operation after another."""
+    return Pieces(AddNorm(shape), Turn(shape), Gate(shape))
+
+
+def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Root-mean-square normalisation of the last dimension, in float32 at least."""
+    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+    return (wide * scale).to(x.dtype) * weight

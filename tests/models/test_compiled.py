@@ -1,0 +1,93 @@
+"""Compiled pieces compute what the pieces do, are made once, and fail with advice."""
+
+import random
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from random_models import ARCHITECTURES, random_model, random_tokens, random_tree
+
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.forward import compiled
+from specdec_cli.models.forward.choice import can_compile, compile_forward, compiled_forward, new_forward
+from specdec_cli.models.forward.lean_weights import lean_shape
+from specdec_cli.models.runner import Runner
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return random_model(ARCHITECTURES["qwen3"]()).float()  # the pieces with the most in them
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_compiled_pieces_compute_the_same_and_are_made_once(model, cache):
+    said = []
+    forwards = new_forward(model), compiled_forward(model, said.append)
+    assert said == ["Compiling the forward pass (about a minute, once)"]
+    assert [folder.name for folder in cache.iterdir()] == ["compiled"]  # nothing of the compiler's is left
+    for size in (0, 1, 9, 40):
+        logits = []
+        for forward in forwards:
+            runner = Runner(forward, 1024)
+            runner.begin(random_tokens(600, 1))
+            logits.append(runner.score(random_tree(size, random.Random(size))))
+        torch.testing.assert_close(*logits, atol=1e-4, rtol=0)
+    compiled_forward(model, said.append)
+    assert len(said) == 1
+
+
+def test_a_file_serves_one_shape_number_format_and_version(model, monkeypatch):
+    shape = lean_shape(model)
+    keys = {
+        compiled._key(shape, torch.float32),
+        compiled._key(shape, torch.bfloat16),
+        compiled._key(replace(shape, hidden=64), torch.float32),
+    }
+    monkeypatch.setattr(torch, "__version__", "2.99")
+    keys.add(compiled._key(shape, torch.float32))
+    monkeypatch.setattr(compiled, "_processor", lambda: "another")
+    keys.add(compiled._key(shape, torch.float32))
+    assert len(keys) == 5
+    assert compiled._key(shape, torch.float32) == compiled._key(replace(shape), torch.float32)
+
+
+def test_without_a_compiler_it_says_so(model, monkeypatch, cache):
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    with pytest.raises(SpecdecError, match=r"needs a C\+\+ compiler"):
+        compile_forward(model, lambda _: None)
+    assert not (cache / "compiled").exists()
+
+
+def test_a_failed_compilation_leaves_nothing(model, monkeypatch, cache):
+    def fail(*arguments):
+        raise RuntimeError("out of luck\nand much more")
+
+    monkeypatch.setattr(compiled, "_compile_piece", fail)
+    with pytest.raises(SpecdecError, match="torch could not compile the pass: out of luck"):
+        compile_forward(model, lambda _: None)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_file_is_named(model, tmp_path):
+    for name in ("add_norm", "turn", "gate"):
+        (tmp_path / f"{name}.pt2").write_bytes(b"nothing")
+    with pytest.raises(SpecdecError, match="cannot be loaded") as caught:
+        compiled.load_pieces(tmp_path)
+    assert str(tmp_path) in caught.value.hint
+
+
+def test_other_architectures_are_not_compiled():
+    model = random_model(ARCHITECTURES["gpt2"]())
+    assert not can_compile(model)
+    with pytest.raises(SpecdecError, match="and this is a gpt2"):
+        compile_forward(model, lambda _: None)

@@ -1,0 +1,55 @@
+"""How many threads a machine is worth."""
+
+import pytest
+
+from specdec_cli.models import hardware
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine of so many logical processors, `each` to a core, and a limit on processor time."""
+
+    def make(processors, each, limit=None, allowed=None):
+        for cpu in range(processors):
+            topology = tmp_path / f"cpu{cpu}" / "topology"
+            topology.mkdir(parents=True)
+            first = cpu - cpu % each
+            (topology / "thread_siblings_list").write_text(f"{first}-{first + each - 1}\n")
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(hardware, "SYSTEM_CPUS", tmp_path)
+        monkeypatch.setattr(hardware, "CPU_LIMIT", tmp_path / "cpu.max")
+        if limit is not None:
+            (tmp_path / "cpu.max").write_text(limit)
+        usable = set(range(processors)) if allowed is None else allowed
+        monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: usable, raising=False)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("about", "threads"),
+    [
+        ({"processors": 2, "each": 1}, 2),
+        ({"processors": 16, "each": 2}, 8),
+        ({"processors": 16, "each": 2, "limit": "max 100000"}, 8),
+        ({"processors": 16, "each": 2, "limit": "300000 100000"}, 3),
+        ({"processors": 16, "each": 2, "limit": "50000 100000"}, 1),
+        ({"processors": 16, "each": 2, "limit": "nonsense"}, 8),
+        ({"processors": 16, "each": 2, "allowed": {0, 1, 2}}, 2),
+    ],
+)
+def test_one_thread_for_each_physical_core_that_may_be_used(machine, about, threads):
+    machine(**about)
+    assert hardware.default_threads() == threads
+
+
+def test_the_usual_variable_comes_first(machine, monkeypatch):
+    machine(processors=4, each=1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert hardware.default_threads() == 3
+
+
+def test_a_system_that_says_nothing_of_cores_counts_processors(machine, monkeypatch, tmp_path):
+    machine(processors=4, each=2)
+    monkeypatch.setattr(hardware, "SYSTEM_CPUS", tmp_path / "nowhere")
+    assert hardware.default_threads() == 4
