@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,14 +24,27 @@ class Place:
     Attributes:
         rotation: cosines and sines of their positions, each (n, 1, head size).
         rows: (n,) their rows in the cache.
-        end: rows of the cache that attention reads.
-        mask: additive, (1, 1, group * n, end); None if all is visible.
+        mask: additive, (1, 1, group * n, rows); None if all is visible.
     """
 
     rotation: tuple[Tensor, Tensor]
     rows: Tensor
-    end: int
     mask: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """One layer's part of the cache during a pass: keys and values, each (key heads, ..., head size).
+
+    Attributes:
+        keys, values: all rows, to write to.
+        seen_keys, seen_values: the rows that are read, with a leading dimension of 1.
+    """
+
+    keys: Tensor
+    values: Tensor
+    seen_keys: Tensor
+    seen_values: Tensor
 
 
 class LeanForward:
@@ -82,26 +96,40 @@ class LeanForward:
         place = self._place(step)
         ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
         following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
-        for layer, cache, norm in zip(weights.layers, self._cache, following, strict=True):
+        for layer, cache, norm in zip(weights.layers, self._by_layer(step), following, strict=True):
             x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
         return weights.head(ready[-step.keep :])
 
-    def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: Tensor) -> Tensor:
+    def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: LayerCache) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
-        keys, values = cache
-        norms = layer.query_norm, layer.key_norm
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
-        queries = self._pieces.turn(layer.qkv(ready), *place.rotation, place.rows, keys, values, *norms)
-        seen = slice(place.end)
-        mixed = scaled_dot_product_attention(queries, keys[None, :, seen], values[None, :, seen], place.mask)
-        heads = mixed.view(keys.shape[0], self._group, -1, keys.shape[2]).permute(2, 0, 1, 3)
-        return layer.out(heads.reshape(ready.shape[0], -1))
+        queries = self._pieces.turn(
+            layer.qkv(ready),
+            *place.rotation,
+            place.rows,
+            cache.keys,
+            cache.values,
+            layer.query_norm,
+            layer.key_norm,
+        )
+        mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, place.mask)
+        if ready.shape[0] > 1:  # a single row has its heads in order
+            mixed = mixed.view(mixed.shape[1], self._group, -1, mixed.shape[3]).permute(2, 0, 1, 3)
+        return layer.out(mixed.reshape(ready.shape[0], -1))
+
+    def _by_layer(self, step: Pass) -> Iterator[LayerCache]:
+        """Every layer's views, made by a few operations on the whole cache."""
+        keys, values = self._cache.unbind(1)
+        seen = self._cache[:, :, None, :, : step.start + step.tokens.numel()]
+        seen_keys, seen_values = seen.unbind(1)
+        parts = (part.unbind(0) for part in (keys, values, seen_keys, seen_values))
+        return map(LayerCache, *parts)
 
     def _place(self, step: Pass) -> Place:
         end = step.start + step.tokens.numel()
         rotation = self._cosines[step.positions], self._sines[step.positions]
-        return Place(rotation, torch.arange(step.start, end, device=self.device), end, self._mask(step))
+        return Place(rotation, torch.arange(step.start, end, device=self.device), self._mask(step))
 
     def _mask(self, step: Pass) -> Tensor | None:
         """The mask for grouped queries, made once for all layers."""
