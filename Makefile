@@ -42,11 +42,11 @@ format: $(READY)  ## Put imports and layout in order
 
 bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead, and the cost of a commit
 	$(BIN)/specdec models pull smollm2-135m
-	$(BIN)/python benchmarks/engine.py
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/engine.py
 
 bench-forward: $(READY)  ## Each way to compute a pass, beside the memory's limit and transformers.generate
 	$(BIN)/specdec models pull smollm2-135m
-	$(BIN)/python benchmarks/forward.py
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/forward.py
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

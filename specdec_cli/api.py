@@ -11,6 +11,7 @@ from specdec_cli.settings import load_settings
 class SpeculativeDecoder:
     """Continues texts with a target model, several guesses of a smaller one at a time.
 
+    The text is continued as it is, in no chat template, and comes back in front of its continuation.
     The text is distributed as the target's own: Leviathan et al. (2023), https://arxiv.org/abs/2211.17192.
 
     >>> decoder = SpeculativeDecoder("Qwen/Qwen2.5-0.5B", "Qwen/Qwen2.5-7B", gamma=4, max_tokens=64)
@@ -69,8 +70,9 @@ class SpeculativeDecoder:
         Raises:
             InputError: the text is empty, or too long for the target's context.
         """
-        completion = Completion(self._session.decode)
-        for step in self._session.steps(self._session.encode(input_text)):
+        prompt = self._session.encode(input_text)
+        completion = Completion(self._session.decode, before=self._session.join(prompt))
+        for step in self._session.steps(prompt):
             completion.add(step)
         completion.finish()
         self.stats = completion.stats

@@ -12,21 +12,22 @@ from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafts import LAYERS, NGRAM, SELF, is_model, layer_count, resolve_draft, self_precision
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
 from specdec_cli.models.capability import require_tree_support
+from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.choice import NOT_COMPILED, can_compile, compiled_forward, new_forward
-from specdec_cli.models.hardware import default_threads
+from specdec_cli.models.hardware import default_threads, resolve_device
 from specdec_cli.models.layers import first_layers
-from specdec_cli.models.loader import LoadedModel, load_model, silent
-from specdec_cli.models.low_precision import KINDS, low_precision_twin, require_cpu
-from specdec_cli.models.registry import find
+from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
+from specdec_cli.models.low_precision import low_precision_twin, require_cpu
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
-from specdec_cli.models.vocabulary import require_compatible
+from specdec_cli.models.vocabulary import compare, require_compatible
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
@@ -35,9 +36,7 @@ from specdec_cli.verification.block import verify_block
 from specdec_cli.verification.own_sample import follow_own_sample
 from specdec_cli.verification.rejection import reject_by_token
 
-NGRAM = "ngram"
-LAYERS = "layers:"
-SELF = "self:"
+JOINED = 8  # tokens of a prompt that can change how the next one is written, and more than enough
 VERIFIERS: dict[tuple[str, str], Verifier] = {
     ("autoregressive", "token"): follow_own_sample,
     ("ngram", "token"): follow_own_sample,
@@ -74,6 +73,10 @@ class Session:
             SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
         """
         draft_name = resolve_draft(settings)
+        for device in filter(None, (settings.device, settings.draft_device)):
+            resolve_device(device)
+        if draft_name is not None and is_model(draft_name):
+            _require_vocabulary(settings, draft_name, report)
         torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
         report(f"Loading {settings.target}")
         target = load_model(
@@ -110,7 +113,7 @@ class Session:
             return _rounded(draft, name, settings.draft_quantize)
         if name.startswith(SELF):
             report(f"Rounding a copy of {self.target.name}")
-            return _rounded(self.target, name, low_precision(name))
+            return _rounded(self.target, name, self_precision(name))
         report(f"Loading {name}")
         draft = load_model(
             name,
@@ -121,13 +124,35 @@ class Session:
             report=report,
         )
         require_tree_support(draft)
-        require_compatible(self.target, draft)
+        widths = logit_width(self.target.model.config), logit_width(draft.model.config)
+        vocabularies = compare(self.target.tokenizer, draft.tokenizer, *widths)
+        require_compatible(self.target.name, draft.name, vocabularies)
         if draft.parameters >= self.target.parameters and settings.draft_quantize == "none":
             self.warnings.append(
                 f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
                 f"{self.target.name} with {self.target.parameters:,}; were they swapped?"
             )
         return draft
+
+    @property
+    def uses_chat(self) -> bool:
+        """Whether prompts go into the chat template; if not, they are continued as they are."""
+        asked = self.settings.chat
+        return self.target.tokenizer.has_chat_template if asked is None else asked
+
+    def join(self, prompt: Sequence[int]) -> Sequence[int]:
+        """The tokens before the answer that decide how its first word is written: none after a template."""
+        return () if self.uses_chat else prompt[-JOINED:]
+
+    def describe(self) -> dict[str, object]:
+        """Which models run, what settings that say "auto" came to."""
+        name = resolve_draft(self.settings)
+        draft = self._drafts.get(name) if name is not None else None
+        return {
+            "target": _model_record(self.target, self.settings.quantize),
+            "draft": name if draft is None else _model_record(draft, self.settings.draft_quantize),
+            "chat": self.uses_chat,
+        }
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
@@ -140,10 +165,9 @@ class Session:
                 "The prompt is empty.", 'Give some text with -p "...", or -p - for standard input.'
             )
         tokenizer, settings = self.target.tokenizer, self.settings
-        chat = tokenizer.has_chat_template if settings.chat is None else settings.chat
-        if not chat and settings.system is not None:
+        if not self.uses_chat and settings.system is not None:
             raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
-        if chat:
+        if self.uses_chat:
             system = [] if settings.system is None else [{"role": "system", "content": settings.system}]
             tokens = tokenizer.encode_chat([*system, {"role": "user", "content": prompt}])
         else:
@@ -219,6 +243,29 @@ class Session:
         self._runners[id(loaded)] = Runner(forward, loaded.context)
 
 
+def _model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
+    return {
+        "name": loaded.name,
+        "source": loaded.source,
+        "parameters": loaded.parameters,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": str(loaded.device),
+        "quantize": quantize,
+    }
+
+
+def _require_vocabulary(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
+    """Compare the two vocabularies before any weights are read."""
+    trusted = settings.trust_remote_code
+    report("Comparing the vocabularies")
+    target_tokenizer, target_width = load_tokenizer_only(
+        settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
+    )
+    draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
+    found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
+    require_compatible(settings.target, draft, found)
+
+
 def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
     """A twin of a loaded model with weights of lower precision, or the model itself for "none"."""
     if kind == "none":
@@ -234,51 +281,3 @@ def _ngram(settings: Settings) -> NgramDrafter:
     return NgramDrafter(
         settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
     )
-
-
-def resolve_draft(settings: Settings) -> str | None:
-    """The draft's name: as asked for, or the target's default; None where the method drafts nothing.
-
-    Raises:
-        InputError: the method needs a draft and the target has no default.
-    """
-    if settings.method == "autoregressive":
-        return None
-    if settings.method == NGRAM:
-        return NGRAM
-    if settings.draft is not None:
-        if settings.draft.startswith(LAYERS):
-            layer_count(settings.draft)
-        if settings.draft.startswith(SELF):
-            low_precision(settings.draft)
-        return settings.draft
-    entry = find(settings.target)
-    if entry is None or entry.default_draft is None:
-        problem = f"The method {settings.method} needs a draft, and {settings.target} has no default one."
-        raise InputError(problem, "Name a smaller model of the family with --draft, or use --draft ngram.")
-    return entry.default_draft
-
-
-def layer_count(name: str) -> int:
-    """N of a draft called `layers:N`.
-
-    Raises:
-        InputError: N is not a whole number of at least 1.
-    """
-    count = name.removeprefix(LAYERS)
-    if not count.isdecimal() or int(count) < 1:
-        raise InputError(f"{name} does not say how many layers.", "Write layers:8 for the first eight.")
-    return int(count)
-
-
-def low_precision(name: str) -> str:
-    """The precision of a draft called `self:int4`.
-
-    Raises:
-        InputError: no such precision.
-    """
-    kind = name.removeprefix(SELF)
-    if kind not in KINDS:
-        choices = " or ".join(f"{SELF}{each}" for each in KINDS)
-        raise InputError(f"{name} names no precision that weights can be rounded to.", f"Write {choices}.")
-    return kind

@@ -23,7 +23,9 @@ MAY_IMPORT = {
     "models": {"tree", "sampling", "errors"},
     "engine": {"tree", "sampling", "drafting", "verification", "errors"},
     "settings": {"resources", "errors"},
+    "drafts": {"settings", "models", "errors"},
     "session": {
+        "drafts",
         "engine",
         "drafting",
         "verification",
@@ -48,6 +50,7 @@ MAY_IMPORT = {
         "models",
         "engine",
         "settings",
+        "drafts",
         "session",
         "benchmarking",
         "api",

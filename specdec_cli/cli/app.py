@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,10 @@ from specdec_cli import __version__
 from specdec_cli.cli import interrupts, models, presets
 from specdec_cli.cli.demo import demo
 from specdec_cli.cli.generate import generate
-from specdec_cli.errors import INTERRUPTED, RUNTIME, SpecdecError
+from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
 COMMANDS = (generate, demo)
+USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app}
 
 app = typer.Typer(
@@ -57,6 +58,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to stop
+    # Large pages for large tensors: reading weights is what decoding waits for (docs/results.md).
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv[1:])
     try:
@@ -75,9 +78,24 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> None:
     try:
-        app(arguments)
+        code = app(arguments, prog_name="specdec", standalone_mode=False)
+    except USAGE_ERROR as error:
+        raise _as_input_error(error) from None
     finally:
         sys.stdout.flush()
+    raise SystemExit(code or 0)
+
+
+def _as_input_error(error: Any) -> Exception:
+    """A mistake in the command line as the other errors are: a problem and a hint."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help is the answer
+        error.show()
+        return SystemExit(USAGE)  # type: ignore[return-value]
+    path = error.ctx.command_path if error.ctx else "specdec"
+    stray = "extra argument" in error.format_message() and path.endswith("generate")
+    hint = 'Give the prompt as -p "...".' if stray else f"`{path} --help` lists what it takes."
+    problem = " ".join(error.format_message().split())
+    return InputError(problem if problem.endswith((".", "?")) else f"{problem}.", hint)
 
 
 def _debug_variable() -> bool:
@@ -90,6 +108,10 @@ def _report(error: Exception, debug: bool) -> int:
 
     if debug:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and not isinstance(error, SpecdecError):
+        place = f" ({error.filename})" if error.filename else ""
+        hint = "Check that there is space, and that what is read and written may be."
+        error = SpecdecError(f"The system refused a file: {error.strerror or error}{place}.", hint)
     if not isinstance(error, SpecdecError):
         message = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
         error = SpecdecError(message, "Run again with --debug to see where.")

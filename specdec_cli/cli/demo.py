@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -23,7 +24,6 @@ METHODS: dict[str, dict[str, object]] = {
     "autoregressive": {"method": "autoregressive"},
     "specexec, ngram": {"method": "specexec", "draft": "ngram"},
     "sps, ngram": {"method": "sps", "draft": "ngram"},
-    "sps, layers:15": {"method": "sps", "draft": "layers:15"},
 }
 
 
@@ -39,10 +39,7 @@ def demo(
 ) -> None:
     """Let the default model write with SpecExec, live, then time each method on the same prompt."""
     flags = opt.given_settings(locals())
-    settings = {
-        name: load_settings(flags={**flags, **choice}, environ={}).settings
-        for name, choice in METHODS.items()
-    }
+    settings = {name: load_settings(flags={**flags, **choice}).settings for name, choice in METHODS.items()}
     require_text(prompt)
     run(prompt, settings, rounds, quiet)
 
@@ -53,23 +50,30 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.comparison import comparison_table
-    from specdec_cli.reporting.console import err, out, status
+    from specdec_cli.reporting.console import err, out, report_warning, status
     from specdec_cli.session import Session
 
     live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
+        half = f"layers:{max(1, session.target.layers // 2)}"
+        settings = {**settings, f"sps, {half}": replace(live, method="sps", draft=half)}
+        session.draft(half, activity.update)
     interrupts.check()
     tokens = session.encode(prompt)
-    err().print(f"{prompt}\n", style="dim")
-    if out().is_terminal:
-        err().print("Tokens that were drafted and accepted are green.\n", style="dim")
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
+        err().print(f"{prompt}\n", style="dim")
+        if show.shows_colour():
+            err().print("Tokens that were drafted and accepted are green.\n", style="dim")
     completion = Completion(session.decode)
     for step in session.steps(tokens):
         show.show_pieces(completion.add(step), show_accepted=True)
     show.show_pieces(completion.finish(), show_accepted=True)
     show.end_line()
-    show.report_stats(completion.stats)
+    if not quiet:
+        show.report_stats(completion.stats)
     contenders = [Contender(name, each) for name, each in settings.items()]
     with status("Warming up", quiet) as activity:
         standings = compare(session, tokens, contenders, rounds, report=activity.update)

@@ -120,10 +120,13 @@ def run(
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)
     interrupts.check()
-    for warning in session.warnings:
-        report_warning(warning)
+    if show_accepted and not show.shows_colour():
+        session.warnings.append("--show-accepted marks tokens by colour, and there is none here.")
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
     prompt = session.encode(text)
-    completion = Completion(session.decode, settings.stop)
+    completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:
         for step in session.steps(prompt):
             interrupts.check()
@@ -134,7 +137,9 @@ def run(
         pass
     rest = completion.finish()
     if as_json:
-        print_json(show.completion_record(text, prompt, completion, settings, fingerprint()))
+        print_json(
+            show.completion_record(text, prompt, completion, settings, session.describe(), fingerprint())
+        )
     else:
         show.show_pieces(rest if stream else completion.pieces, show_accepted)
         show.end_line()

@@ -6,7 +6,13 @@ from typing import Annotated
 
 import typer
 
-from specdec_cli.cli.options import DtypeOption, JsonOption, QuietOption
+from specdec_cli.cli.options import (
+    DtypeOption,
+    JsonOption,
+    QuietOption,
+    RevisionOption,
+    TrustRemoteCodeOption,
+)
 from specdec_cli.errors import MISMATCH, InputError
 
 app = typer.Typer(help="List, fetch and compare models.", no_args_is_help=True, rich_markup_mode="rich")
@@ -30,13 +36,13 @@ def list_registered(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def pull(name: Name, quiet: QuietOption = False) -> None:
+def pull(name: Name, revision: RevisionOption = None, quiet: QuietOption = False) -> None:
     """Bring a model to this machine, and print the folder that it lies in."""
     from specdec_cli.models.resolve import pull as bring
     from specdec_cli.reporting.console import out, status
 
     with status(f"Fetching {name}", quiet) as activity:
-        folder = bring(name, activity.update)
+        folder = bring(name, activity.update, revision=revision)
     out().out(str(folder), highlight=False)
 
 
@@ -57,21 +63,27 @@ def compile_ahead(name: Name, dtype: DtypeOption = "auto", quiet: QuietOption = 
 def check(
     target: Name,
     draft: Name,
+    trust_remote_code: TrustRemoteCodeOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compare two models' vocabularies: can DRAFT draft for TARGET? Exit code 3 if not."""
+    from specdec_cli.drafts import is_model
     from specdec_cli.models.loader import load_tokenizer_only
     from specdec_cli.models.vocabulary import compare
     from specdec_cli.reporting.console import out, print_json, status
     from specdec_cli.reporting.models import vocabulary_lines, vocabulary_record
-    from specdec_cli.session import LAYERS, NGRAM
 
-    if draft == NGRAM or draft.startswith(LAYERS):
+    if not is_model(draft):
         raise InputError(f"{draft} has no vocabulary of its own: it fits any target.", "Name a draft model.")
     with status("Reading the vocabularies", quiet) as activity:
-        target_tokenizer, target_width = load_tokenizer_only(target, report=activity.update)
-        draft_tokenizer, draft_width = load_tokenizer_only(draft, report=activity.update)
+        trusted = bool(trust_remote_code)
+        target_tokenizer, target_width = load_tokenizer_only(
+            target, trust_remote_code=trusted, report=activity.update
+        )
+        draft_tokenizer, draft_width = load_tokenizer_only(
+            draft, trust_remote_code=trusted, report=activity.update
+        )
         report = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
     if as_json:
         print_json(vocabulary_record(target, draft, report))

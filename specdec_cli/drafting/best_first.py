@@ -126,8 +126,10 @@ class _Growth:
     def _branch(self, parents: list[int], logits: Tensor) -> bool:
         """Give each parent its likeliest children and keep the best of all nodes; False if no child is."""
         log_probs, tokens = likeliest(logits[..., : self.width], self.shape.branches, self.temperature)
-        above = torch.tensor([0.0 if node == ROOT else self.nodes[node].score for node in parents])
-        scores = log_probs.double().cpu() + above.double()[:, None] + math.log(self.shape.decay)
+        above = torch.tensor(
+            [0.0 if node == ROOT else self.nodes[node].score for node in parents], dtype=torch.float64
+        )
+        scores = log_probs.double().cpu() + above[:, None] + math.log(self.shape.decay)
         tokens = tokens.cpu()
         oldest = len(self.nodes)
         for row, choice in (scores > self._floor()).nonzero().tolist():

@@ -14,6 +14,11 @@ INTERRUPTED = "interrupted"
 class Completion:
     """A text in the making; `add` and `finish` give the pieces that can be shown.
 
+    Args:
+        decode: ids to text.
+        stop_strings: the text ends before the first of these.
+        before: tokens that the text follows on without a break.
+
     Attributes:
         tokens: ids emitted so far, the stop token included.
         stats: what was measured so far.
@@ -21,8 +26,13 @@ class Completion:
         pieces: the text so far, by who wrote it.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stop_strings: Sequence[str] = ()) -> None:
-        self._stream = TextStream(decode, stop_strings)
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stop_strings: Sequence[str] = (),
+        before: Sequence[int] = (),
+    ) -> None:
+        self._stream = TextStream(decode, stop_strings, before)
         self.tokens: list[int] = []
         self.stats = RunStats()
         self.finish_reason: str | None = None

@@ -13,11 +13,15 @@ class Detokenizer:
 
     A token may end inside a character, or change how the one before it is written. So each call decodes the
     few tokens since the last whole piece of text and returns only what is new and complete.
+
+    Args:
+        decode: ids to text.
+        before: tokens that the text follows on; some tokenizers drop the space of a text's first word.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], before: Sequence[int] = ()) -> None:
         self._decode = decode
-        self._context: list[int] = []
+        self._context: list[int] = list(before)
         self._fresh: list[int] = []
 
     def push(self, token: int) -> str:
@@ -55,10 +59,16 @@ class TextStream:
     Args:
         decode: ids to text.
         stop_strings: the text ends before the first of these.
+        before: tokens that the text follows on without a break.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stop_strings: Sequence[str] = ()) -> None:
-        self._detokenizer = Detokenizer(decode)
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stop_strings: Sequence[str] = (),
+        before: Sequence[int] = (),
+    ) -> None:
+        self._detokenizer = Detokenizer(decode, before)
         self._stop_strings = tuple(stop_strings)
         self._held: list[Piece] = []
         self._ended = False

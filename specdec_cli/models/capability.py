@@ -32,16 +32,19 @@ def require_tree_support(loaded: LoadedModel) -> None:
 def _obstacle(model: Any) -> str | None:
     config = model.config.get_text_config()
     unusual = set(getattr(config, "layer_types", None) or ()) - {FULL, SLIDING}
-    if unusual or getattr(model, "_is_stateful", False):
-        kinds = f" ({', '.join(sorted(unusual)).replace('_', ' ')})" if unusual else ""
-        return (
-            f"some of its layers keep a running state{kinds}, which rejected guesses cannot be removed from"
-        )
+    if unusual:
+        return f"some of its layers are of a kind ({_words(unusual)}) that guesses cannot be removed from"
+    if getattr(model, "_is_stateful", False):
+        return "its layers keep a running state, which rejected guesses cannot be removed from"
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return "its positions cannot be set, so the branches of a tree cannot stand side by side"
     if config.model_type in PROVEN:
         return None
     return None if _scores_trees(model) else "it does not score the branches of a tree apart from each other"
+
+
+def _words(kinds: set[str]) -> str:
+    return ", ".join(sorted(kinds)).replace("_", " ")
 
 
 def _scores_trees(model: Any) -> bool:

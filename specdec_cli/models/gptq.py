@@ -47,7 +47,7 @@ def read_gptq(folder: Path, config: Any, dtype: torch.dtype, *, packed: bool) ->
     Raises:
         SpecdecError: a number of bits that is not supported, or weights are missing.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     build: Any = AutoModelForCausalLM.from_config  # not annotated
     settings = _settings(config)
@@ -72,6 +72,8 @@ def read_gptq(folder: Path, config: Any, dtype: torch.dtype, *, packed: bool) ->
     model.tie_weights()
     _make_buffers(model, config)
     _require_whole(model, folder)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
     return model
 
 
@@ -135,10 +137,14 @@ def _put(model: Any, name: str, module: nn.Module) -> None:
 
 
 def _make_buffers(model: Any, config: Any) -> None:
-    """Make the modules anew whose tables a checkpoint does not hold, such as rotary angles."""
+    """Make the modules anew whose tables a checkpoint does not hold: rotary angles."""
     for name, module in list(model.named_modules()):
-        if any(buffer.is_meta for buffer in module.buffers(recurse=False)):
-            _put(model, name, type(module)(config))
+        if not any(buffer.is_meta for buffer in module.buffers(recurse=False)):
+            continue
+        if not name.endswith("rotary_emb"):
+            hint = "Choose another checkpoint of the model."
+            raise SpecdecError(f"GPTQ checkpoints of a {config.model_type} model cannot be read.", hint)
+        _put(model, name, type(module)(config))
 
 
 def _require_whole(model: Any, folder: Path) -> None:

@@ -12,7 +12,7 @@ from specdec_cli.errors import InputError, RoomError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SYSTEM_CPUS = Path("/sys/devices/system/cpu")
-CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, or "max"
+CONTAINER = Path("/sys/fs/cgroup")  # limits of the container, if this process runs in one
 CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # AVX-512, AMX, and Arm's name for its own
 
 
@@ -90,7 +90,7 @@ def _core_of(cpu: int) -> str:
 def _time_share() -> int | None:
     """Whole processors that a container's limit on processor time comes to, if there is one."""
     try:
-        quota, period = CPU_LIMIT.read_text().split()
+        quota, period = (CONTAINER / "cpu.max").read_text().split()
     except (OSError, ValueError):
         return None
     return None if quota == "max" else max(1, int(quota) // int(period))
@@ -116,7 +116,21 @@ def free_memory(device: torch.device) -> int | None:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    left = _left_in_container()
+    return left if free is None else min(free, left or free)
+
+
+def _left_in_container() -> int | None:
+    """Bytes up to a container's memory limit, if there is one; what only caches files counts as free."""
+    try:
+        limit = int((CONTAINER / "memory.max").read_text())
+        used = int((CONTAINER / "memory.current").read_text())
+        kinds = (CONTAINER / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no container, or "max"
+        return None
+    cached = next((int(line.split()[1]) for line in kinds if line.startswith("file ")), 0)
+    return max(0, limit - used + cached)
 
 
 def _cpu_flags() -> frozenset[str]:

@@ -22,7 +22,7 @@ def first_layers(loaded: LoadedModel, count: int) -> LoadedModel:
         InputError: not between one layer and all but one.
         MismatchError: the model's layers cannot be told apart, or are spread over devices.
     """
-    total = int(loaded.model.config.get_text_config(decoder=True).num_hidden_layers)
+    total = loaded.layers
     if not 1 <= count < total:
         problem = f"{loaded.name} has {total} layers, so a draft of {count} cannot be cut from it."
         raise InputError(problem, f"Choose layers:N with N from 1 to {total - 1}.")

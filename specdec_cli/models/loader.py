@@ -10,7 +10,15 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.checkpoint import context_length, logit_width, read_config, weight_bytes
+from specdec_cli.models.checkpoint import (
+    context_length,
+    logit_width,
+    read_config,
+    safetensors_files,
+    weight_bytes,
+)
+from specdec_cli.models.forward.lean_weights import LEAN
+from specdec_cli.models.forward.linear import packing
 from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
 from specdec_cli.models.low_precision import Int4Linear, Int8Linear, lower_precision, require_cpu
@@ -46,6 +54,11 @@ class LoadedModel:
     device: torch.device
     parameters: int
     source: str
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+        return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
 
 
 def silent(_: str) -> None:
@@ -84,7 +97,7 @@ def load_model(
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
-    require_memory(weight_bytes(found.folder, number_format), place, f"Loading {name}")
+    require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
     tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     if is_gptq(config):
         model = read_gptq(found.folder, config, number_format, packed=place.type == "cpu")
@@ -126,6 +139,18 @@ def count_parameters(model: Any) -> int:
     low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
     dense: int = sum(parameter.numel() for parameter in model.parameters())
     return dense + sum(each.in_features * each.out_features for each in low)
+
+
+def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.device) -> int:
+    """Bytes that a model's weights take: on the CPU, packing adds a copy to weights that were converted.
+
+    Weights in the file's own number format are mapped from the disk, and the system can drop them again.
+    """
+    needed = weight_bytes(folder, dtype)
+    stored = sum(path.stat().st_size for path in safetensors_files(folder))
+    converted = abs(needed - stored) > stored / 20
+    packed = place.type == "cpu" and config.model_type in LEAN and packing(dtype) is not None
+    return needed * (2 if packed and converted and not is_gptq(config) else 1)
 
 
 def _read_weights(found: Resolved, dtype: torch.dtype, trust_remote_code: bool) -> Any:

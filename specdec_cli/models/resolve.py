@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError, RoomError, SpecdecError
 from specdec_cli.models import hub, registry
 from specdec_cli.models.cache_folder import cache_root
 from specdec_cli.models.fetch import fetch
@@ -99,7 +99,15 @@ def _registered(entry: ModelEntry, revision: str | None, weights: bool, report: 
     folder = _folder(entry)
     if revision is None and is_whole(folder, entry.gguf_sha256):
         return Resolved(folder, "package index")
-    found = _from_hub(entry.hub_id, revision, weights, report)
+    try:
+        found = _from_hub(entry.hub_id, revision, weights, report)
+    except RoomError:
+        raise
+    except SpecdecError as error:  # a proxy that answers for the hub, or a hub that refuses
+        if revision is not None:
+            raise
+        report(f"{error.problem} Trying the package index")
+        found = None
     if found is not None:
         return Resolved(found, "hub")
     if revision is not None:

@@ -104,8 +104,9 @@ class Runner:
         self._add_nodes(parents)
         rows = self._read + len(self._depths)
         self._forward.reserve(rows)
-        positions = [*range(self._read), *(self._read - 1 + depth for depth in self._depths)]
-        row_positions = torch.tensor(positions, device=self._forward.device)
+        depths = torch.tensor(self._depths, dtype=torch.int64)
+        positions = torch.cat((torch.arange(self._read), self._read - 1 + depths))
+        row_positions = positions.to(self._forward.device)
         step = Pass(
             tokens=torch.tensor([*text, *nodes], device=self._forward.device),
             positions=row_positions[start:],
@@ -116,6 +117,8 @@ class Runner:
         )
         begun = time.perf_counter()
         logits = self._forward.run(step)
+        if logits.is_cuda:  # the call returns when the work is queued; the time is of the work
+            torch.cuda.synchronize(logits.device)
         self.forward_seconds += time.perf_counter() - begun
         return logits
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.checkpoint import logit_width
-from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.tokenizer import Tokenizer
 
 EXAMPLES = 5
@@ -80,23 +78,25 @@ def compare(target: Tokenizer, draft: Tokenizer, target_width: int, draft_width:
     )
 
 
-def require_compatible(target: LoadedModel, draft: LoadedModel) -> VocabularyReport:
-    """The comparison of two loaded models' vocabularies, if the draft can draft for the target.
+def require_compatible(target: str, draft: str, report: VocabularyReport) -> None:
+    """Refuse a draft that cannot draft for the target.
+
+    Args:
+        target: its name.
+        draft: its name.
+        report: what `compare` found.
 
     Raises:
-        MismatchError: it cannot.
+        MismatchError: it cannot, with what differs.
     """
-    widths = logit_width(target.model.config), logit_width(draft.model.config)
-    report = compare(target.tokenizer, draft.tokenizer, *widths)
     if report.compatible:
-        return report
-    problem = f"{draft.name} cannot draft for {target.name}: {report.summary}"
+        return
+    problem = f"{draft} cannot draft for {target}: {report.summary}"
     if report.differing:
         token, theirs, ours = report.differing[0]
         problem += f" Token {token:,} is {theirs!r} to the target and {ours!r} to the draft."
-    raise MismatchError(
-        problem, "Choose a draft of the same model family, or --draft ngram, which needs no model."
-    )
+    hint = "Choose a draft of the same model family, or --draft ngram, which needs no model."
+    raise MismatchError(problem, hint)
 
 
 def _tokens(tokenizer: Tokenizer, width: int) -> dict[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -76,7 +77,8 @@ def status(message: str, quiet: bool = False) -> Iterator[Activity]:
     if not progress_lines_enabled(quiet):
         yield _Silence()
         return
-    with err().status(Text(message)) as spinner:
+    # A stream of its own: loading silences sys.stderr, which other consoles look up at each line.
+    with Console(file=sys.stderr, emoji=False).status(Text(message)) as spinner:
         yield _Spinner(spinner)
 
 

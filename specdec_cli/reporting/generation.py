@@ -33,6 +33,11 @@ def show_pieces(pieces: Sequence[Piece], show_accepted: bool) -> None:
     console.file.flush()
 
 
+def shows_colour() -> bool:
+    """Whether accepted tokens can be told from the others on stdout."""
+    return out().is_terminal and not out().is_dumb_terminal
+
+
 def end_line() -> None:
     """End the line of the text."""
     out().out("", highlight=False)
@@ -64,6 +69,7 @@ def completion_record(
     prompt_tokens: Sequence[int],
     completion: Completion,
     settings: Settings,
+    models: Mapping[str, object],
     machine: Mapping[str, str | int],
 ) -> dict[str, Any]:
     """Everything about a run, for JSON; times are in seconds."""
@@ -94,5 +100,6 @@ def completion_record(
             "overhead_seconds": stats.overhead_seconds,
         },
         "settings": asdict(settings),
+        "models": dict(models),
         "machine": dict(machine),
     }

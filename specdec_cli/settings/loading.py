@@ -96,8 +96,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
             given[known[variable]] = _Given(value, variable, variable)
         elif variable.startswith(PREFIX) and variable not in (*known, *OTHER_VARIABLES):
             near = get_close_matches(variable, (*known, *OTHER_VARIABLES), n=1, cutoff=0.75)
-            hint = f"Did you mean {near[0]}?" if near else "Unset it."
-            raise InputError(f"The variable {variable} names no setting.", hint)
+            if near:  # others may be somebody else's: clusters name variables after their services
+                raise InputError(f"The variable {variable} names no setting.", f"Did you mean {near[0]}?")
     return given
 
 

@@ -41,11 +41,27 @@ def test_no_command_shows_the_help(specdec: Program) -> None:
     assert outcome.code == 2
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["presets", "show"], ["presets", "list", "--nonsense"]])
-def test_usage_errors_end_in_two_with_nothing_on_stdout(specdec: Program, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "problem", "hint"),
+    [
+        (["nonsense"], "No such command 'nonsense'.", "`specdec --help` lists what it takes."),
+        (
+            ["presets", "show"],
+            "Missing argument 'name'.",
+            "`specdec presets show --help` lists what it takes.",
+        ),
+        (["presets", "list", "--nonsense"], "No such option: --nonsense.", "`specdec presets list --help`"),
+        (["generate", "a prompt"], "Got unexpected extra argument", 'Give the prompt as -p "...".'),
+    ],
+)
+def test_usage_errors_are_two_lines_and_end_in_two(
+    specdec: Program, arguments: list[str], problem: str, hint: str
+) -> None:
     outcome = specdec(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
-    assert "Usage" in outcome.err
+    first, second = outcome.err.splitlines()
+    assert first.startswith(f"Error: {problem}")
+    assert second.startswith(f"Hint:  {hint}")
 
 
 def test_a_users_error_is_two_lines_and_its_own_exit_code(

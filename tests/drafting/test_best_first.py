@@ -101,3 +101,16 @@ def test_tokens_beyond_the_targets_vocabulary_are_never_guessed():
     drafter.begin([1, 1])
     tree = drafter.propose(2, 3, CHANCE)
     assert set(tree.tokens) == {0, 1}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_without_decay_a_near_certain_child_never_outlives_its_parent(seed):
+    """Log-probabilities near 0, where a score in single precision can exceed its parent's."""
+    flat = ToyLaw(WIDTH, seed)
+
+    def law(text):
+        sharp = flat(text) ** 25
+        return sharp / sharp.sum()
+
+    tree, _ = propose(TreeShape(budget=6, beams=4, depth=8, branches=4, decay=1.0), law)
+    assert len(tree) == 6

@@ -142,3 +142,9 @@ def test_a_layer_without_its_scales_is_refused(tmp_path):
     save_file(stored, packed / "model.safetensors")
     with pytest.raises(SpecdecError, match="lacks its zeros or scales"):
         load_model(str(packed))
+
+
+def test_the_generation_settings_are_read(tmp_path):
+    packed, _ = checkpoint(tmp_path)
+    (packed / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 9]}))
+    assert load_model(str(packed)).stop_tokens == {1, 9}

@@ -17,7 +17,7 @@ def machine(tmp_path, monkeypatch):
             (topology / "thread_siblings_list").write_text(f"{first}-{first + each - 1}\n")
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         monkeypatch.setattr(hardware, "SYSTEM_CPUS", tmp_path)
-        monkeypatch.setattr(hardware, "CPU_LIMIT", tmp_path / "cpu.max")
+        monkeypatch.setattr(hardware, "CONTAINER", tmp_path)
         if limit is not None:
             (tmp_path / "cpu.max").write_text(limit)
         usable = set(range(processors)) if allowed is None else allowed

@@ -154,3 +154,17 @@ def test_a_model_spread_over_devices_keeps_the_module():
     model = random_model(ARCHITECTURES["llama"]())
     model.model.layers[1].to("meta")
     assert not fits(model)
+
+
+@pytest.mark.parametrize("name", sorted(LEAN))
+def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
+    exact, rounded = random_model(ARCHITECTURES[name]()), random_model(ARCHITECTURES[name]()).bfloat16()
+    exact.load_state_dict(rounded.state_dict())
+    text, tree = random_tokens(20, 5), random_tree(30, random.Random(6))
+    logits = []
+    for forward in (ModuleForward(exact), ModuleForward(rounded), LeanForward(rounded)):
+        runner = Runner(forward, CONTEXT)
+        runner.begin(text)
+        logits.append(runner.score(tree).double())
+    module, lean = ((each - logits[0]).square().mean().sqrt() for each in logits[1:])
+    assert lean < 1.2 * module

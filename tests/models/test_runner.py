@@ -16,6 +16,7 @@ from random_models import (
 )
 
 from specdec_cli.models import runner as runner_module
+from specdec_cli.models.forward.choice import new_forward
 from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
@@ -155,3 +156,14 @@ def test_a_text_longer_than_the_context_is_kept_but_not_read(llama):
     runner.begin(random_tokens(9, 1))
     assert runner.free_positions == -1
     assert runner.forward_seconds == 0
+
+
+@pytest.mark.parametrize("forward", [ModuleForward, new_forward])
+def test_rows_move_after_a_text_of_one_token(model, forward):
+    """The cache is first written inside a pass here, and moved outside of one."""
+    runner = Runner(forward(model), CONTEXT)
+    runner.begin([5])
+    runner.score(TokenTree((6, 7, 8), (ROOT, ROOT, 1)))
+    runner.commit([1, 2], [7, 8, 9])
+    found, expected = runner.root(), plain_logits(model, [5, 7, 8, 9])[0]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

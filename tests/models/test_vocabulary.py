@@ -4,6 +4,7 @@ import pytest
 import tiny_checkpoints as tiny
 
 from specdec_cli.errors import MismatchError
+from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.tokenizer import Tokenizer
 from specdec_cli.models.vocabulary import compare, require_compatible
 
@@ -72,19 +73,24 @@ def test_special_tokens_with_other_parts_are_noted():
     assert report.special == (("eos_token", "</s>", "<s>"),)
 
 
+def refuse(target, draft):
+    widths = (logit_width(each.model.config) for each in (target, draft))
+    require_compatible(target.name, draft.name, compare(target.tokenizer, draft.tokenizer, *widths))
+
+
 def test_models_that_do_not_fit_are_refused_with_the_first_difference():
     target, draft = loaded("big"), loaded("small", (*WORDS[:10], WORDS[11], WORDS[10], *WORDS[12:]))
     with pytest.raises(MismatchError, match="small cannot draft for big") as caught:
-        require_compatible(target, draft)
+        refuse(target, draft)
     assert caught.value.exit_code == 3
     assert f"Token 10 is {WORDS[10]!r} to the target and {WORDS[11]!r} to the draft" in caught.value.problem
     assert "--draft ngram" in caught.value.hint
 
 
 def test_models_that_fit_but_for_padding_pass():
-    assert require_compatible(loaded("big", width=SIZE + 5), loaded("small")).padding_only
+    refuse(loaded("big", width=SIZE + 5), loaded("small"))
 
 
 def test_models_that_differ_in_size_are_refused_with_both_sizes():
     with pytest.raises(MismatchError, match=f"{SIZE} tokens and {SIZE + 1}"):
-        require_compatible(loaded("big"), loaded("small", (*WORDS, "xyz")))
+        refuse(loaded("big"), loaded("small", (*WORDS, "xyz")))

@@ -97,7 +97,9 @@ def test_the_record_is_json_of_the_whole_run() -> None:
     completion.add(Step((4,), 0, 4, 4, 0.5, 0.125, 0.25, finish_reason="length"))
     completion.finish()
     settings = Settings(stop=("x",))
-    record = json.loads(json.dumps(completion_record("語", [7, 8], completion, settings, {"cores": 2})))
+    models = {"target": {"name": "tiny"}, "draft": None}
+    record = completion_record("語", [7, 8], completion, settings, models, {"cores": 2})
+    record = json.loads(json.dumps(record))
     assert record == {
         "schema_version": SCHEMA_VERSION,
         "prompt": "語",
@@ -124,5 +126,6 @@ def test_the_record_is_json_of_the_whole_run() -> None:
             "overhead_seconds": 0.25,
         },
         "settings": asdict(settings) | {"stop": ["x"]},
+        "models": models,
         "machine": {"cores": 2},
     }

@@ -45,5 +45,6 @@ def compile_forward(model: Any, report: Callable[[str], None]) -> Path:
     """
     if not can_compile(model):
         hint = "Without --compile every model runs through its own module."
-        raise SpecdecError(f"{NOT_COMPILED.capitalize()}, and this is a {model.config.model_type}.", hint)
+        problem = f"A {model.config.model_type} model on {model.device} cannot be compiled: {NOT_COMPILED}."
+        raise SpecdecError(problem, hint)
     return compile_pieces(lean_shape(model), model.dtype, report)

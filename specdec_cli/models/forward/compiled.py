@@ -91,9 +91,12 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
     def some(*size: int) -> Tensor:
         return torch.randn(size, dtype=dtype)
 
-    stream, scale = (rows, shape.hidden), some(shape.hidden)
+    def some_scale(size: int) -> Tensor:
+        return some(size).float() if shape.wide_scales else some(size)
+
+    stream, scale = (rows, shape.hidden), some_scale(shape.hidden)
     yield "add_norm", AddNorm(shape), (some(*stream), some(*stream), scale), (any_rows, any_rows, {})
-    head, cache = some(shape.head_size), (shape.key_heads, EXAMPLE_CAPACITY, shape.head_size)
+    head, cache = some_scale(shape.head_size), (shape.key_heads, EXAMPLE_CAPACITY, shape.head_size)
     turned = (
         some(rows, (shape.heads + 2 * shape.key_heads) * shape.head_size),
         some(rows, 1, shape.head_size),

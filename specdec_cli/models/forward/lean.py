@@ -66,6 +66,7 @@ class LeanForward:
         self.width = int(model.lm_head.weight.shape[0])
         self.device = weights.embedding.device
 
+    @torch.inference_mode()
     def reserve(self, rows: int) -> None:
         capacity = self._cache.shape[3]
         if rows <= capacity:
@@ -77,13 +78,13 @@ class LeanForward:
         self._cache = larger
         self._cosines, self._sines = self._rotations(shape[3])
 
-    @torch.inference_mode()
     def _rotations(self, count: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the first positions, each (count, 1, head size); no row stands further on."""
         positions = torch.arange(count, device=self.device)
         cosines, sines = self._rotary(self._weights.embedding[:1, None], positions[None])
         return cosines[0, :, None], sines[0, :, None]
 
+    @torch.inference_mode()
     def move(self, rows: Tensor, to: int) -> None:
         self._cache[:, :, :, to : to + rows.numel()] = self._cache.index_select(3, rows.to(self.device))
 

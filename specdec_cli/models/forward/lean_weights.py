@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -115,7 +115,8 @@ def lean_shape(model: Any) -> Shape:
         head_size=layer.self_attn.head_dim,
         eps=norm.eps if config.model_type == "gemma" else norm.variance_epsilon,
         normed_heads=hasattr(layer.self_attn, "q_norm"),
-        activation=getattr(config, "hidden_activation", None) or config.hidden_act,
+        activation=config.hidden_act,
+        wide_scales=config.model_type == "gemma" and norm.weight.dtype.itemsize < 4,
     )
 
 
@@ -156,5 +157,7 @@ def _fused(layer: Any, kind: str) -> LayerWeights:
 
 
 def _scale(norm: Any, kind: str) -> Tensor:
-    scale: Tensor = norm.weight + 1 if kind == "gemma" else norm.weight  # Gemma stores what exceeds 1
-    return scale
+    if kind != "gemma":
+        return cast(Tensor, norm.weight)
+    wide = norm.weight.float() if norm.weight.dtype.itemsize < 4 else norm.weight
+    return cast(Tensor, wide + 1)  # Gemma stores what exceeds 1, and scales before it rounds

@@ -27,9 +27,11 @@ class ModuleForward:
         self.width = int(model.get_output_embeddings().weight.shape[0])
         self.device = torch.device(model.device)
 
+    @torch.inference_mode()
     def reserve(self, rows: int) -> None:
         self._cache.reserve(rows)
 
+    @torch.inference_mode()
     def move(self, rows: Tensor, to: int) -> None:
         self._cache.move(rows, to)
 

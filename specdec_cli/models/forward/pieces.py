@@ -23,6 +23,7 @@ class Shape:
         eps: what normalisation adds to the mean square.
         normed_heads: whether queries and keys are normalised before they are turned.
         activation: name of the gate's activation in transformers.
+        wide_scales: whether the scales of norms are wider than the weights.
     """
 
     hidden: int
@@ -33,6 +34,7 @@ class Shape:
     eps: float
     normed_heads: bool
     activation: str
+    wide_scales: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Turn(nn.Module):
             queries = normed(heads[:, : shape.heads], query_norm, shape.eps)
             turned = torch.cat((queries, normed(heads[:, shape.heads : turning], key_norm, shape.eps)), 1)
         first, second = turned.chunk(2, dim=-1)
-        turned = turned * cosines + torch.cat((-second, first), dim=-1) * sines
+        turned = torch.addcmul(turned * cosines, torch.cat((-second, first), dim=-1), sines)
         keys.index_copy_(1, rows, turned[:, shape.heads :].transpose(0, 1))
         values.index_copy_(1, rows, heads[:, turning:].transpose(0, 1))
         return turned[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
@@ -113,17 +115,22 @@ class Gate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, 2 * inner), the gate's half first, to (n, inner)."""
         gate, up = x.chunk(2, dim=-1)
-        product: Tensor = self._activation(gate) * up
+        product: Tensor = self._activation(gate).mul_(up)
         return product
 
 
 def eager_pieces(shape: Shape) -> Pieces:
     """The pieces as they stand, one torch operation after another."""
-    return Pieces(AddNorm(shape), Turn(shape), Gate(shape))
+    return Pieces(AddNorm(shape).forward, Turn(shape).forward, Gate(shape).forward)
 
 
 def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square normalisation of the last dimension, in float32 at least."""
+    """Root-mean-square normalisation of the last dimension, in float32 at least.
+
+    A scale that is wider than x is applied before the result is rounded to x's format, as Gemma does.
+    """
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-    scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
-    return (wide * scale).to(x.dtype) * weight
+    scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+    if weight.dtype == wide.dtype:
+        return (wide * scale).mul_(weight).to(x.dtype)
+    return (wide * scale).to(x.dtype).mul_(weight)

@@ -1,0 +1,67 @@
+"""What `--draft` may say: a model, `ngram`, `layers:N` or `self:int4`; checked before anything is loaded."""
+
+from __future__ import annotations
+
+from specdec_cli.errors import InputError
+from specdec_cli.models.low_precision import KINDS
+from specdec_cli.models.registry import find, suggest
+from specdec_cli.settings import Settings
+
+NGRAM = "ngram"
+LAYERS = "layers:"
+SELF = "self:"
+
+
+def is_model(draft: str) -> bool:
+    """Whether a draft of that name is a model of its own."""
+    return draft != NGRAM and not draft.startswith((LAYERS, SELF))
+
+
+def resolve_draft(settings: Settings) -> str | None:
+    """The draft's name: as asked for, or the target's default; None where the method drafts nothing.
+
+    Raises:
+        InputError: the method needs a draft and the target has no default.
+    """
+    if settings.method == "autoregressive":
+        return None
+    if settings.method == NGRAM:
+        return NGRAM
+    if settings.draft is not None:
+        if settings.draft.startswith(LAYERS):
+            layer_count(settings.draft)
+        if settings.draft.startswith(SELF):
+            self_precision(settings.draft)
+        return settings.draft
+    entry = find(settings.target)
+    if entry is None or entry.default_draft is None:
+        problem = f"The method {settings.method} needs a draft, and {settings.target} has no default one."
+        hint = "Name a smaller model of the family with --draft, or use --draft ngram."
+        near = suggest(settings.target)
+        raise InputError(problem, f"Did you mean --target {near}? {hint}" if near else hint)
+    return entry.default_draft
+
+
+def layer_count(name: str) -> int:
+    """N of a draft called `layers:N`.
+
+    Raises:
+        InputError: N is not a whole number of at least 1.
+    """
+    count = name.removeprefix(LAYERS)
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"{name} does not say how many layers.", "Write layers:8 for the first eight.")
+    return int(count)
+
+
+def self_precision(name: str) -> str:
+    """The precision of a draft called `self:int4`.
+
+    Raises:
+        InputError: no such precision.
+    """
+    kind = name.removeprefix(SELF)
+    if kind not in KINDS:
+        choices = " or ".join(f"{SELF}{each}" for each in KINDS)
+        raise InputError(f"{name} names no precision that weights can be rounded to.", f"Write {choices}.")
+    return kind
