@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.models.low_precision import KINDS
 from specdec_cli.models.registry import find, suggest
 from specdec_cli.settings import Settings
@@ -27,6 +28,9 @@ def resolve_draft(settings: Settings) -> str | None:
         return None
     if settings.method == NGRAM:
         return NGRAM
+    if settings.draft == NGRAM and METHODS[settings.method].takes_tree:
+        problem = f"--draft ngram has no use: the method {settings.method} draws samples of a draft model."
+        raise InputError(problem, "Name a model with --draft, or add --method ngram.")
     if settings.draft is not None:
         if settings.draft.startswith(LAYERS):
             layer_count(settings.draft)

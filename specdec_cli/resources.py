@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -15,6 +16,12 @@ def presets_folder() -> Path:
 def data_folder() -> Path:
     """The folder of the shipped prompts and drafts."""
     return _shipped("data")
+
+
+def shipped_prompts() -> list[str]:
+    """The shipped prompts, in their order."""
+    lines = (data_folder() / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["prompt"] for line in lines]
 
 
 def _shipped(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Settings become loaded models and the roles of a method: the one module that knows every class."""
+"""Settings become loaded models, and prompts become steps."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from specdec_cli.drafting.base import Drafter
-from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
-from specdec_cli.drafting.chain import ChainDrafter
-from specdec_cli.drafting.ngram import NgramDrafter
-from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.assembly import drafter_of, sampling_of, tree_of, verifier_of
 from specdec_cli.drafts import LAYERS, NGRAM, SELF, is_model, layer_count, resolve_draft, self_precision
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
 from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.forward.base import Forward
@@ -28,22 +26,11 @@ from specdec_cli.models.low_precision import low_precision_twin, require_cpu
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.models.vocabulary import compare, require_compatible
-from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
-from specdec_cli.verification.base import Verifier
-from specdec_cli.verification.block import verify_block
-from specdec_cli.verification.own_sample import follow_own_sample
-from specdec_cli.verification.rejection import reject_by_token
+from specdec_cli.tree import TokenTree
 
 JOINED = 8  # tokens of a prompt that can change how the next one is written, and more than enough
-VERIFIERS: dict[tuple[str, str], Verifier] = {
-    ("autoregressive", "token"): follow_own_sample,
-    ("ngram", "token"): follow_own_sample,
-    ("specexec", "token"): follow_own_sample,
-    ("sps", "token"): reject_by_token,
-    ("sps", "block"): verify_block,
-}
 
 
 class Session:
@@ -73,6 +60,8 @@ class Session:
             SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
         """
         draft_name = resolve_draft(settings)
+        if METHODS[settings.method].takes_tree:
+            tree_of(settings)  # a tree that cannot be read is known before anything is loaded
         for device in filter(None, (settings.device, settings.draft_device)):
             resolve_device(device)
         if draft_name is not None and is_model(draft_name):
@@ -192,8 +181,31 @@ class Session:
         """The text of token ids, special tokens left out."""
         return self.target.tokenizer.decode(tokens)
 
-    def steps(self, prompt: Sequence[int], settings: Settings | None = None) -> Iterator[Step]:
-        """Decode a prompt, with other settings of method and sampling than the session's own if given."""
+    def logits(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, together: bool = True, draft: str | None = None
+    ) -> Tensor:
+        """Logits (n, V) before each of n tokens that follow a prompt.
+
+        Args:
+            prompt: token ids.
+            tokens: token ids that the model is forced along.
+            together: from one pass over all of them, or from a pass for each as plain decoding makes them.
+            draft: name of a draft, instead of the target.
+        """
+        runner = self.runner(draft)
+        runner.begin(prompt)
+        if together:
+            return runner.score(TokenTree.chain(tokens[:-1]))
+        rows = []
+        for token in tokens:
+            rows.append(runner.score(TokenTree()))
+            runner.commit((), [token])
+        return torch.cat(rows)
+
+    def steps(
+        self, prompt: Sequence[int], settings: Settings | None = None, roles: Roles | None = None
+    ) -> Iterator[Step]:
+        """Decode a prompt, with other settings of method and sampling, or other roles, if given."""
         settings = settings or self.settings
         stopping = Stopping(
             settings.max_tokens,
@@ -201,36 +213,20 @@ class Session:
             settings.stop,
             self.decode,
         )
-        return decode(prompt, self.roles(settings), SeededRandomness(settings.seed), stopping)
+        return decode(prompt, roles or self.roles(settings), SeededRandomness(settings.seed), stopping)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""
-        sampling = Sampling(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
-        target = self._runners[id(self.target)]
+        target = self.runner()
         return Roles(
-            ModelTarget(target, sampling),
-            self._drafter(settings, sampling, target.width),
-            VERIFIERS[settings.method, settings.verify],
+            ModelTarget(target, sampling_of(settings)),
+            drafter_of(settings, target.width, self.runner),
+            verifier_of(settings),
         )
 
-    def _drafter(self, settings: Settings, sampling: Sampling, width: int) -> Drafter:
-        name = resolve_draft(settings)
-        if name is None:
-            return NoDrafter()
-        if name == NGRAM:
-            return _ngram(settings)
-        draft = self._runners[id(self.draft(name))]
-        if settings.method == "sps":
-            return ChainDrafter(draft, settings.gamma, sampling, width)
-        shape = TreeShape(
-            budget=settings.max_budget,
-            beams=settings.max_n_beams,
-            depth=settings.max_beam_len,
-            branches=settings.max_branch_width,
-            min_log_prob=settings.min_log_prob,
-            decay=settings.decay,
-        )
-        return BestFirstDrafter(draft, shape, settings.temperature, width)
+    def runner(self, draft: str | None = None) -> Runner:
+        """What scores trees with the target, or with the draft of that name."""
+        return self._runners[id(self.target if draft is None else self.draft(draft))]
 
     def _make_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> None:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
@@ -272,12 +268,3 @@ def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
         return loaded
     require_cpu(kind, loaded.device)
     return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))
-
-
-def _ngram(settings: Settings) -> NgramDrafter:
-    """N-grams as a chain of gamma tokens for sps, as a tree for the others."""
-    if settings.method == "sps":
-        return NgramDrafter(settings.ngram_size, settings.gamma, settings.gamma, branches=1)
-    return NgramDrafter(
-        settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
-    )

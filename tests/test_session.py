@@ -7,17 +7,19 @@ import tiny_checkpoints as tiny
 import torch
 
 from specdec_cli import session as session_module
+from specdec_cli.assembly import VERIFIERS
 from specdec_cli.drafting.best_first import BestFirstDrafter
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.tree_drafter import TreeDrafter
 from specdec_cli.drafts import resolve_draft
 from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.methods import METHODS
 from specdec_cli.models.registry import REGISTRY
 from specdec_cli.models.runner import Runner
-from specdec_cli.session import VERIFIERS, Session
+from specdec_cli.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.fields import METHODS
 
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5}
 PROMPT = [5, 9, 30, 7, 5, 9, 30]
@@ -78,7 +80,9 @@ def test_a_misspelt_layer_draft_is_refused_before_anything_loads(folders, draft)
 
 
 def test_every_method_has_a_rule_for_its_default_verify():
-    assert all((method, Settings().verify) in VERIFIERS for method in METHODS)
+    assert Settings().verify == "token"
+    assert all(method.verify["token"] in VERIFIERS for method in METHODS.values())
+    assert {name for method in METHODS.values() for name in method.verify.values()} == set(VERIFIERS)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +94,16 @@ def test_every_method_has_a_rule_for_its_default_verify():
         ("sps", "ngram", NgramDrafter),
         ("specexec", "layers:1", BestFirstDrafter),
         ("specexec", "ngram", NgramDrafter),
+        ("specinfer", "layers:1", TreeDrafter),
+        ("sequoia", "layers:1", TreeDrafter),
+        ("spechub", "layers:1", TreeDrafter),
     ],
 )
 def test_a_method_and_a_draft_give_their_roles(settings, method, draft, kind):
     session = Session.load(settings)
     roles = session.roles(replace(settings, method=method, draft=draft))
     assert type(roles.drafter) is kind
-    assert roles.verify is VERIFIERS[method, "token"]
+    assert roles.verify is VERIFIERS[METHODS[method].verify["token"]]
 
 
 def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text(settings, folders):
@@ -109,6 +116,13 @@ def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text
         {"method": "sps", "verify": "block"},
         {"method": "sps", "draft": folders["draft"], "gamma": 2},
         {"draft": folders["draft"], "max_budget": 40},
+        {"method": "specinfer", "tree": "2x1x1"},
+        {"method": "rrsw", "verify": "traversal"},
+        {"method": "sequoia", "draft": folders["draft"]},
+        {"method": "spechub", "hub_above": 0.5},
+        {"method": "kseq"},
+        {"method": "topk", "tree": "3^3"},
+        {"coupled": True},
     ):
         assert tokens(session.steps(PROMPT, replace(settings, **changes))) == plain
     drawn = [
@@ -265,3 +279,21 @@ def test_it_says_which_models_run_and_in_which_format(settings, folders):
 def test_only_a_text_that_goes_on_is_joined_to_its_prompt(settings):
     assert Session.load(settings).join(range(20)) == ()
     assert list(Session.load(replace(settings, chat=False)).join(range(20))) == list(range(12, 20))
+
+
+def test_a_tree_that_cannot_be_read_is_refused_before_anything_loads(settings):
+    said = []
+    with pytest.raises(InputError, match="does not describe a tree"):
+        Session.load(replace(settings, method="spechub", tree="two wide"), said.append)
+    assert said == []
+
+
+def test_logits_come_alike_from_one_pass_and_from_many_and_from_the_draft(settings):
+    session = Session.load(settings)
+    text = tokens(session.steps(PROMPT))
+    together = session.logits(PROMPT, text)
+    assert together.argmax(-1).tolist() == text
+    torch.testing.assert_close(session.logits(PROMPT, text, together=False), together, atol=1e-4, rtol=0)
+    drafted = session.logits(PROMPT, text, draft="layers:1")
+    assert drafted.shape == together.shape
+    assert not torch.allclose(drafted, together)

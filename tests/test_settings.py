@@ -269,10 +269,23 @@ def test_a_misspelt_flag_of_the_python_api_is_refused() -> None:
     assert "temperature?" in refusal(temprature=0.5)
 
 
-def test_block_verification_is_for_sps_only() -> None:
-    assert load_settings(flags={"method": "sps", "verify": "block"}, environ={}).settings.verify == "block"
-    message = refusal(environ={"SPECDEC_VERIFY": "block"}, method="specexec")
-    assert message.startswith("SPECDEC_VERIFY block")
+@pytest.mark.parametrize(
+    ("verify", "method", "other"),
+    [("block", "sps", "specexec"), ("traversal", "spechub", "sps"), ("traversal", "rrsw", "kseq")],
+)
+def test_a_verifier_is_for_the_methods_that_take_it(verify: str, method: str, other: str) -> None:
+    taken = load_settings(flags={"method": method, "verify": verify}, environ={}).settings
+    assert taken.verify == verify
+    message = refusal(environ={"SPECDEC_VERIFY": verify}, method=other)
+    assert message.startswith(f"SPECDEC_VERIFY {verify} does not go with the method {other}")
+    assert f"--method {method}" in message or method in message
+
+
+def test_a_tree_is_for_the_methods_that_take_one() -> None:
+    assert load_settings(flags={"method": "rrsw", "tree": "2^5"}, environ={}).settings.tree == "2^5"
+    message = refusal(method="sps", tree="2^5")
+    assert "takes no tree" in message
+    assert "spechub" in message
 
 
 def test_the_method_ngram_takes_no_draft_model() -> None:

@@ -41,12 +41,15 @@ def generate(
     method: opt.MethodOption = None,
     verify: opt.VerifyOption = None,
     gamma: opt.GammaOption = None,
+    tree: opt.TreeOption = None,
+    hub_above: opt.HubAboveOption = None,
     max_budget: opt.MaxBudgetOption = None,
     max_n_beams: opt.MaxNBeamsOption = None,
     max_beam_len: opt.MaxBeamLenOption = None,
     max_branch_width: opt.MaxBranchWidthOption = None,
     min_log_prob: opt.MinLogProbOption = None,
     decay: opt.DecayOption = None,
+    coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
@@ -129,10 +132,11 @@ def run(
     completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:
         for step in session.steps(prompt):
+            with interrupts.held():
+                pieces = completion.add(step)
+                if stream:
+                    show.show_pieces(pieces, show_accepted)
             interrupts.check()
-            pieces = completion.add(step)
-            if stream:
-                show.show_pieces(pieces, show_accepted)
     except KeyboardInterrupt:
         pass
     rest = completion.finish()

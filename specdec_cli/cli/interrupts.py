@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _seen = False
+_held = False
 
 
 @contextmanager
@@ -20,6 +21,17 @@ def remembered() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Inside the block a Ctrl-C waits until the next `check`, so that what is begun is written."""
+    global _held
+    _held = True
+    try:
+        yield
+    finally:
+        _held = False
 
 
 def seen() -> bool:
@@ -36,4 +48,5 @@ def check() -> None:
 def _note(number: int, frame: FrameType | None) -> None:
     global _seen
     _seen = True
-    raise KeyboardInterrupt
+    if not _held:
+        raise KeyboardInterrupt

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
+from torch.nn.functional import pad
 
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import TokenTree
@@ -60,3 +61,12 @@ class DraftModel(Protocol):
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         """Append `tokens` to the text; `path` are the nodes whose computed rows are its first ones."""
         ...
+
+
+def fit_width(logits: Tensor, width: int) -> Tensor:
+    """Logits over the target's vocabulary: (..., V) to (..., width).
+
+    Models of one tokenizer pad their vocabularies to different widths; what only one of them has is never
+    proposed.
+    """
+    return pad(logits, (0, width - logits.shape[-1]), value=float("-inf"))

@@ -15,8 +15,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from specdec_cli.drafting.base import DraftModel
-from specdec_cli.sampling.distribution import likeliest
+from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.ranking import Ranking
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -47,16 +47,17 @@ class _Node:
     token: int
     parent: int
     score: float
+    depth: int
     row: int | None = None  # its number in the draft model's tree, once it was expanded
 
 
 class BestFirstDrafter:
     """Grows the tree whose nodes the draft thinks likeliest, expanding the best few nodes in each pass."""
 
-    def __init__(self, model: DraftModel, shape: TreeShape, temperature: float, width: int) -> None:
+    def __init__(self, model: DraftModel, shape: TreeShape, ranking: Ranking, width: int) -> None:
         self._model = model
         self._shape = shape
-        self._temperature = temperature
+        self._ranking = ranking
         self._width = width
         self._rows: list[int | None] = []
 
@@ -73,7 +74,9 @@ class BestFirstDrafter:
         levels = min(depth, self._shape.depth, self._model.free_positions)
         if levels < 1:
             return TokenTree()
-        nodes = _Growth(self._model, self._shape, self._temperature, self._width).grow(levels)
+        self._ranking.begin_step(randomness)
+        growth = _Growth(self._model, self._shape, self._ranking, self._width, position)
+        nodes = growth.grow(levels)
         self._rows = [node.row for node in nodes]
         return TokenTree(tuple(node.token for node in nodes), tuple(node.parent for node in nodes))
 
@@ -90,11 +93,14 @@ class BestFirstDrafter:
 class _Growth:
     """One tree in the making: `nodes` only grows, parents first; `kept` are the best of them so far."""
 
-    def __init__(self, model: DraftModel, shape: TreeShape, temperature: float, width: int) -> None:
+    def __init__(
+        self, model: DraftModel, shape: TreeShape, ranking: Ranking, width: int, position: int
+    ) -> None:
         self.model = model
         self.shape = shape
-        self.temperature = temperature
+        self.ranking = ranking
         self.width = width
+        self.position = position
         self.nodes: list[_Node] = []
         self.kept: list[int] = []
         self.rows = 0
@@ -125,7 +131,8 @@ class _Growth:
 
     def _branch(self, parents: list[int], logits: Tensor) -> bool:
         """Give each parent its likeliest children and keep the best of all nodes; False if no child is."""
-        log_probs, tokens = likeliest(logits[..., : self.width], self.shape.branches, self.temperature)
+        positions = [self.position + (0 if node == ROOT else self.nodes[node].depth) for node in parents]
+        log_probs, tokens = self.ranking(fit_width(logits, self.width), positions, self.shape.branches)
         above = torch.tensor(
             [0.0 if node == ROOT else self.nodes[node].score for node in parents], dtype=torch.float64
         )
@@ -133,7 +140,9 @@ class _Growth:
         tokens = tokens.cpu()
         oldest = len(self.nodes)
         for row, choice in (scores > self._floor()).nonzero().tolist():
-            self.nodes.append(_Node(int(tokens[row, choice]), parents[row], float(scores[row, choice])))
+            depth = positions[row] - self.position + 1
+            score = float(scores[row, choice])
+            self.nodes.append(_Node(int(tokens[row, choice]), parents[row], score, depth))
         self.kept += range(oldest, len(self.nodes))
         # A child scores no better than its parent and is younger, so what is kept is closed under parents.
         self.kept.sort(key=lambda node: (-self.nodes[node].score, node))
@@ -153,4 +162,4 @@ class _Growth:
         place = {node: index for index, node in enumerate(order)}
         place[ROOT] = ROOT
         kept = [self.nodes[node] for node in order]
-        return [_Node(node.token, place[node.parent], node.score, node.row) for node in kept]
+        return [_Node(node.token, place[node.parent], node.score, node.depth, node.row) for node in kept]

@@ -8,21 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn.functional import pad
 
-from specdec_cli.drafting.base import DraftModel
+from specdec_cli.drafting.base import DraftModel, fit_width
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness, drafting
 from specdec_cli.tree import TokenTree
-
-
-def fit_width(logits: Tensor, width: int) -> Tensor:
-    """Logits over the target's vocabulary: (..., V) to (..., width).
-
-    Models of one tokenizer pad their vocabularies to different widths; what only one of them has is never
-    proposed.
-    """
-    return pad(logits, (0, width - logits.shape[-1]), value=float("-inf"))
 
 
 class ChainDrafter:

@@ -36,11 +36,16 @@ class Sampling:
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
             raise ValueError(f"not a sampling: {self}")
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether only the likeliest token has a chance."""
+        return self.temperature < COLDEST
+
 
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64."""
     scores = logits if logits.dtype == torch.float64 else logits.float()
-    if sampling.temperature < COLDEST:
+    if sampling.is_greedy:
         return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
     probs = (scores / sampling.temperature).softmax(-1)
     if sampling.top_k and sampling.top_k < probs.shape[-1]:
@@ -71,9 +76,14 @@ def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:
     Where nothing is left, the two were equal but for rounding and the target itself is returned.
     Both (V,), to (V,).
     """
-    excess = (scale * target - proposal).clamp_(min=0)
-    total = excess.sum()
-    return excess / total if total > 0 else target
+    return excess(target, proposal, scale)[0]
+
+
+def excess(target: Tensor, proposal: Tensor, scale: float = 1.0) -> tuple[Tensor, float]:
+    """`residual`, and the mass of max(scale * target - proposal, 0) before it was normalised."""
+    left = (scale * target - proposal).clamp_(min=0)
+    mass = float(left.sum())
+    return (left / mass if mass > 0 else target), mass
 
 
 def _keep_top_k(probs: Tensor, count: int) -> Tensor:

@@ -11,6 +11,7 @@ so that a draft may look at the noise of the few tokens it thinks of; all other 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -72,6 +73,14 @@ class Randomness(Protocol):
         """A token drawn from a distribution (V,), which need not be normalised."""
         ...
 
+    def categoricals(self, probs: Tensor, keys: Sequence[Key]) -> Tensor:
+        """A token from each of n distributions (n, V), as drafts draw them: (n,); any for a row of zeros."""
+        ...
+
+    def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
+        """The noise (n,) that a draw of the target under this key has for these tokens (n,): Exp(1) each."""
+        ...
+
 
 class SeededRandomness:
     """Chance that a seed decides: the same seed and key give the same draw, on any device."""
@@ -85,10 +94,15 @@ class SeededRandomness:
     def categorical(self, probs: Tensor, key: Key) -> int:
         if key.purpose is Purpose.EMIT:
             return self._race(probs, key)
+        return int(self.categoricals(probs[None], [key]))
+
+    def categoricals(self, probs: Tensor, keys: Sequence[Key]) -> Tensor:
         cumulative = probs.double().cumsum(-1)
+        uniforms = torch.tensor([self._uniform(key) for key in keys], dtype=torch.float64)
         # 52 bits keep the product below the total, so that the search always finds a token.
-        point = self._uniform(key) * cumulative[-1]
-        return int(torch.searchsorted(cumulative, point, right=True))
+        points = uniforms.to(probs.device)[:, None] * cumulative[:, -1:]
+        found = torch.searchsorted(cumulative, points, right=True)[:, 0]
+        return found.clamp_(max=probs.shape[-1] - 1)  # beyond the end for a row of zeros
 
     def _race(self, probs: Tensor, key: Key) -> int:
         """The Gumbel-max draw, as a race of exponentials: token x finishes at E(key, x) / probs[x]."""
@@ -99,7 +113,6 @@ class SeededRandomness:
         return int(support[finish.argmin()])
 
     def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
-        """Independent Exp(1) noise of the given token ids (n,) under a key: (n,) in float64."""
         mixed = (tokens * _signed(_GOLDEN)).add_(_signed(self._hash(key)))
         mixed = _mix_tensor(mixed)
         # The upper 52 bits, moved half a unit from 0 so that the logarithm is finite.

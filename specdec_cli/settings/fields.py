@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-METHODS = ("autoregressive", "sps", "specexec", "ngram")
-VERIFIERS = ("token", "block")
+from specdec_cli.methods import METHODS
+
+VERIFIERS = ("token", "block", "traversal")
 PRECISIONS = ("none", "int8", "int4")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -146,20 +147,46 @@ class Settings:
         metadata=_sampling("System message before the prompt.", empty=True, unset="the chat template's"),
     )
 
-    method: str = field(default="specexec", metadata=_method("How to draft and verify.", choices=METHODS))
+    method: str = field(
+        default="specexec", metadata=_method("How to draft and verify.", choices=tuple(METHODS))
+    )
     verify: str = field(
         default="token",
-        metadata=_method("How sps accepts: token by token, or as a block.", choices=VERIFIERS),
+        metadata=_method(
+            "How guesses are accepted: token by token, a chain as a block (sps), a tree from its leaves up "
+            "(methods that take --tree).",
+            choices=VERIFIERS,
+        ),
     )
     gamma: int = field(default=4, metadata=_method("Tokens that sps drafts in a chain.", low=1))
+    tree: str | None = field(
+        default=None,
+        metadata=_method(
+            "Tree that is drafted: 4x2x2 (children of each level), 2^5 (binary, five levels with the "
+            "root's), a .json file, or a Sequoia .pt file.",
+            unset="the method's own",
+        ),
+    )
+    hub_above: float = field(
+        default=0.0,
+        metadata=_method(
+            "Use hubs where the draft's likeliest token has more probability than this, samples without "
+            "replacement elsewhere (spechub).",
+            low=0,
+            high=1,
+        ),
+    )
     max_budget: int = field(
-        default=16, metadata=_method("Tokens in the drafted tree (specexec, ngram).", low=1, hint=NO_BUDGET)
+        default=16,
+        metadata=_method(
+            "Tokens in the drafted tree (specexec, ngram, sequoia).", low=1, high=4096, hint=NO_BUDGET
+        ),
     )
     max_n_beams: int = field(
         default=16, metadata=_method("Tree nodes that the draft expands in one pass (specexec).", low=1)
     )
     max_beam_len: int = field(
-        default=8, metadata=_method("Depth of the drafted tree (specexec, ngram).", low=1)
+        default=8, metadata=_method("Depth of the drafted tree (specexec, ngram, sequoia).", low=1)
     )
     max_branch_width: int = field(
         default=4, metadata=_method("Children of a tree node; places that ngram copies from.", low=1)
@@ -175,6 +202,10 @@ class Settings:
             above=0,
             high=1,
         ),
+    )
+    coupled: bool = field(
+        default=False,
+        metadata=_method("Rank guesses with the noise that the target will draw by (specexec, above 0)."),
     )
     ngram_size: int = field(default=3, metadata=_method("Longest run of tokens that ngram looks up.", low=1))
 

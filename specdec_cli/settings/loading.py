@@ -11,6 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
 
@@ -206,11 +207,16 @@ READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
 
 def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
     """Refuse settings that are right one by one and contradict each other."""
-    if settings.verify == "block" and settings.method != "sps":
-        problem = (
-            f"{places['verify']} block is a rule of the method sps, and the method is {settings.method}."
-        )
-        raise InputError(problem, "Add --method sps, or --verify token.")
+    method = METHODS[settings.method]
+    if settings.verify not in method.verify:
+        takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
+        problem = f"{places['verify']} {settings.verify} does not go with the method {settings.method}."
+        hint = f"Add --method {' or '.join(takers)}, or --verify {next(iter(method.verify))}."
+        raise InputError(problem, hint)
+    if settings.tree is not None and not method.takes_tree:
+        takers = [name for name, each in METHODS.items() if each.takes_tree]
+        problem = f"{places['tree']} {settings.tree} has no use: the method {settings.method} takes no tree."
+        raise InputError(problem, f"Leave it out, or choose one of {', '.join(takers)}.")
     if settings.method == "ngram" and settings.draft not in (None, "ngram"):
         problem = (
             f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."

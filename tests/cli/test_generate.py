@@ -20,7 +20,9 @@ from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.text import Piece
 from specdec_cli.models import loader
+from specdec_cli.models.target import ModelTarget
 from specdec_cli.settings import Settings
+from specdec_cli.tree import TokenTree
 
 PROMPT = "the cat and the cat and the"
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512}
@@ -385,16 +387,32 @@ def test_an_interrupt_keeps_what_was_generated(generate: Program, models: dict[s
 
 
 def interrupt_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Make step `number` meet a Ctrl-C as it is about to be taken in."""
-    add, steps = Completion.add, []
+    """Make a Ctrl-C come while the target computes step `number`."""
+    score, passes = ModelTarget.score, []
+
+    def scoring(target: ModelTarget, tree: TokenTree) -> Any:
+        passes.append(tree)
+        if len(passes) == number:
+            signal.raise_signal(signal.SIGINT)
+        return score(target, tree)
+
+    monkeypatch.setattr(ModelTarget, "score", scoring)
+
+
+def test_an_interrupt_while_a_step_is_shown_waits_until_it_is_whole(
+    generate: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = record(generate("-m", "bytes", *LONG, "--json"))
+    add = Completion.add
 
     def adding(completion: Completion, step: Step) -> list[Piece]:
-        steps.append(step)
-        if len(steps) == number:
-            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return add(completion, step)
 
     monkeypatch.setattr(Completion, "add", adding)
+    outcome = generate("-m", "bytes", *LONG, "--json")
+    assert outcome.code == 130
+    assert json.loads(outcome.out)["token_ids"] == whole["token_ids"][:1]
 
 
 def test_an_interrupt_leaves_whole_json(generate: Program, monkeypatch: pytest.MonkeyPatch) -> None:

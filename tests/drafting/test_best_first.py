@@ -3,10 +3,11 @@
 import math
 
 import pytest
-from enumeration import tree_path
-from toys import ToyDraftModel, ToyLaw
+from paths import tree_path
 
+from specdec_cli.audit.toys import ToyDraftModel, ToyLaw
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
+from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.sampling.randomness import SeededRandomness
 
 WIDTH = 4
@@ -15,7 +16,7 @@ CHANCE = SeededRandomness(0)
 
 def propose(shape, law, depth=10, context=10**6, temperature=1.0):
     model = ToyDraftModel(law, context)
-    drafter = BestFirstDrafter(model, shape, temperature, WIDTH)
+    drafter = BestFirstDrafter(model, shape, DraftRanking(temperature), WIDTH)
     drafter.begin([1, 2])
     return drafter.propose(2, depth, CHANCE), model
 
@@ -97,7 +98,7 @@ def test_greedy_text_still_gets_a_tree_with_second_choices():
 
 def test_tokens_beyond_the_targets_vocabulary_are_never_guessed():
     model = ToyDraftModel(ToyLaw(WIDTH, 2))
-    drafter = BestFirstDrafter(model, TreeShape(30, 30, 3, WIDTH), 1.0, width=2)
+    drafter = BestFirstDrafter(model, TreeShape(30, 30, 3, WIDTH), DraftRanking(1.0), width=2)
     drafter.begin([1, 1])
     tree = drafter.propose(2, 3, CHANCE)
     assert set(tree.tokens) == {0, 1}

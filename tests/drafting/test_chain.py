@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from toys import ToyDraftModel, ToyLaw
 
+from specdec_cli.audit.toys import ToyDraftModel, ToyLaw
 from specdec_cli.drafting.chain import ChainDrafter, fit_width
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness

@@ -1,8 +1,8 @@
 """What followed the same words before is proposed, latest place first."""
 
-from enumeration import tree_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import tree_path
 
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.sampling.randomness import SeededRandomness

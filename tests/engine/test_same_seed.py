@@ -8,6 +8,7 @@ from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
@@ -55,7 +56,7 @@ def test_specexec_at_any_budget_gives_the_text_of_plain_decoding_on_50_prompts(m
         budget = (1, 2, 5, 16, 64)[number % 5]
         shape = TreeShape(budget=budget, beams=4, depth=6, branches=4)
         draft = Runner(ModuleForward(models[1]), CONTEXT)
-        drafter = BestFirstDrafter(draft, shape, temperature, VOCABULARY)
+        drafter = BestFirstDrafter(draft, shape, DraftRanking(temperature), VOCABULARY)
         steps = text_of(models, drafter, follow_own_sample, prompt, sampling, number)
         assert tokens(steps) == plain
         accepted += sum(count for count, _ in steps)

@@ -1,11 +1,12 @@
 """Texts end exactly where they should, also in the middle of an accepted run."""
 
 import pytest
-from toys import GreedyLaw, ToyDraftModel, ToyLaw, ToyTarget
 
+from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
@@ -76,7 +77,7 @@ def test_a_stop_string_across_steps_is_seen():
 
 
 def test_a_stop_string_does_not_look_back_into_the_prompt():
-    law = GreedyLaw(5, 3)
+    law = SampledLaw(5, 3, Sampling(0.0))
     first = emitted(run(Stopping(1), 0, law=law))[0]
     stopping = Stopping(5, stop_strings=[LETTERS[0] + LETTERS[first]], decode=decode_letters)
     assert len(emitted(run(stopping, 0, law=law))) == 5
@@ -86,7 +87,7 @@ def test_a_tree_never_reaches_past_the_last_token():
     law = ToyLaw(5, 1)
     shape = TreeShape(budget=50, beams=50, depth=9, branches=5)
     for length in range(1, 7):
-        drafter = BestFirstDrafter(ToyDraftModel(law), shape, 1.0, 5)
+        drafter = BestFirstDrafter(ToyDraftModel(law), shape, DraftRanking(1.0), 5)
         roles = Roles(ToyTarget(law), drafter, follow_own_sample)
         position = 0
         for step in decode([0], roles, SeededRandomness(1), Stopping(length)):

@@ -5,13 +5,15 @@ that of its first token.
 """
 
 import pytest
-from enumeration import EXACT, completed, distance, is_path, law_of, law_of_text
-from toys import GreedyLaw, ToyDraftModel, ToyLaw, ToyTarget
+from paths import is_path
 
+from specdec_cli.audit.enumeration import EXACT, completed, distance, law_of, law_of_text
+from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
@@ -25,6 +27,7 @@ from specdec_cli.verification.rejection import reject_by_token
 WIDTH = 3
 PROMPT = (0, 1, 0)
 SAMPLED = Sampling()
+GREEDY = Sampling(0.0)
 
 
 def chain(gamma, law):
@@ -33,7 +36,7 @@ def chain(gamma, law):
 
 def best_first(budget, law, beams=2, branches=2):
     shape = TreeShape(budget=budget, beams=beams, depth=3, branches=branches)
-    return BestFirstDrafter(ToyDraftModel(law), shape, 1.0, WIDTH)
+    return BestFirstDrafter(ToyDraftModel(law), shape, DraftRanking(1.0), WIDTH)
 
 
 METHODS = {
@@ -70,8 +73,8 @@ def text_law(make_drafter, verify, target_law, draft_law, length):
         pytest.param(ToyLaw(WIDTH, 1), ToyLaw(WIDTH, 2), id="overlapping"),
         pytest.param(ToyLaw(WIDTH, 3, zeros=True), ToyLaw(WIDTH, 4, zeros=True), id="with-impossible-tokens"),
         pytest.param(ToyLaw(WIDTH, 5), ToyLaw(WIDTH, 5), id="identical"),
-        pytest.param(GreedyLaw(WIDTH, 6), ToyLaw(WIDTH, 7), id="greedy-target"),
-        pytest.param(GreedyLaw(WIDTH, 6), GreedyLaw(WIDTH, 8), id="both-greedy"),
+        pytest.param(SampledLaw(WIDTH, 6, GREEDY), ToyLaw(WIDTH, 7), id="greedy-target"),
+        pytest.param(SampledLaw(WIDTH, 6, GREEDY), SampledLaw(WIDTH, 8, GREEDY), id="both-greedy"),
     ],
 )
 def test_a_text_of_several_steps_follows_the_target_exactly(method, target_law, draft_law):

@@ -1,0 +1,132 @@
+"""What a static tree is planned from: how often each child is the accepted one, and what passes cost here.
+
+Chen et al. (2024), Sequoia, https://arxiv.org/abs/2402.12374.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specdec_cli.assembly import policy_of, sampling_of
+from specdec_cli.drafting.base import fit_width
+from specdec_cli.drafting.policies.base import Draws
+from specdec_cli.drafts import resolve_draft
+from specdec_cli.errors import InputError
+from specdec_cli.sampling.distribution import distribution, residual
+from specdec_cli.sampling.randomness import SeededRandomness
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+from specdec_cli.tree import TokenTree
+
+CHILDREN = 8  # siblings that are measured: later ones are accepted too rarely to plan with
+TIMED = 5
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What passes cost on this machine.
+
+    Attributes:
+        pass_seconds: median time of a target pass, by its number of tokens.
+        draft_seconds: median time of a draft pass over a few nodes.
+    """
+
+    pass_seconds: dict[int, float]
+    draft_seconds: float
+
+
+def measure_acceptance(
+    session: Session, settings: Settings, prompts: Sequence[str], report: Report
+) -> list[float]:
+    """How often the first, second, ... child of a node is the accepted one under a method's policy.
+
+    The target continues each prompt; at every position the policy draws children from the draft, and what
+    counts is the exact chance of each to be accepted by recursive rejection, not a coin.
+    """
+    name = _draft_name(settings)
+    plain = replace(settings, method="autoregressive", verify="token", tree=None)
+    totals = np.zeros(CHILDREN)
+    positions = 0
+    for number, prompt in enumerate(prompts):
+        report(f"Measuring acceptance: prompt {number + 1} of {len(prompts)}")
+        tokens = session.encode(prompt)
+        text = [token for step in session.steps(tokens, plain) for token in step.tokens]
+        target = distribution(session.logits(tokens, text), sampling_of(settings))
+        raw = fit_width(session.logits(tokens, text, draft=name), target.shape[-1])
+        draft = distribution(raw, sampling_of(settings)).to(target)
+        draws = Draws(
+            SeededRandomness(settings.seed), number, positions, [CHILDREN * i for i in range(len(text))]
+        )
+        children = policy_of(settings)(draft, CHILDREN, draws)
+        for row in range(len(text)):
+            kept = [sibling for sibling in range(children.tokens.shape[-1]) if children.exists[row, sibling]]
+            proposals = [_proposal(children.proposals[s], children.tokens, row, s, target) for s in kept]
+            chances = _chances(target[row], children.tokens[row, kept].tolist(), proposals)
+            totals[kept] += chances
+        positions += len(text)
+    return [float(share) for share in totals / max(positions, 1)]
+
+
+def measure_costs(session: Session, settings: Settings, sizes: Sequence[int], report: Report) -> Costs:
+    """Time passes over the given numbers of tokens, and a draft pass."""
+    prompt = session.encode("Say something.")
+    target, draft = session.runner(), session.runner(_draft_name(settings))
+    target.begin(prompt)
+    draft.begin(prompt)
+    passes = {}
+    for size in sizes:
+        report(f"Timing a pass over {size} tokens")
+        tree = TokenTree.chain([prompt[-1]] * (size - 1))
+        passes[size] = _median_seconds(lambda tree=tree: target.score(tree))  # type: ignore[misc]
+    few = [prompt[-1]] * 4
+
+    def draft_pass() -> None:
+        draft.root()
+        draft.grow(few, [-1] * len(few))
+
+    return Costs(passes, _median_seconds(draft_pass) / 2)
+
+
+def _draft_name(settings: Settings) -> str:
+    name = resolve_draft(settings)
+    if name is None:
+        raise InputError(f"The method {settings.method} drafts nothing.", "Choose one that takes --tree.")
+    return name
+
+
+def _proposal(column: Tensor | None, tokens: Tensor, row: int, sibling: int, like: Tensor) -> Tensor:
+    if column is not None:
+        return column[row]
+    certain = torch.zeros_like(like[row])
+    certain[tokens[row, sibling]] = 1
+    return certain
+
+
+def _chances(target: Tensor, tokens: Sequence[int], proposals: Sequence[Tensor]) -> list[float]:
+    """The chance of each sibling to be the accepted one, given all of them."""
+    left, remaining = 1.0, target
+    chances = []
+    for token, proposal in zip(tokens, proposals, strict=True):
+        chance = left * min(1.0, float(remaining[token]) / float(proposal[token]))
+        chances.append(chance)
+        left -= chance
+        remaining = residual(remaining, proposal)
+    return chances
+
+
+def _median_seconds(work: Callable[[], object]) -> float:
+    work()
+    times = []
+    for _ in range(TIMED):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return median(times)

@@ -1,0 +1,129 @@
+"""`specdec trees`: the static trees that multi-draft methods fill."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from specdec_cli.cli import interrupts
+from specdec_cli.cli import options as opt
+from specdec_cli.cli.audit import require_writable
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
+from specdec_cli.settings import Settings, load_settings
+
+app = typer.Typer(help="Plan and show static draft trees.", no_args_is_help=True, rich_markup_mode="rich")
+
+
+@app.command()
+def show(
+    tree: Annotated[str, typer.Argument(help="4x2x2, 2^5, [-1, -1, 0], a .json or a .pt file.")],
+    as_json: opt.JsonOption = False,
+) -> None:
+    """Show a tree's levels, or its parents as JSON."""
+    from specdec_cli.drafting.shapes import parse_tree
+    from specdec_cli.reporting.console import out, print_json
+    from specdec_cli.reporting.trees import shape_table
+
+    shape = parse_tree(tree)
+    if as_json:
+        print_json({"parents": list(shape.parents)})
+    else:
+        out().print(shape_table(shape, tree))
+
+
+@app.command()
+def plan(
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, max=4096, help="Guesses in the tree, at most.")
+    ] = 16,
+    max_depth: Annotated[int, typer.Option("--max-depth", min=1, max=64, help="Levels, at most.")] = 8,
+    fastest: Annotated[
+        bool, typer.Option("--fastest", help="Weigh tokens by what passes cost on this machine.")
+    ] = False,
+    n_tests: Annotated[int, typer.Option(min=1, help="Shipped prompts to measure on.")] = 8,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write the tree to this .json file.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Method whose guesses fill the tree.")] = "sequoia",
+    target: opt.TargetOption = None,
+    draft: opt.DraftOption = None,
+    dtype: opt.DtypeOption = None,
+    device: opt.DeviceOption = None,
+    draft_quantize: opt.DraftQuantizeOption = None,
+    threads: opt.ThreadsOption = None,
+    compile: opt.CompileOption = None,
+    temperature: opt.TemperatureOption = None,
+    top_p: opt.TopPOption = None,
+    max_tokens: opt.MaxTokensOption = None,
+    seed: opt.SeedOption = None,
+    as_json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Plan the tree of most expected tokens a pass, or a second, from measured acceptance.
+
+    Use it with --method sequoia --tree FILE.
+    """
+    settings = load_settings(flags=opt.given_settings(locals())).settings
+    takers = [name for name, each in METHODS.items() if each.takes_tree]
+    if settings.method not in takers:
+        raise InputError(f"The method {method} takes no tree.", f"Choose one of {', '.join(takers)}.")
+    if output is not None:
+        require_writable(output)
+        if output.suffix.lower() != ".json":
+            raise InputError(f"--output {output} is no .json file.", "Name it tree.json, for example.")
+    if max_tokens is None:
+        settings = replace(settings, max_tokens=64)
+    run(settings, budget, max_depth, fastest, n_tests, output, as_json, quiet)
+
+
+def run(
+    settings: Settings,
+    budget: int,
+    max_depth: int,
+    fastest: bool,
+    n_tests: int,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure, plan, show, write."""
+    from specdec_cli.benchmarking.acceptance import measure_acceptance, measure_costs
+    from specdec_cli.benchmarking.machine import fingerprint
+    from specdec_cli.drafting.planning import best_plan, best_tree
+    from specdec_cli.reporting.console import print_json, status
+    from specdec_cli.reporting.trees import show_plan
+    from specdec_cli.resources import shipped_prompts
+    from specdec_cli.session import Session
+
+    with status("Loading", quiet) as activity:
+        session = Session.load(settings, activity.update)
+        acceptance = measure_acceptance(session, settings, shipped_prompts()[:n_tests], activity.update)
+        costs = None
+        if fastest:
+            sizes = sorted({2**power for power in range(13) if 2**power <= budget} | {budget + 1})
+            costs = measure_costs(session, settings, sizes, activity.update)
+            found = best_plan(acceptance, budget, max_depth, costs.pass_seconds, costs.draft_seconds)
+        else:
+            found = best_tree(acceptance, budget, max_depth)
+    interrupts.check()
+    record = {
+        "parents": list(found.tree.parents),
+        "tokens_per_pass": found.tokens_per_pass,
+        "seconds_per_pass": found.seconds,
+        "acceptance": acceptance,
+        "costs": None if costs is None else asdict(costs),
+        "settings": asdict(settings),
+        "models": session.describe(),
+        "machine": fingerprint(),
+    }
+    if output is not None:
+        output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if as_json:
+        print_json(record)
+    else:
+        show_plan(found, acceptance, costs)

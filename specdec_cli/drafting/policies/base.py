@@ -1,0 +1,72 @@
+"""What a draft policy is given and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from specdec_cli.sampling.randomness import Randomness, drafting
+
+
+class Children(NamedTuple):
+    """Up to k children of each of n nodes, in the order in which a verifier must look at them.
+
+    Attributes:
+        tokens: (n, k) token ids.
+        exists: (n, k) False where a node ran out of tokens; what its token says is then of no meaning.
+        proposals: k entries, each the distributions (n, V) that the column was really drawn from given the
+            columns before it, or None where it was chosen without chance.
+    """
+
+    tokens: Tensor
+    exists: Tensor
+    proposals: Sequence[Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Chance for the children of n nodes of one level.
+
+    Attributes:
+        randomness: where it comes from.
+        position: of the children in the text.
+        start: position at which the step began.
+        firsts: number of each node's first child in the tree, so that no two draws share a key.
+    """
+
+    randomness: Randomness
+    position: int
+    start: int
+    firsts: Sequence[int]
+
+    def __call__(self, probs: Tensor, sibling: int) -> Tensor:
+        """Draw the `sibling`-th child of every node from probs (n, V): tokens (n,)."""
+        keys = [drafting(self.position, self.start, first + sibling) for first in self.firsts]
+        return self.randomness.categoricals(probs, keys)
+
+    def of(self, rows: Sequence[int]) -> Draws:
+        """The same for some of the nodes."""
+        return Draws(self.randomness, self.position, self.start, [self.firsts[row] for row in rows])
+
+
+class Policy(Protocol):
+    """Chooses children. What it does may depend on the draft's distributions, never on what it has drawn.
+
+    To look at a drawn token before deciding whether to keep it, or which of two to keep, would make the
+    proposal another distribution than the one recorded, and the text would no longer be the target's.
+    """
+
+    def __call__(self, draft: Tensor, count: int, draws: Draws) -> Children:
+        """`count` children for each row of the draft's distributions (n, V)."""
+        ...
+
+
+def without(probs: Tensor, tokens: Tensor) -> Tensor:
+    """The distributions (n, V) without tokens (n,) or (n, m), normalised; zero if nothing is left."""
+    left = probs.scatter(-1, tokens[:, None] if tokens.dim() == 1 else tokens, 0.0)
+    total = left.sum(-1, keepdim=True)
+    return torch.where(total > 0, left / total, 0.0)

@@ -1,0 +1,144 @@
+"""An audit as tables and as a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from specdec_cli.audit.exact import ExactCheck
+from specdec_cli.audit.greedy import GreedyCheck
+from specdec_cli.audit.models import BoundCheck
+from specdec_cli.audit.run import AuditPlan, AuditResult
+from specdec_cli.audit.self_test import Sighting
+from specdec_cli.audit.statistical import LEVEL, POWER, StatisticalTest
+
+SCHEMA_VERSION = 1
+MARKS = {True: "pass", False: "FAIL"}
+
+
+def exact_table(checks: Sequence[ExactCheck]) -> Table:
+    """One row a method, verifier and tree."""
+    table = _table("Exact: the law of the text beside the target's own, all paths of chance",
+                   ["method", "verify", "tree", "sampling"], ["paths", "distance", ""])  # fmt: skip
+    for check in checks:
+        distance = check.error or f"{check.distance:.1e}"
+        table.add_row(check.method, check.verify, check.tree or "-", check.sampling, f"{check.paths:,}",
+                      distance, MARKS[check.passed])  # fmt: skip
+    return table
+
+
+def statistical_table(found: Mapping[str, Sequence[StatisticalTest]]) -> Table:
+    """One row a test."""
+    table = _table("Statistical: texts of one prompt beside the target's law",
+                   ["method", "compared"], ["texts", "bins", "p-value", "would see", ""])  # fmt: skip
+    table.caption = (
+        f"p-values corrected for their number; below {LEVEL:g} fails. A total variation distance of "
+        f'"would see" or more would have failed with {POWER:.0%}.'
+    )
+    for method, tests in found.items():
+        for test in tests:
+            p_value = "-" if test.p_value is None else f"{test.p_value:.3f}"
+            if test.impossible:
+                p_value = f"{test.impossible} impossible"
+            table.add_row(method, test.name, str(test.samples), str(test.bins), p_value,
+                          f"{test.would_see:.3f}", MARKS[test.passed])  # fmt: skip
+    return table
+
+
+def greedy_table(found: Mapping[str, GreedyCheck]) -> Table:
+    """One row a method."""
+    table = _table("Greedy: each emitted token beside the target's likeliest", ["method"],
+                   ["tokens", "likeliest", "ties", "wrong", "noise", "largest gap", ""])  # fmt: skip
+    table.caption = "A tie lies below the likeliest by no more than logits move between passes (noise)."
+    for method, check in found.items():
+        table.add_row(method, str(check.tokens), str(check.best), str(check.ties), str(check.wrong),
+                      f"{check.noise:.1e}", f"{check.worst:.1e}", MARKS[check.passed])  # fmt: skip
+    return table
+
+
+def bound_table(found: Mapping[str, BoundCheck]) -> Table:
+    """One row a method."""
+    table = _table("What the guesses allow", ["method"],
+                   ["levels", "accepted", "bound", "share", "tokens per pass"])  # fmt: skip
+    table.caption = (
+        "accepted: levels of which a guess was accepted; bound: the most that any lossless verifier could "
+        "expect on the same levels (optimal transport)."
+    )
+    for method, check in found.items():
+        table.add_row(method, str(check.levels), f"{check.accepted:.1%}", f"{check.bound:.1%}",
+                      f"{check.share:.0%}", f"{check.tokens_per_pass:.2f}")  # fmt: skip
+    return table
+
+
+def self_test_table(sightings: Sequence[Sighting]) -> Table:
+    """One row a planted bug."""
+    table = _table("Self-test: bugs that were planted", ["bug", "method"],
+                   ["exact", "statistical", "greedy", "without it", ""])  # fmt: skip
+    marks = {True: "seen", False: "-"}
+    for each in sightings:
+        table.add_row(each.name, each.method, marks[each.exact], marks[each.statistical], marks[each.greedy],
+                      "pass" if each.innocent else "FAIL", "caught" if each.caught else "MISSED")  # fmt: skip
+    return table
+
+
+def tables(result: AuditResult) -> list[Table]:
+    """A table for each level that was asked for."""
+    found = []
+    if result.self_test:
+        found.append(self_test_table(result.self_test))
+    if result.exact:
+        found.append(exact_table(result.exact))
+    if result.greedy:
+        found.append(greedy_table(result.greedy))
+    if result.statistical:
+        found.append(statistical_table(result.statistical))
+    if result.bound:
+        found.append(bound_table(result.bound))
+    return found
+
+
+def certificate(plan: AuditPlan, result: AuditResult, machine: Mapping[str, str | int]) -> dict[str, Any]:
+    """Everything about an audit, for JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "passed": result.passed,
+        "levels": list(plan.levels),
+        "methods": list(plan.methods),
+        "prompts": list(plan.prompts) if plan.needs_models else [],
+        "exact": _plain(result.exact),
+        "statistical": _plain(result.statistical),
+        "greedy": _plain(result.greedy),
+        "bound": _plain(result.bound),
+        "self_test": _plain(result.self_test),
+        "settings": asdict(plan.settings),
+        "models": result.models,
+        "machine": dict(machine),
+    }
+
+
+def _plain(level: object) -> object:
+    """Records of a level as dictionaries, with the verdict of each."""
+    if isinstance(level, Mapping):
+        return {str(name): _plain(each) for name, each in level.items()}
+    if isinstance(level, list | tuple):
+        return [_plain(each) for each in level]
+    if isinstance(level, BoundCheck):
+        return asdict(level) | {"share": level.share}
+    if isinstance(level, Sighting):
+        return asdict(level) | {"caught": level.caught}
+    if isinstance(level, ExactCheck | StatisticalTest | GreedyCheck):
+        return asdict(level) | {"passed": level.passed}
+    return level
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    for heading in left:
+        table.add_column(heading)
+    for heading in right:
+        table.add_column(heading, justify="right")
+    return table

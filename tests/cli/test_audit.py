@@ -1,0 +1,140 @@
+"""`specdec audit` and `specdec trees` on tiny models."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints as tiny
+from program import Program
+
+from specdec_cli.errors import CHECK_FAILED
+
+SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.folder(tmp_path_factory.mktemp("models") / "target", **SHARP))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
+
+
+def test_the_exact_level_needs_no_model_and_says_what_it_walked(specdec: Program) -> None:
+    outcome = specdec("audit", "--methods", "sps,spechub")
+    assert outcome.code == 0
+    assert outcome.out.rstrip().endswith("PASSED")
+    for word in ("block", "traversal", "2x1", "pass"):
+        assert word in outcome.out
+
+
+def test_all_levels_on_models_leave_a_certificate(specdec: Program, target: str, tmp_path: Path) -> None:
+    file = tmp_path / "certificate.json"
+    outcome = specdec(
+        "audit", "--level", "all", "--methods", "spechub,specexec", "--bound", "-m", target, "-d", "layers:1",
+        "--samples", "60", "--length", "2", "--n-tests", "2", "-n", "12", "--output", str(file),
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert record["passed"] is True
+    assert set(record["greedy"]) == set(record["statistical"]) == {"spechub", "specexec"}
+    assert all(check["passed"] for check in record["exact"])
+    assert record["greedy"]["spechub"]["wrong"] == 0
+    assert 0 <= record["bound"]["spechub"]["bound"] <= 1
+    assert [test["samples"] for test in record["statistical"]["specexec"]] == [60, 60]
+    assert record["models"]["target"]["name"] == target
+    assert record["machine"]["torch"]
+    assert "would see" in outcome.out
+    assert "tokens per pass" in outcome.out
+
+
+def test_a_method_that_fails_ends_in_five_and_the_certificate_says_so(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from specdec_cli.assembly import VERIFIERS
+    from specdec_cli.verification.own_sample import follow_own_sample
+
+    def wrong(tree, target, randomness, position):  # type: ignore[no-untyped-def]
+        return follow_own_sample(tree, [row.sqrt() for row in target], randomness, position)
+
+    monkeypatch.setitem(VERIFIERS, "rejection", wrong)
+    file = tmp_path / "certificate.json"
+    outcome = specdec("audit", "--methods", "sps", "--output", str(file))
+    assert outcome.code == CHECK_FAILED
+    assert "FAIL" in outcome.out
+    assert json.loads(file.read_text(encoding="utf-8"))["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--level", "perfect"], "There is no level 'perfect'."),
+        (["--methods", "sps,magic"], "There is no method 'magic'."),
+        (["--output", "nowhere/at/all.json"], "cannot be written"),
+        (["--samples", "3"], "--samples"),
+    ],
+)
+def test_what_cannot_be_done_is_a_usage_error(specdec: Program, arguments: list[str], problem: str) -> None:
+    outcome = specdec("audit", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+
+
+def test_a_tree_is_shown_level_by_level(specdec: Program) -> None:
+    outcome = specdec("trees", "show", "3x1")
+    assert outcome.code == 0
+    assert "6 guesses, 2 levels" in outcome.out
+    assert json.loads(specdec("trees", "show", "3x1", "--json").out) == {"parents": [-1, -1, -1, 0, 1, 2]}
+    assert specdec("trees", "show", "wide").code == 2
+
+
+@pytest.mark.parametrize("method", ["sequoia", "spechub"])
+def test_a_tree_is_planned_written_and_used(
+    specdec: Program, target: str, tmp_path: Path, method: str
+) -> None:
+    file = tmp_path / "tree.json"
+    models = ["-m", target, "-d", "layers:1", "-t", "1"]
+    outcome = specdec(
+        "trees", "plan", *models, "--method", method, "--budget", "6", "--n-tests", "1", "-n", "8",
+        "--output", str(file),
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert "Planned" in outcome.out
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert 0 < len(record["parents"]) <= 6
+    assert 0 <= sum(record["acceptance"]) <= 1
+    used = specdec("generate", *models, "--method", method, "--tree", str(file), "-n", "8", "-p", "the cat")
+    assert used.code == 0
+
+
+def test_the_fastest_tree_may_be_none(specdec: Program, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from specdec_cli.benchmarking import acceptance
+
+    costly = acceptance.Costs({1: 1.0, 2: 1.0, 3: 1.0}, draft_seconds=10.0)
+    monkeypatch.setattr(acceptance, "measure_costs", lambda *_: costly)
+    outcome = specdec(
+        "trees",
+        "plan",
+        "-m",
+        target,
+        "-d",
+        "layers:1",
+        "--budget",
+        "2",
+        "--n-tests",
+        "1",
+        "-n",
+        "4",
+        "--fastest",
+    )
+    assert outcome.code == 0
+    assert "Do not speculate here" in outcome.out
+
+
+def test_only_methods_with_trees_can_have_one_planned(specdec: Program, target: str) -> None:
+    outcome = specdec("trees", "plan", "-m", target, "--method", "sps")
+    assert outcome.code == 2
+    assert "takes no tree" in outcome.err
