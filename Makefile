@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-model test-gpu check format bench-engine bench-forward clean
+.PHONY: help demo test test-model test-gpu check format bench-engine bench-forward bench-multi-draft clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 # torch comes first and at its exact version: left to itself, pip may bring gigabytes of CUDA libraries.
 $(READY): pyproject.toml constraints.txt
@@ -22,7 +22,7 @@ demo: $(READY)  ## Fetch SmolLM2-135M, let it write with SpecExec, and time each
 	$(BIN)/specdec demo
 
 test: $(READY)  ## The test suite: on the CPU, without a network
-	$(BIN)/python -m pytest -q -m 'not gpu and not model'
+	$(BIN)/python -m pytest -q -n auto -m 'not gpu and not model'
 
 test-model: $(READY)  ## The tests on the real default model, fetched if need be
 	$(BIN)/specdec models pull smollm2-135m
@@ -47,6 +47,10 @@ bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead
 bench-forward: $(READY)  ## Each way to compute a pass, beside the memory's limit and transformers.generate
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/forward.py
+
+bench-multi-draft: $(READY)  ## Multi-draft methods on equal trees: tokens per pass, and the share of the bound
+	$(BIN)/specdec models pull smollm2-135m
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/multi_draft.py
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

@@ -26,19 +26,20 @@ class BoundCheck:
     Attributes:
         levels: of guesses that were judged.
         accepted: share of them of which a guess was accepted.
-        bound: the most that any lossless verifier could expect on the same levels.
+        bound: the most that any lossless verifier could expect on the same levels; None for coupled guesses,
+            which have seen the target's noise.
         tokens_per_pass: of the texts.
     """
 
     levels: int
     accepted: float
-    bound: float
+    bound: float | None
     tokens_per_pass: float
 
     @property
-    def share(self) -> float:
+    def share(self) -> float | None:
         """Of the bound that was reached."""
-        return self.accepted / self.bound if self.bound else 0.0
+        return self.accepted / self.bound if self.bound else None
 
 
 def statistical(
@@ -83,7 +84,8 @@ def bound(session: Session, settings: Settings, prompts: Sequence[str], report: 
             emitted += len(step.tokens)
             passes += 1
     levels = max(watched.levels, 1)
-    return BoundCheck(watched.levels, watched.accepted / levels, watched.possible / levels, emitted / passes)
+    possible = None if settings.coupled else watched.possible / levels
+    return BoundCheck(watched.levels, watched.accepted / levels, possible, emitted / passes)
 
 
 def _text(session: Session, prompt: Sequence[int], settings: Settings) -> list[int]:

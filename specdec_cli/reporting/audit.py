@@ -69,9 +69,13 @@ def bound_table(found: Mapping[str, BoundCheck]) -> Table:
         "expect on the same levels (optimal transport)."
     )
     for method, check in found.items():
-        table.add_row(method, str(check.levels), f"{check.accepted:.1%}", f"{check.bound:.1%}",
-                      f"{check.share:.0%}", f"{check.tokens_per_pass:.2f}")  # fmt: skip
+        table.add_row(method, str(check.levels), f"{check.accepted:.1%}", _share(check.bound, 1),
+                      _share(check.share, 0), f"{check.tokens_per_pass:.2f}")  # fmt: skip
     return table
+
+
+def _share(value: float | None, decimals: int) -> str:
+    return "-" if value is None else f"{value:.{decimals}%}"
 
 
 def self_test_table(sightings: Sequence[Sighting]) -> Table:
