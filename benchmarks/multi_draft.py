@@ -134,7 +134,7 @@ def _table(rows: dict[str, dict[str, float]], prompts: int, temperature: float, 
 def _interval(
     found: list[dict[str, float]], other: list[dict[str, float]], *, difference: bool = False
 ) -> str:
-    """Tokens per pass over all prompts, or how far they are above another method's; a bootstrap by prompts."""
+    """Tokens per pass of all prompts, or how far above another method; a bootstrap by prompts."""
     columns = [
         np.array([each[name] for each in rows]) for rows in (found, other) for name in ("tokens", "passes")
     ]

@@ -1,7 +1,7 @@
 """Every method, one line each: what guesses, and which verifiers may judge the guesses.
 
 The settings, the help texts and the session read this table. Nothing heavy is imported here, so that
-`specdec --help` stays quick; `session.py` turns the names into classes. docs/adding-a-method.md adds a line.
+`specdec --help` stays quick; `assembly.py` turns the names into classes. docs/adding-a-method.md adds a line.
 """
 
 from __future__ import annotations

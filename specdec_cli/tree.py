@@ -24,11 +24,13 @@ class TokenTree:
         parents: (N) index of each node's parent, or `ROOT`.
         proposals: (N) the distribution (V,) that each token was really drawn from, given its earlier
             siblings; None where it was chosen without chance. Empty means None for every node.
+        scores: (N) cumulative log-probability of each node by which the drafter ranks; may be empty.
     """
 
     tokens: tuple[int, ...] = ()
     parents: tuple[int, ...] = ()
     proposals: tuple[Tensor | None, ...] = ()
+    scores: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.parents) != len(self.tokens):

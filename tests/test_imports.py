@@ -38,6 +38,7 @@ MAY_IMPORT = {
         "errors",
         "resources",
     },
+    "evaluation": {"resources", "errors"},
     "audit": {
         "assembly",
         "methods",
@@ -50,6 +51,8 @@ MAY_IMPORT = {
         "tree",
     },
     "benchmarking": {
+        "evaluation",
+        "methods",
         "assembly",
         "drafts",
         "drafting",
@@ -77,6 +80,7 @@ MAY_IMPORT = {
         "session",
         "benchmarking",
         "audit",
+        "evaluation",
         "methods",
         "api",
         "reporting",

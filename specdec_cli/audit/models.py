@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from specdec_cli.assembly import sampling_of
-from specdec_cli.audit.greedy import GreedyCheck, check_gaps, gaps, noise
+from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
-from specdec_cli.sampling.distribution import distribution
+from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.verification.watched import Watched
 
 Report = Callable[[str], None]
+AHEAD = 64  # tokens, deeper than the trees that are in use
+EDGE = 0.01
 PLAIN_SEEDS = 2**32  # where the seeds of plain decoding begin, so that no two texts share their noise
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much level statistical is to do.
+
+    Attributes:
+        samples: texts of each method.
+        length: of these, in tokens.
+        methods: that are tested in the same audit.
+    """
+
+    samples: int
+    length: int
+    methods: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +44,9 @@ class BoundCheck:
     Attributes:
         levels: of guesses that were judged.
         accepted: share of them of which a guess was accepted.
-        bound: the most that any lossless verifier could expect on the same levels; None for coupled guesses,
-            which have seen the target's noise.
+        bound: the most that any lossless verifier could expect on the same levels; None where there is no
+            formula: coupled guesses have seen the target's noise, and a verifier that looks below a level
+            before it judges it is bound by the whole tree only.
         tokens_per_pass: of the texts.
     """
 
@@ -43,34 +62,49 @@ class BoundCheck:
 
 
 def statistical(
-    session: Session, settings: Settings, prompt: str, samples: int, length: int, report: Report
+    session: Session, settings: Settings, prompt: str, size: Sizes, report: Report
 ) -> list[StatisticalTest]:
     """Draw many texts of one prompt and test them; see `audit.statistical`."""
     tokens = session.encode(prompt)
-    settings = replace(settings, max_tokens=length, stop=())
+    # A draft may look as far ahead as it would in a long text; what it emits beyond `length` is not compared.
+    settings = replace(settings, max_tokens=size.length + AHEAD, stop=())
     plain = replace(settings, method="autoregressive", verify="token", tree=None)
     texts: list[list[int]] = []
     others: list[list[int]] = []
-    for number in range(samples):
-        report(f"{settings.method}: text {number + 1} of {samples}")
-        texts.append(_text(session, tokens, replace(settings, seed=settings.seed + number)))
-        others.append(_text(session, tokens, replace(plain, seed=settings.seed + PLAIN_SEEDS + number)))
-    law = distribution(session.logits(tokens, texts[0][:1], together=True)[0], sampling_of(settings))
-    return compare_texts(texts, others, law.tolist())
+    for number in range(size.samples):
+        report(f"{settings.method}: text {number + 1} of {size.samples}")
+        texts.append(_text(session, tokens, replace(settings, seed=settings.seed + number), size.length))
+        seed = settings.seed + PLAIN_SEEDS + number
+        others.append(_text(session, tokens, replace(plain, seed=seed), size.length))
+    logits = session.logits(tokens, texts[0][:1])[0]
+    sampling = sampling_of(settings)
+    law, relaxed = distribution(logits, sampling), distribution(logits, _relaxed(sampling))
+    return compare_texts(texts, others, law.tolist(), (relaxed > 0).tolist(), size.methods)
+
+
+def _relaxed(sampling: Sampling) -> Sampling:
+    """A little more than the filters let through: passes of other shapes may round a token over the edge."""
+    return Sampling(
+        sampling.temperature,
+        sampling.top_k + 1 if sampling.top_k else 0,
+        min(1.0, sampling.top_p + EDGE),
+        sampling.min_p * (1 - EDGE),
+    )
 
 
 def greedy(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> GreedyCheck:
     """Decode prompts at temperature 0 and force the target along what was emitted; see `audit.greedy`."""
     settings = replace(settings, temperature=0.0)
-    found, most = [], 0.0
+    found, moves = [], []
     for number, prompt in enumerate(prompts):
         report(f"{settings.method}: prompt {number + 1} of {len(prompts)}")
         tokens = session.encode(prompt)
         emitted = _text(session, tokens, settings)
         alone = session.logits(tokens, emitted, together=False)
-        most = max(most, noise(session.logits(tokens, emitted, together=True), alone))
+        moves.append(noise(session.logits(tokens, emitted), alone))
         found.append(gaps(alone, emitted))
-    return check_gaps(torch.cat(found), most)
+    most = max(moves) if all(map(math.isfinite, moves)) else math.inf
+    return check_gaps(torch.cat(found), most, CEILINGS.get(session.target.dtype, 1e-2))
 
 
 def bound(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> BoundCheck:
@@ -84,9 +118,18 @@ def bound(session: Session, settings: Settings, prompts: Sequence[str], report: 
             emitted += len(step.tokens)
             passes += 1
     levels = max(watched.levels, 1)
-    possible = None if settings.coupled else watched.possible / levels
+    known = watched.possible is not None and settings.verify == "token" and not settings.coupled
+    possible = watched.possible / levels if known and watched.possible is not None else None
     return BoundCheck(watched.levels, watched.accepted / levels, possible, emitted / passes)
 
 
-def _text(session: Session, prompt: Sequence[int], settings: Settings) -> list[int]:
-    return [token for step in session.steps(prompt, settings) for token in step.tokens]
+def _text(
+    session: Session, prompt: Sequence[int], settings: Settings, length: int | None = None
+) -> list[int]:
+    """The tokens of a text, or as many of its steps as it takes to have `length`."""
+    emitted: list[int] = []
+    for step in session.steps(prompt, settings):
+        emitted += step.tokens
+        if length is not None and len(emitted) >= length:
+            return emitted[:length]
+    return emitted

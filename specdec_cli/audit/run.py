@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from specdec_cli.assembly import tree_of
 from specdec_cli.audit import models
 from specdec_cli.audit.exact import ExactCheck, cases, check, same_text
 from specdec_cli.audit.greedy import GreedyCheck
@@ -25,8 +26,10 @@ class AuditPlan:
 
     Attributes:
         settings: of the models, the sampling and the methods.
-        levels: "exact", "statistical", "greedy".
-        methods: names in `METHODS`.
+        levels: "exact", "statistical", "greedy"; may be empty.
+        exact_methods: names in `METHODS`, for level exact.
+        methods: the same for what needs models.
+        every_verifier: whether each method is checked under all verifiers that it takes.
         bound: whether to compare acceptance with what is possible.
         self_test: whether to plant bugs.
         prompts: for the levels that need models; level statistical takes the first.
@@ -36,7 +39,9 @@ class AuditPlan:
 
     settings: Settings
     levels: Sequence[str]
+    exact_methods: Sequence[str]
     methods: Sequence[str]
+    every_verifier: bool
     bound: bool
     self_test: bool
     prompts: Sequence[str]
@@ -48,12 +53,29 @@ class AuditPlan:
         """Whether anything but toys is asked for."""
         return self.bound or any(level != "exact" for level in self.levels)
 
-    def settings_of(self, method: str) -> Settings:
-        """The settings for one method: verifier and tree as asked where it takes them, its own elsewhere."""
-        known = METHODS[method]
-        verify = self.settings.verify if self.settings.verify in known.verify else next(iter(known.verify))
-        tree = self.settings.tree if known.takes_tree else None
-        return replace(self.settings, method=method, verify=verify, tree=tree)
+    def settings_of(self) -> dict[str, Settings]:
+        """The settings of everything that is checked on models, by name.
+
+        A method keeps what it takes of the settings' verifier, tree, hubs and coupling, and has its own
+        elsewhere.
+        """
+        found = {}
+        for method in self.methods:
+            known, asked = METHODS[method], self.settings
+            verifiers = list(known.verify)
+            if not self.every_verifier:
+                verifiers = [asked.verify if asked.verify in known.verify else verifiers[0]]
+            for verify in verifiers:
+                name = method if verify == verifiers[0] and self.every_verifier else f"{method}, {verify}"
+                found[name] = replace(
+                    asked,
+                    method=method,
+                    verify=verify,
+                    tree=asked.tree if known.takes_tree else None,
+                    hub_above=asked.hub_above if method == "spechub" else 0.0,
+                    coupled=asked.coupled and method == "specexec",
+                )
+        return found
 
 
 @dataclass(slots=True)
@@ -67,6 +89,12 @@ class AuditResult:
     self_test: list[Sighting] = field(default_factory=list)
     models: dict[str, object] | None = None
     warnings: list[str] = field(default_factory=list)
+    temperature: float = WARM  # of level statistical and of the bound
+
+    @property
+    def checked(self) -> bool:
+        """Whether anything was checked that could have failed."""
+        return bool(self.exact or self.statistical or self.greedy or self.self_test)
 
     @property
     def passed(self) -> bool:
@@ -88,7 +116,7 @@ def run(plan: AuditPlan, report: Callable[[str], None]) -> AuditResult:
     result = AuditResult()
     if plan.self_test:
         report("Planting bugs")
-        result.self_test = self_test(plan.settings.seed)
+        result.self_test = self_test(0)  # on laws that are known to be harmed by each bug
     if "exact" in plan.levels:
         result.exact = list(_exact(plan, report))
     if plan.needs_models:
@@ -98,7 +126,7 @@ def run(plan: AuditPlan, report: Callable[[str], None]) -> AuditResult:
 
 def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
     checks = []
-    for settings in cases(plan.methods):
+    for settings in cases(plan.exact_methods):
         report(f"Exact: {settings.method}, {settings.verify}, {settings.tree or 'its own tree'}")
         checks.append(check(settings, plan.settings.seed))
         if settings.method in SEEDED:
@@ -109,18 +137,21 @@ def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
 
 
 def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], None]) -> None:
-    every = {method: plan.settings_of(method) for method in plan.methods}
+    every = plan.settings_of()
+    for settings in every.values():
+        if METHODS[settings.method].takes_tree:
+            tree_of(settings)  # a tree that cannot be read is known before anything is loaded
     # The session checks the draft of a method that needs one, if any does.
     first = next((each for each in every.values() if each.method not in ("autoregressive", "ngram")), None)
     session = Session.load(first or next(iter(every.values())), report)
     result.models, result.warnings = session.describe(), session.warnings
-    for method, settings in every.items():
+    size = models.Sizes(plan.samples, plan.length, len(every))
+    for name, settings in every.items():
         if "greedy" in plan.levels:
-            result.greedy[method] = models.greedy(session, settings, plan.prompts, report)
+            result.greedy[name] = models.greedy(session, settings, plan.prompts, report)
         warm = settings if settings.temperature > 0 else replace(settings, temperature=WARM)
+        result.temperature = warm.temperature
         if "statistical" in plan.levels:
-            result.statistical[method] = models.statistical(
-                session, warm, plan.prompts[0], plan.samples, plan.length, report
-            )
-        if plan.bound and method != "autoregressive":
-            result.bound[method] = models.bound(session, warm, plan.prompts, report)
+            result.statistical[name] = models.statistical(session, warm, plan.prompts[0], size, report)
+        if plan.bound and settings.method != "autoregressive":
+            result.bound[name] = models.bound(session, warm, plan.prompts, report)

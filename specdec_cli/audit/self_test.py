@@ -97,7 +97,7 @@ def _greedy(settings: Settings, fault: Fault, seed: int) -> bool:
         text = _text(settings, fault, law, seed, number, 4 * LENGTH)
         logits = torch.stack([plain([*PROMPT, *text[:place]]).log() for place in range(len(text))])
         found.append(gaps(logits, text))
-    return not check_gaps(torch.cat(found), TOY_NOISE).passed
+    return not check_gaps(torch.cat(found), TOY_NOISE, TOY_NOISE).passed
 
 
 def _text(

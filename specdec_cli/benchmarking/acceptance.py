@@ -84,7 +84,7 @@ def measure_costs(session: Session, settings: Settings, sizes: Sequence[int], re
     passes = {}
     for size in sizes:
         report(f"Timing a pass over {size} tokens")
-        tree = TokenTree.chain([prompt[-1]] * (size - 1))
+        tree = TokenTree((prompt[-1],) * (size - 1), tuple((node - 1) // 2 for node in range(size - 1)))
         passes[size] = _median_seconds(lambda tree=tree: target.score(tree))  # type: ignore[misc]
     few = [prompt[-1]] * 4
 

@@ -13,11 +13,12 @@ import typer
 from specdec_cli import __version__
 from specdec_cli.cli import interrupts, models, presets, trees
 from specdec_cli.cli.audit import audit
+from specdec_cli.cli.bench import bench, compare
 from specdec_cli.cli.demo import demo
 from specdec_cli.cli.generate import generate
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
-COMMANDS = (generate, audit, demo)
+COMMANDS = (generate, bench, compare, audit, demo)
 USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app, "trees": trees.app}
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.settings import Settings, load_settings
@@ -21,12 +23,15 @@ MethodsOption = Annotated[
     str | None,
     typer.Option("--methods", help="Methods, with commas, or all. \\[default: all at level exact]"),
 ]
-LevelOption = Annotated[str, typer.Option("--level", help="exact, statistical, greedy, with commas, or all.")]
+LevelOption = Annotated[
+    str | None,
+    typer.Option("--level", help="exact, statistical, greedy, with commas, or all. \\[default: exact]"),
+]
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write the certificate to this file.")]
 
 
 def audit(
-    level: LevelOption = "exact",
+    level: LevelOption = None,
     methods: MethodsOption = None,
     bound: Annotated[
         bool, typer.Option("--bound", help="Also compare acceptance with the most that is possible.")
@@ -74,21 +79,28 @@ def audit(
 
     Exit code 5 where a check fails.
     """
-    settings = load_settings(preset, flags=opt.given_settings(locals())).settings
-    prompts = [prompt] if prompt is not None else None
-    levels, chosen = _levels(level), _methods(methods, method, settings, level)
-    run(settings, levels, chosen, bound, self_test, prompts, samples, length, n_tests, output, as_json, quiet)
+    flags = opt.given_settings(locals())
+    levels = _levels(level, default=() if self_test or bound else ("exact",))
+    named = _methods(methods) or ([method] if method else [])
+    settings = _settings(preset, flags, named)
+    chosen = tuple(named or [settings.method])
+    plan = {
+        "settings": settings,
+        "levels": levels,
+        "exact_methods": tuple(named or METHODS),
+        "methods": chosen,
+        "every_verifier": verify is None,
+        "bound": bound,
+        "self_test": self_test,
+        "samples": samples,
+        "length": length,
+    }
+    run(plan, None if prompt is None else read_prompt(prompt), n_tests, output, as_json, quiet)
 
 
 def run(
-    settings: Settings,
-    levels: tuple[str, ...],
-    methods: tuple[str, ...],
-    bound: bool,
-    self_test: bool,
-    prompts: list[str] | None,
-    samples: int,
-    length: int,
+    plan: dict[str, Any],
+    prompt: str | None,
     n_tests: int,
     output: Path | None,
     as_json: bool,
@@ -104,23 +116,24 @@ def run(
 
     if output is not None:
         require_writable(output)
-    asked = prompts or shipped_prompts()[:n_tests]
-    plan = AuditPlan(settings, levels, methods, bound, self_test, asked, samples, length)
+    prompts = shipped_prompts()[:n_tests] if prompt is None else [prompt]
+    made = AuditPlan(**plan, prompts=prompts)
     with status("Auditing", quiet) as activity:
-        result = do(plan, activity.update)
+        result = do(made, activity.update)
     interrupts.check()
     if not quiet:
         for warning in result.warnings:
             report_warning(warning)
-    record = show.certificate(plan, result, fingerprint())
-    if output is not None:
-        output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    record = show.certificate(made, result, fingerprint())
     if as_json:
         print_json(record)
     else:
         for table in show.tables(result):
             out().print(table)
-        out().print("PASSED" if result.passed else "FAILED")
+        if result.checked:
+            out().print("PASSED" if result.passed else "FAILED")
+    if output is not None:
+        output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
 
@@ -131,29 +144,50 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: its folder is not there, or it is a folder itself.
     """
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"The file {path} cannot be written.", "Give a path in a folder that exists.")
+    there = os.access(path, os.W_OK) if path.exists() else os.access(path.parent, os.W_OK)
+    if not path.parent.is_dir() or path.is_dir() or not there:
+        raise InputError(
+            f"The file {path} cannot be written.",
+            "Give a path in a folder that exists and may be written to.",
+        )
 
 
-def _levels(text: str) -> tuple[str, ...]:
-    wanted = (
-        LEVELS if text.strip() == "all" else tuple(part.strip() for part in text.split(",") if part.strip())
-    )
+def _levels(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    if text is None:
+        return default
+    if text.strip() == "all":
+        return LEVELS
+    wanted = tuple(part.strip() for part in text.split(",") if part.strip())
     for each in wanted:
         if each not in LEVELS:
             raise InputError(f"There is no level {each!r}.", f"The levels are {', '.join(LEVELS)}, or all.")
+    if not wanted:
+        raise InputError("--level names no level.", f"The levels are {', '.join(LEVELS)}, or all.")
     return wanted
 
 
-def _methods(listed: str | None, single: str | None, settings: Settings, level: str) -> tuple[str, ...]:
-    """The methods asked for; without any, all at level exact alone, else the settings' own."""
+def _methods(listed: str | None) -> list[str]:
+    """The methods that a list names; none if there is no list."""
     if listed is None:
-        everything = single is None and level.strip() == "exact"
-        return tuple(METHODS) if everything else (settings.method,)
+        return []
     if listed.strip() == "all":
-        return tuple(METHODS)
-    wanted = tuple(part.strip() for part in listed.split(",") if part.strip())
+        return list(METHODS)
+    wanted = [part.strip() for part in listed.split(",") if part.strip()]
     for each in wanted:
         if each not in METHODS:
             raise InputError(f"There is no method {each!r}.", f"The methods are {', '.join(METHODS)}.")
-    return wanted or (settings.method,)
+    if not wanted:
+        raise InputError("--methods names no method.", f"The methods are {', '.join(METHODS)}, or all.")
+    return wanted
+
+
+def _settings(preset: str | None, flags: dict[str, object], named: list[str]) -> Settings:
+    """The settings, checked for the first of the methods that takes all of them."""
+    refusal: InputError | None = None
+    for name in (*named, *([] if named else [None])):
+        try:
+            return load_settings(preset, flags=flags | {"method": name}).settings
+        except InputError as error:
+            refusal = refusal or error
+    assert refusal is not None, "some method was tried"
+    raise refusal

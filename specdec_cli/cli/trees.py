@@ -13,8 +13,10 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.audit import require_writable
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
 from specdec_cli.settings import Settings, load_settings
+
+# Of the others, how often a child is accepted depends on how many siblings it has.
+PLANNED = ("sequoia", "rrsw", "specinfer", "topk")
 
 app = typer.Typer(help="Plan and show static draft trees.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -69,9 +71,11 @@ def plan(
     Use it with --method sequoia --tree FILE.
     """
     settings = load_settings(flags=opt.given_settings(locals())).settings
-    takers = [name for name, each in METHODS.items() if each.takes_tree]
-    if settings.method not in takers:
-        raise InputError(f"The method {method} takes no tree.", f"Choose one of {', '.join(takers)}.")
+    if settings.method not in PLANNED:
+        problem = f"No tree can be planned for the method {method}."
+        raise InputError(
+            problem, f"Choose one of {', '.join(PLANNED)}, whose acceptance is the same in any tree."
+        )
     if output is not None:
         require_writable(output)
         if output.suffix.lower() != ".json":

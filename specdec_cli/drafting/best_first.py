@@ -78,7 +78,11 @@ class BestFirstDrafter:
         growth = _Growth(self._model, self._shape, self._ranking, self._width, position)
         nodes = growth.grow(levels)
         self._rows = [node.row for node in nodes]
-        return TokenTree(tuple(node.token for node in nodes), tuple(node.parent for node in nodes))
+        return TokenTree(
+            tuple(node.token for node in nodes),
+            tuple(node.parent for node in nodes),
+            scores=tuple(node.score for node in nodes),
+        )
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         scored: list[int] = []

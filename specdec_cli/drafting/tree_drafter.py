@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.drafting.base import DraftModel, fit_width
-from specdec_cli.drafting.policies.base import Draws, Policy
+from specdec_cli.drafting.policies.base import Children, Draws, Policy, filled
 from specdec_cli.drafting.shapes import StaticTree
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness
@@ -33,6 +33,7 @@ class TreeDrafter:
         self._model = model
         self._policy = policy
         self._sampling = sampling
+        self._unfiltered = Sampling(1.0 if sampling.is_greedy else sampling.temperature)
         self._width = width
         self._depth = shape.depth
         # Where the children of the root, of node 0, of node 1, ... begin: breadth first they are in a row.
@@ -54,8 +55,7 @@ class TreeDrafter:
         frontier = [(ROOT, ROOT)]
         for level in range(levels):
             logits = self._expand(growth, frontier) if level else self._model.root()[None]
-            draft = distribution(fit_width(logits, self._width), self._sampling)
-            frontier = self._branch(growth, frontier, draft, level)
+            frontier = self._branch(growth, frontier, fit_width(logits, self._width), level)
             if not frontier:
                 break
         return TokenTree(tuple(growth.tokens), tuple(growth.parents), tuple(growth.proposals))
@@ -77,7 +77,7 @@ class TreeDrafter:
         return self._model.grow([growth.tokens[node] for node in nodes], parents)
 
     def _branch(
-        self, growth: _Growth, frontier: list[tuple[int, int]], draft: Tensor, level: int
+        self, growth: _Growth, frontier: list[tuple[int, int]], logits: Tensor, level: int
     ) -> list[tuple[int, int]]:
         """Give nodes their children; the children that are to have children themselves.
 
@@ -85,20 +85,20 @@ class TreeDrafter:
         """
         made: list[tuple[int, int]] = []
         spans = [(self._firsts[place + 1], self._firsts[place + 2]) for _, place in frontier]
-        chosen = self._choose(growth, draft, spans, level)
+        chosen = self._choose(growth, logits, spans, level)
         for row, ((node, _), (first, _)) in enumerate(zip(frontier, spans, strict=True)):
             elder: set[int] = set()
             for sibling, (token, proposal) in chosen[row].items():
                 growth.add(token, node, proposal)
                 place = first + sibling
-                # A twin of a rejected sibling is rejected for certain, so nothing below it is reached.
+                # A verifier never goes on below the second of two twins.
                 if token not in elder and self._firsts[place + 1] < self._firsts[place + 2]:
                     made.append((len(growth.tokens) - 1, place))
                 elder.add(token)
         return made
 
     def _choose(
-        self, growth: _Growth, draft: Tensor, spans: list[tuple[int, int]], level: int
+        self, growth: _Growth, logits: Tensor, spans: list[tuple[int, int]], level: int
     ) -> list[dict[int, tuple[int, Tensor | None]]]:
         """Token and proposal of each node's children by sibling; nodes with as many go together."""
         chosen: list[dict[int, tuple[int, Tensor | None]]] = [{} for _ in spans]
@@ -107,15 +107,25 @@ class TreeDrafter:
             draws = Draws(
                 growth.randomness, growth.start + level, growth.start, [spans[row][0] for row in rows]
             )
-            together = draft if len(rows) == len(draft) else draft[torch.tensor(rows, device=draft.device)]
-            children = self._policy(together, count, draws)
+            some = logits if len(rows) == len(logits) else logits[torch.tensor(rows, device=logits.device)]
+            children = self._children(some, count, draws)
             tokens, exists = children.tokens.tolist(), children.exists.tolist()
+            certain = None if children.certain is None else children.certain.tolist()
             for place, row in enumerate(rows):
                 for sibling, proposals in enumerate(children.proposals):
                     if exists[place][sibling]:
-                        proposal = None if proposals is None else proposals[place]
+                        sure = proposals is None or (certain is not None and certain[place][sibling])
+                        proposal = None if sure or proposals is None else proposals[place]
                         chosen[row][sibling] = tokens[place][sibling], proposal
         return chosen
+
+    def _children(self, logits: Tensor, count: int, draws: Draws) -> Children:
+        """`count` children of each row of logits (n, V), as far as the vocabulary goes."""
+        draft = distribution(logits, self._sampling)
+        children = self._policy(draft, count, draws)
+        if children.tokens.shape[-1] == count and bool(children.exists.all()):
+            return children
+        return filled(children, count, draft, distribution(logits, self._unfiltered))
 
 
 class _Growth:

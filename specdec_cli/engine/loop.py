@@ -45,6 +45,7 @@ def decode(prompt: Sequence[int], roles: Roles, randomness: Randomness, stopping
             draft_seconds=drafter.forward_seconds - draft_before,
             target_seconds=target.forward_seconds - target_before,
             prefill_seconds=prefill_seconds,
+            least_score=min(tree.scores, default=None),
             finish_reason=finish_reason,
         )
         prefill_seconds = 0.0

@@ -54,6 +54,8 @@ class Step:
         draft_seconds: of it, in the draft's forward passes.
         target_seconds: of it, in the target's.
         prefill_seconds: for the first step, the time to read the prompt before it; else 0.
+        least_score: of the tree's nodes, the least cumulative log-probability that the drafter ranked it by;
+            None where it ranks none.
         finish_reason: why the text ends here ("stop" or "length"); None where it goes on.
     """
 
@@ -65,4 +67,5 @@ class Step:
     draft_seconds: float
     target_seconds: float
     prefill_seconds: float = 0.0
+    least_score: float | None = None
     finish_reason: str | None = None

@@ -31,38 +31,42 @@ def exact_table(checks: Sequence[ExactCheck]) -> Table:
     return table
 
 
-def statistical_table(found: Mapping[str, Sequence[StatisticalTest]]) -> Table:
+def statistical_table(found: Mapping[str, Sequence[StatisticalTest]], temperature: float) -> Table:
     """One row a test."""
-    table = _table("Statistical: texts of one prompt beside the target's law",
-                   ["method", "compared"], ["texts", "bins", "p-value", "would see", ""])  # fmt: skip
+    title = f"Statistical, temperature {temperature:g}: texts of one prompt beside the target's law"
+    table = _table(title, ["method", "compared"],
+                   ["texts", "bins", "pooled", "p-value", "would see", ""])  # fmt: skip
     table.caption = (
-        f"p-values corrected for their number; below {LEVEL:g} fails. A total variation distance of "
-        f'"would see" or more would have failed with {POWER:.0%}.'
+        f"p-values corrected for their number; below {LEVEL:g} fails. A total variation distance between the "
+        f'bins of "would see" or more would have failed with {POWER:.0%}; pooled: share of the texts whose '
+        "tokens were too rare to be told apart."
     )
     for method, tests in found.items():
         for test in tests:
             p_value = "-" if test.p_value is None else f"{test.p_value:.3f}"
             if test.impossible:
                 p_value = f"{test.impossible} impossible"
-            table.add_row(method, test.name, str(test.samples), str(test.bins), p_value,
+            table.add_row(method, test.name, str(test.samples), str(test.bins), f"{test.pooled:.0%}", p_value,
                           f"{test.would_see:.3f}", MARKS[test.passed])  # fmt: skip
     return table
 
 
 def greedy_table(found: Mapping[str, GreedyCheck]) -> Table:
     """One row a method."""
-    table = _table("Greedy: each emitted token beside the target's likeliest", ["method"],
+    table = _table("Greedy, temperature 0: each emitted token beside the target's likeliest", ["method"],
                    ["tokens", "likeliest", "ties", "wrong", "noise", "largest gap", ""])  # fmt: skip
-    table.caption = "A tie lies below the likeliest by no more than logits move between passes (noise)."
+    table.caption = (
+        "A tie lies below the likeliest by no more than twice what logits move between passes (noise)."
+    )
     for method, check in found.items():
         table.add_row(method, str(check.tokens), str(check.best), str(check.ties), str(check.wrong),
                       f"{check.noise:.1e}", f"{check.worst:.1e}", MARKS[check.passed])  # fmt: skip
     return table
 
 
-def bound_table(found: Mapping[str, BoundCheck]) -> Table:
+def bound_table(found: Mapping[str, BoundCheck], temperature: float) -> Table:
     """One row a method."""
-    table = _table("What the guesses allow", ["method"],
+    table = _table(f"What the guesses allow, temperature {temperature:g}", ["method"],
                    ["levels", "accepted", "bound", "share", "tokens per pass"])  # fmt: skip
     table.caption = (
         "accepted: levels of which a guess was accepted; bound: the most that any lossless verifier could "
@@ -99,9 +103,9 @@ def tables(result: AuditResult) -> list[Table]:
     if result.greedy:
         found.append(greedy_table(result.greedy))
     if result.statistical:
-        found.append(statistical_table(result.statistical))
+        found.append(statistical_table(result.statistical, result.temperature))
     if result.bound:
-        found.append(bound_table(result.bound))
+        found.append(bound_table(result.bound, result.temperature))
     return found
 
 
@@ -111,7 +115,13 @@ def certificate(plan: AuditPlan, result: AuditResult, machine: Mapping[str, str 
         "schema_version": SCHEMA_VERSION,
         "passed": result.passed,
         "levels": list(plan.levels),
-        "methods": list(plan.methods),
+        "methods": {
+            "exact": list(plan.exact_methods) if result.exact else [],
+            "models": {name: asdict(each) for name, each in plan.settings_of().items()}
+            if plan.needs_models
+            else {},
+        },
+        "temperature": {"statistical": result.temperature, "bound": result.temperature, "greedy": 0.0},
         "prompts": list(plan.prompts) if plan.needs_models else [],
         "exact": _plain(result.exact),
         "statistical": _plain(result.statistical),

@@ -217,6 +217,12 @@ def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
         takers = [name for name, each in METHODS.items() if each.takes_tree]
         problem = f"{places['tree']} {settings.tree} has no use: the method {settings.method} takes no tree."
         raise InputError(problem, f"Leave it out, or choose one of {', '.join(takers)}.")
+    if settings.hub_above > 0 and settings.method != "spechub":
+        problem = f"{places['hub_above']} has no use: the method {settings.method} has no hubs."
+        raise InputError(problem, "Leave it out, or add --method spechub.")
+    if settings.coupled and settings.method != "specexec":
+        problem = f"{places['coupled']} has no use: the method {settings.method} ranks no guesses."
+        raise InputError(problem, "Leave it out, or add --method specexec.")
     if settings.method == "ngram" and settings.draft not in (None, "ngram"):
         problem = (
             f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."

@@ -38,7 +38,7 @@ def threshold_selection(
     rho = _threshold(target, draft, count)
     for sibling, token in enumerate(tokens):
         if coins.accepts(float(target[token]) / (rho * float(draft[token])), sibling):
-            return sibling
+            return tokens.index(token)  # of twins the first has the branch
     covered = torch.minimum(draft, target / rho)
     accepted = float(covered.sum())
     share = (1 - (1 - accepted) ** count) / accepted if accepted > 0 else 0.0

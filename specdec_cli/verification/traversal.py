@@ -37,6 +37,8 @@ class _Traversal:
 
     def visit(self, node: int, path: tuple[int, ...], ratio: float) -> Verdict | None:
         """The verdict, if it is found at the node or below; None if the node is rejected."""
+        if ratio <= 0 and node != ROOT:
+            return None
         remaining = self.target[node + 1]
         for child in self.children[node + 1]:
             token, proposal = self.tree.tokens[child], self.tree.proposal(child, remaining)

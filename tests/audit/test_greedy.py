@@ -15,13 +15,26 @@ def test_noise_is_how_far_the_distance_of_two_logits_moves():
     together = torch.tensor([[1.0, 2.0], [5.0, 5.0]])
     assert noise(together, together + 7) == 0
     assert noise(together, together + torch.tensor([[0.0, 0.25], [0.5, 0.5]])) == 0.25
+    third = torch.tensor([[0.0, 9.0, 8.0]])
+    assert noise(third, third + torch.tensor([[5.0, 0.0, 0.0]])) == 0  # only the two best matter
 
 
 def test_ties_are_within_the_noise_and_bugs_beyond_it():
-    found = check_gaps(torch.tensor([0.0, 0.0, 1e-4, 0.5]), noise=1e-3)
+    found = check_gaps(torch.tensor([0.0, 0.0, 1e-4, 0.5]), noise=1e-3, ceiling=1e-2)
     assert (found.tokens, found.best, found.ties, found.wrong) == (4, 2, 1, 1)
     assert not found.passed
     assert found.worst == 0.5
     assert found.histogram[-4 + 1] == 1
     assert found.histogram[0] == 2
-    assert check_gaps(torch.tensor([0.0, 1e-4]), noise=1e-3).passed
+    assert check_gaps(torch.tensor([0.0, 1e-4]), noise=1e-3, ceiling=1e-2).passed
+
+
+def test_passes_that_differ_by_more_than_rounding_fail_whatever_the_gaps():
+    assert not check_gaps(torch.tensor([0.0, 0.5]), noise=3.0, ceiling=1e-2).passed
+
+
+def test_what_is_no_number_is_wrong():
+    found = check_gaps(torch.tensor([float("nan")] * 3), noise=0.0, ceiling=1e-2)
+    assert (found.wrong, found.passed) == (3, False)
+    assert not check_gaps(torch.tensor([0.0]), noise=float("nan"), ceiling=1e-2).passed
+    assert not check_gaps(torch.zeros(0), noise=0.0, ceiling=1e-2).passed

@@ -40,11 +40,13 @@ def test_all_levels_on_models_leave_a_certificate(specdec: Program, target: str,
     assert outcome.code == 0, outcome.err
     record = json.loads(file.read_text(encoding="utf-8"))
     assert record["passed"] is True
-    assert set(record["greedy"]) == set(record["statistical"]) == {"spechub", "specexec"}
+    checked = {"spechub", "spechub, traversal", "specexec"}
+    assert set(record["greedy"]) == set(record["statistical"]) == set(record["methods"]["models"]) == checked
     assert all(check["passed"] for check in record["exact"])
     assert record["greedy"]["spechub"]["wrong"] == 0
     assert 0 <= record["bound"]["spechub"]["bound"] <= 1
-    assert [test["samples"] for test in record["statistical"]["specexec"]] == [60, 60]
+    assert [test["samples"] for test in record["statistical"]["specexec"]] == [60, 60, 60]
+    assert record["temperature"] == {"statistical": 1.0, "bound": 1.0, "greedy": 0.0}
     assert record["models"]["target"]["name"] == target
     assert record["machine"]["torch"]
     assert "would see" in outcome.out
@@ -72,6 +74,9 @@ def test_a_method_that_fails_ends_in_five_and_the_certificate_says_so(
     ("arguments", "problem"),
     [
         (["--level", "perfect"], "There is no level 'perfect'."),
+        (["--level", ","], "--level names no level"),
+        (["--methods", ""], "--methods names no method"),
+        (["--methods", "sps", "--tree", "2^3"], "takes no tree"),
         (["--methods", "sps,magic"], "There is no method 'magic'."),
         (["--output", "nowhere/at/all.json"], "cannot be written"),
         (["--samples", "3"], "--samples"),
@@ -91,7 +96,7 @@ def test_a_tree_is_shown_level_by_level(specdec: Program) -> None:
     assert specdec("trees", "show", "wide").code == 2
 
 
-@pytest.mark.parametrize("method", ["sequoia", "spechub"])
+@pytest.mark.parametrize("method", ["sequoia", "topk"])
 def test_a_tree_is_planned_written_and_used(
     specdec: Program, target: str, tmp_path: Path, method: str
 ) -> None:
@@ -137,4 +142,4 @@ def test_the_fastest_tree_may_be_none(specdec: Program, target: str, monkeypatch
 def test_only_methods_with_trees_can_have_one_planned(specdec: Program, target: str) -> None:
     outcome = specdec("trees", "plan", "-m", target, "--method", "sps")
     assert outcome.code == 2
-    assert "takes no tree" in outcome.err
+    assert "No tree can be planned" in outcome.err

@@ -26,6 +26,7 @@ from specdec_cli.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.verification import kseq, optimal_transport, rejection, traversal, walk
 from specdec_cli.verification.block import verify_block
+from specdec_cli.verification.watched import Watched, best_acceptance
 
 TARGET, DRAFT = ToyLaw(WIDTH, 3), ToyLaw(WIDTH, 6)
 POLICIES = {
@@ -141,7 +142,6 @@ BROKEN_POLICIES = {
     "hub recorded as a sample of all": ("2", hub, "[rest, *[None]", "[draft, *[None]"),
     "hub drawn as a sample of all": ("2", hub, "draws(rest, 0)", "draws(draft, 0)"),
     "likeliest recorded as samples": ("2", top_k, "[None] * likeliest", "[draft] * likeliest"),
-    "policy chosen by what was drawn": ("2", switched, "draft.amax(-1) > above", "draws(draft, 0) > 0"),
 }  # fmt: skip
 BROKEN_DRAFTERS = {
     "proposal of another node": ("2x1", "proposals[place]", "proposals[0]"),
@@ -225,11 +225,70 @@ def test_a_twin_is_kept_and_nothing_grows_below_it():
     assert tree[0] == (0, 0, 0, 0, 0)  # three twins, and two children of the first alone
 
 
-def test_nodes_without_any_token_left_have_no_children():
-    law = lambda text: torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)  # noqa: E731
-    for policy, expected in ((without_replacement.propose, 2), (hub.propose, 2), (top_k.propose, 2)):
-        sizes = {len(tokens) for tokens in law_of(tree_tokens("3", policy, law))}
-        assert sizes == {expected}
+@pytest.mark.parametrize("policy", ["without replacement", "hub", "top k", "switched"])
+def test_where_a_draft_runs_out_of_tokens_the_likeliest_others_are_guessed_for_certain(policy):
+    draft = ToyDraftModel(lambda text: torch.tensor([0.6, 0.3, 0.08, 0.02], dtype=torch.float64))
+    for sampling in (Sampling(0.0), Sampling(1.0, top_k=2)):
+        drafter = tree_drafter.TreeDrafter(draft, parse_tree("4"), POLICIES[policy], sampling, 4)
+        drafter.begin(PROMPT)
+
+        def program(randomness, drafter=drafter):
+            tree = drafter.propose(len(PROMPT), 1, randomness)
+            outside = [token for token, proposal in zip(tree.tokens, tree.proposals, strict=True)
+                       if token >= 2 and proposal is None]  # fmt: skip
+            return tuple(sorted(tree.tokens)), tuple(outside)
+
+        assert set(law_of(program)) == {((0, 1, 2, 3), (2, 3))}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("tree", ["2", "3", "2x1", "3x2"])
+def test_from_the_root_down_no_more_is_accepted_than_the_bound_allows(policy, tree):
+    """Expected acceptance beside the expected bound, over every path of chance; hubs and certainties attain it."""
+    totals = {"accepted": 0.0, "possible": 0.0}
+
+    def program(randomness):
+        watched = Watched(rejection.reject_by_token)
+        drafter = tree_drafter.TreeDrafter(
+            ToyDraftModel(DRAFT), parse_tree(tree), POLICIES[policy], Sampling(), WIDTH
+        )
+        roles = Roles(ToyTarget(TARGET), drafter, watched)
+        next(iter(decode(PROMPT, roles, randomness, Stopping(LENGTH))))
+        return watched.accepted, watched.possible
+
+    for (accepted, possible), weight in law_of(program).items():
+        totals["accepted"] += weight * accepted
+        totals["possible"] += weight * possible
+    assert totals["accepted"] <= totals["possible"] + EXACT
+    if policy in ("hub", "top k"):
+        assert totals["accepted"] == pytest.approx(totals["possible"], abs=1e-9)
+
+
+def test_a_mixture_of_guesses_without_a_formula_has_no_bound():
+    target = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    half = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
+    assert best_acceptance(target, [0, 1], [None, half]) is None
+    assert best_acceptance(target, [0, 1, 2], [half, half, None]) is None
+
+
+def test_the_second_of_twins_that_k_seq_accepts_goes_on_below_the_first():
+    probs = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    flips = iter([False, True])
+
+    class Coins:
+        def accepts(self, probability, sibling):
+            return next(flips)
+
+    assert kseq.threshold_selection([0, 0], [probs, probs], probs, Coins()) == 0
+
+
+@pytest.mark.parametrize("method", ["rrsw", "spechub", "topk"])
+def test_greedy_trees_are_as_large_as_asked(method):
+    law = lambda text: torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)  # noqa: E731
+    policy = {"rrsw": without_replacement, "spechub": hub, "topk": top_k}[method].propose
+    drafter = tree_drafter.TreeDrafter(ToyDraftModel(law), parse_tree("2x2"), policy, Sampling(0.0), WIDTH)
+    drafter.begin(PROMPT)
+    assert set(law_of(lambda chance: len(drafter.propose(len(PROMPT), 2, chance)))) == {6}
 
 
 def tree_tokens(tree, policy, law):

@@ -20,11 +20,13 @@ class Children(NamedTuple):
         exists: (n, k) False where a node ran out of tokens; what its token says is then of no meaning.
         proposals: k entries, each the distributions (n, V) that the column was really drawn from given the
             columns before it, or None where it was chosen without chance.
+        certain: (n, k) True where a token was chosen without chance although its column has proposals.
     """
 
     tokens: Tensor
     exists: Tensor
     proposals: Sequence[Tensor | None]
+    certain: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,35 @@ def without(probs: Tensor, tokens: Tensor) -> Tensor:
     left = probs.scatter(-1, tokens[:, None] if tokens.dim() == 1 else tokens, 0.0)
     total = left.sum(-1, keepdim=True)
     return torch.where(total > 0, left / total, 0.0)
+
+
+def filled(children: Children, count: int, draft: Tensor, ranking: Tensor) -> Children:
+    """`count` children for every row: missing ones are the likeliest tokens that the draft gives no chance.
+
+    A greedy draft, or one whose nucleus is small, has fewer tokens than a tree has places; a target with
+    another favourite may still say one of these. They are chosen without chance, and by the draft alone: a
+    policy runs out of tokens only where it has guessed all that have any probability.
+
+    Args:
+        children: what the policy chose.
+        count: of children wanted.
+        draft: (n, V) what it chose from.
+        ranking: (n, V) a distribution by which to rank what has no probability there.
+    """
+    rows, had = children.tokens.shape
+    missing = torch.ones((rows, count), dtype=torch.bool, device=draft.device)
+    missing[:, :had] = ~children.exists
+    if not bool(missing.any()):
+        return children
+    left = torch.where(draft > 0, -1.0, ranking)
+    spare = left.topk(min(count, left.shape[-1]), dim=-1)
+    place = (missing.cumsum(-1) - 1).clamp_(min=0, max=spare.indices.shape[-1] - 1)
+    tokens = torch.zeros((rows, count), dtype=torch.int64, device=draft.device)
+    tokens[:, :had] = children.tokens
+    found = missing & (spare.values.gather(-1, place) >= 0) & (missing.cumsum(-1) <= spare.indices.shape[-1])
+    tokens = torch.where(found, spare.indices.gather(-1, place), tokens)
+    certain = found.clone()
+    if children.certain is not None:
+        certain[:, :had] |= children.certain
+    proposals = [*children.proposals, *[None] * (count - had)]
+    return Children(tokens, found | ~missing, proposals, certain)

@@ -19,6 +19,7 @@ def switched(sure: Policy, unsure: Policy, above: float) -> Policy:
         is_sure = draft.amax(-1) > above
         tokens = draft.new_zeros((len(draft), count), dtype=torch.int64)
         exists = torch.zeros_like(tokens, dtype=torch.bool)
+        certain = torch.zeros_like(exists)
         proposals = [torch.zeros_like(draft) for _ in range(count)]
         for chosen, policy in ((is_sure, sure), (~is_sure, unsure)):
             rows = chosen.nonzero()[:, 0]
@@ -29,15 +30,10 @@ def switched(sure: Policy, unsure: Policy, above: float) -> Policy:
             tokens[rows, :width] = children.tokens
             exists[rows, :width] = children.exists
             for column, proposal in enumerate(children.proposals):
-                proposals[column][rows] = (
-                    _certain(children.tokens[:, column], draft) if proposal is None else proposal
-                )
-        return Children(tokens, exists, proposals)
+                if proposal is None:
+                    certain[rows, column] = True
+                else:
+                    proposals[column][rows] = proposal
+        return Children(tokens, exists, proposals, certain)
 
     return propose
-
-
-def _certain(tokens: Tensor, like: Tensor) -> Tensor:
-    return torch.zeros((len(tokens), like.shape[-1]), dtype=like.dtype, device=like.device).scatter_(
-        -1, tokens[:, None], 1.0
-    )

@@ -1,0 +1,89 @@
+"""Other engines in the same run: transformers' own generation on the same models, prompts and clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from specdec_cli.drafts import is_model, resolve_draft
+from specdec_cli.engine.roles import Step
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+
+PLAIN = "transformers"
+LOOKUP = "transformers, prompt lookup"
+ASSISTED = "transformers, assisted"
+Run = Callable[[Sequence[int], Settings], list[Step]]
+
+
+def transformers_peers(session: Session, settings: Settings) -> dict[str, Run]:
+    """`generate` as it is, with prompt lookup, and with the draft as assistant if the draft is a model."""
+    peers: dict[str, Run] = {
+        PLAIN: _peer(session, {}),
+        LOOKUP: _peer(session, {"prompt_lookup_num_tokens": settings.gamma}),
+    }
+    name = resolve_draft(settings)
+    if name is not None and is_model(name):
+        assistant = session.draft(name).model
+        peers[ASSISTED] = _peer(session, {"assistant_model": assistant})
+    return peers
+
+
+def _peer(session: Session, options: dict[str, Any]) -> Run:
+    def run(prompt: Sequence[int], settings: Settings) -> list[Step]:
+        if settings.seed:
+            torch.manual_seed(settings.seed)
+        ids = torch.tensor([list(prompt)], device=session.target.device)
+        sampled = settings.temperature > 0
+        given = dict(options)
+        if sampled:
+            given |= {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
+            given |= {"min_p": settings.min_p} if settings.min_p else {}
+        if settings.ignore_eos:
+            given["eos_token_id"] = None
+            given["min_new_tokens"] = settings.max_tokens
+        clock = _Clock()
+        made = session.target.model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=sampled,
+            max_new_tokens=settings.max_tokens,
+            stopping_criteria=[clock],
+            **given,
+        )
+        return clock.steps(made[0, len(prompt) :].tolist(), len(prompt))
+
+    return run
+
+
+class _Clock:
+    """Notes when transformers has how many tokens: it asks after every pass whether to stop."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._seen: list[tuple[float, int]] = []
+
+    def __call__(self, tokens: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
+        self._seen.append((time.perf_counter(), tokens.shape[-1]))
+        return torch.zeros(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+
+    def steps(self, emitted: Sequence[int], prompt: int) -> list[Step]:
+        """One step a pass; the first, which reads the prompt, counts as reading it but for a step's mean."""
+        ends = [min(length - prompt, len(emitted)) for _, length in self._seen]
+        times = [moment for moment, _ in self._seen]
+        later = [after - before for before, after in pairwise(times)]
+        typical = sum(later) / len(later) if later else 0.0
+        found, done = [], 0
+        for place, end in enumerate(ends):
+            seconds = later[place - 1] if place else typical
+            prefill = max(times[0] - self._begun - typical, 0.0) if not place else 0.0
+            taken = tuple(emitted[done:end])
+            found.append(
+                Step(taken, max(len(taken) - 1, 0), 0, 0, seconds, 0.0, seconds, prefill_seconds=prefill)
+            )
+            done = end
+        return found

@@ -1,0 +1,178 @@
+"""What a configuration made of a prompt, and the log that keeps it: written as it comes, read to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.engine.stats import RunStats
+from specdec_cli.errors import InputError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run: one configuration, one prompt.
+
+    Attributes:
+        configuration: its name.
+        item: id of the prompt.
+        category: of the prompt; may be empty.
+        order: how many runs came before it.
+        prompt_tokens: length of the prompt.
+        tokens: emitted ids, counted.
+        passes: of the target.
+        drafted, accepted: tokens.
+        tree_depth, tree_size: means over the steps.
+        least_score: mean over the steps of the least cumulative log-probability in the tree; None where the
+            drafter ranks nothing.
+        draft_seconds, verify_seconds, overhead_seconds: of the decode time: in the draft's passes, in the
+            target's, and outside both.
+        seconds: decode time, the prompt apart.
+        prefill_seconds: reading the prompt.
+        first_token_seconds: reading the prompt and the first step.
+        memory_bytes: greatest use so far: of the GPU in this run, else of the process.
+        accepted_lengths: accepted guesses, step by step.
+        text_hash: of the emitted ids, to see whether greedy texts agree.
+        finish_reason: "stop" or "length".
+    """
+
+    configuration: str
+    item: str
+    category: str
+    order: int
+    prompt_tokens: int
+    tokens: int
+    passes: int
+    drafted: int
+    accepted: int
+    tree_depth: float
+    tree_size: float
+    least_score: float | None
+    draft_seconds: float
+    verify_seconds: float
+    overhead_seconds: float
+    seconds: float
+    prefill_seconds: float
+    first_token_seconds: float
+    memory_bytes: int
+    accepted_lengths: tuple[int, ...]
+    text_hash: str
+    finish_reason: str
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second."""
+        return self.tokens / self.seconds
+
+
+def shape_of(stats: RunStats) -> dict[str, Any]:
+    """The fields of a record that are totals of a run."""
+    return {
+        "tokens": stats.tokens,
+        "passes": stats.passes,
+        "drafted": stats.drafted,
+        "accepted": stats.accepted,
+        "draft_seconds": stats.draft_seconds,
+        "verify_seconds": stats.target_seconds,
+        "overhead_seconds": stats.overhead_seconds,
+        "seconds": stats.decode_seconds,
+        "prefill_seconds": stats.prefill_seconds,
+        "first_token_seconds": stats.first_token_seconds or 0.0,
+        "accepted_lengths": tuple(stats.accepted_lengths),
+    }
+
+
+class Log:
+    """A file of JSON lines, each a record with the settings and the machine that made it; or no file.
+
+    Raises:
+        InputError: the file is no such log, or is of another version; the line is named.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self.records: list[Record] = []
+        self._settings: dict[str, Any] = {}
+        for record, line in _read(path) if path and path.is_file() else ():
+            self.records.append(record)
+            self._settings.setdefault(record.configuration, line["settings"])
+        self._known = {(record.configuration, record.item) for record in self.records}
+
+    def has(self, configuration: str, item: str) -> bool:
+        """Whether that run was made before."""
+        return (configuration, item) in self._known
+
+    def require_same(self, configuration: str, settings: Mapping[str, object]) -> None:
+        """Check that what is known of a configuration was made with the same settings.
+
+        Raises:
+            InputError: it was made with others.
+        """
+        known = self._settings.get(configuration)
+        wanted = json.loads(json.dumps(dict(settings)))
+        if known is not None and known != wanted:
+            changed = sorted(name for name in {*known, *wanted} if known.get(name) != wanted.get(name))
+            problem = f"{self._path} holds {configuration!r} with other settings: {', '.join(changed)}."
+            raise InputError(problem, "Give another --exp-name, or remove the file.")
+
+    def add(self, record: Record, settings: Mapping[str, object], machine: Mapping[str, object]) -> None:
+        """Append a record, to the file at once."""
+        if self._path is not None:
+            line = {"schema_version": SCHEMA_VERSION, **asdict(record)}
+            line |= {"settings": dict(settings), "machine": dict(machine)}
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self.records.append(record)
+        self._known.add((record.configuration, record.item))
+
+
+def read_log(path: Path) -> list[Record]:
+    """The records of a log.
+
+    Raises:
+        InputError: there is no such file, it is empty, or a line is none of a log's.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Give a log that `specdec bench --exp-name` wrote.")
+    records = [record for record, _ in _read(path)]
+    if not records:
+        raise InputError(f"The log {path} is empty.", "Run `specdec bench --exp-name NAME` first.")
+    return records
+
+
+def _read(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            if number == len(lines):  # the run was killed while it wrote; that run is made again
+                _cut_last_line(path)
+                return
+            raise InputError(f"{path}, line {number}: not valid JSON.", "Remove the line.") from error
+        yield _record(path, number, line), line
+
+
+def _record(path: Path, number: int, line: Any) -> Record:
+    version = line.get("schema_version") if isinstance(line, dict) else None
+    if version != SCHEMA_VERSION:
+        problem = f"{path}, line {number}: not a record of version {SCHEMA_VERSION}."
+        raise InputError(problem, "Read it with the version of specdec that wrote it.")
+    names = [field.name for field in fields(Record)]
+    missing = [name for name in names if name not in line]
+    if missing or "settings" not in line:
+        problem = f"{path}, line {number}: {', '.join(missing) or 'settings'} missing."
+        raise InputError(problem, "Remove the line.")
+    given = {name: line[name] for name in names}
+    return Record(**given | {"accepted_lengths": tuple(line["accepted_lengths"])})
+
+
+def _cut_last_line(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rstrip(b"\n").rfind(b"\n") + 1])

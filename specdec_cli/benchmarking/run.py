@@ -1,0 +1,126 @@
+"""A benchmark: every configuration on every prompt, interleaved, each run written down at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
+from specdec_cli.benchmarking.peers import Run, transformers_peers
+from specdec_cli.benchmarking.records import Log, Record, shape_of
+from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.engine.roles import Step
+from specdec_cli.engine.stats import RunStats
+from specdec_cli.errors import InputError
+from specdec_cli.evaluation.datasets import Item
+from specdec_cli.session import Session
+
+WARM_UP_TOKENS = 8
+PEERS = ("transformers",)
+
+
+class Progress:
+    """What a benchmark tells while it runs; the methods may be overridden."""
+
+    def begin(self, total: int) -> None:
+        """So many runs are to be made."""
+
+    def advance(self, what: str) -> None:
+        """One more run was made, or was found in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is to be measured.
+
+    Attributes:
+        configurations: of the sweep.
+        items: prompts.
+        peers: other engines, of `PEERS`.
+    """
+
+    configurations: Sequence[Configuration]
+    items: Sequence[Item]
+    peers: Sequence[str] = ()
+
+
+def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> list[Configuration]:
+    """Make every run that the log does not hold: all configurations of a prompt, then the next prompt.
+
+    The order of the configurations turns by one from prompt to prompt, so that none is always first. Each is
+    run once before for a few tokens, uncounted.
+
+    Returns:
+        The configurations with those of the peers.
+
+    Raises:
+        InputError: the log holds a configuration with other settings, or a prompt is too long.
+    """
+    runs, configurations = _runs(bench, session)
+    for each in configurations:
+        log.require_same(each.name, asdict(each.settings))
+    prompts = {item.id: _encode(session, item) for item in bench.items}
+    machine = fingerprint() | {"dtype": str(session.target.dtype).removeprefix("torch.")}
+    progress.begin(len(configurations) * len(bench.items))
+    warm: set[str] = set()
+    for number, item in enumerate(bench.items):
+        turn = number % len(configurations)
+        for each in [*configurations[turn:], *configurations[:turn]]:
+            if not log.has(each.name, item.id):
+                if each.name not in warm:
+                    short = min(WARM_UP_TOKENS, each.settings.max_tokens)
+                    runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
+                    warm.add(each.name)
+                reset_peak_memory()
+                steps = runs[each.name](prompts[item.id], each.settings)
+                record = _record(each, item, prompts[item.id], steps, len(log.records))
+                log.add(record, asdict(each.settings), machine)
+            progress.advance(f"{item.id}: {each.name}")
+    return configurations
+
+
+def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration]]:
+    own: Callable[..., list[Step]] = lambda prompt, settings: list(session.steps(prompt, settings))  # noqa: E731
+    runs: dict[str, Run] = {each.name: own for each in bench.configurations}
+    configurations = list(bench.configurations)
+    if "transformers" in bench.peers:
+        plain = [each for each in bench.configurations if each.name == each.baseline]
+        drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
+        for baseline in plain:
+            for name, run in transformers_peers(session, drafting.settings).items():
+                named = baseline.name.replace("autoregressive", name, 1)
+                settings = replace(
+                    baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma
+                )
+                runs[named] = run
+                configurations.append(Configuration(named, settings, baseline.name))
+    return runs, configurations
+
+
+def _encode(session: Session, item: Item) -> list[int]:
+    try:
+        return session.encode(item.prompt)
+    except InputError as error:
+        raise InputError(f"Prompt {item.id}: {error.problem}", error.hint) from error
+
+
+def _record(
+    configuration: Configuration, item: Item, prompt: Sequence[int], steps: Sequence[Step], order: int
+) -> Record:
+    scores = [step.least_score for step in steps if step.least_score is not None]
+    tokens = [token for step in steps for token in step.tokens]
+    return Record(
+        configuration=configuration.name,
+        item=item.id,
+        category=item.category,
+        order=order,
+        prompt_tokens=len(prompt),
+        tree_depth=sum(step.depth for step in steps) / len(steps),
+        tree_size=sum(step.drafted for step in steps) / len(steps),
+        least_score=sum(scores) / len(scores) if scores else None,
+        memory_bytes=peak_memory(),
+        text_hash=hashlib.sha256(repr(tokens).encode()).hexdigest()[:16],
+        finish_reason=steps[-1].finish_reason or "length",
+        **shape_of(RunStats.of(steps)),
+    )

@@ -1,0 +1,135 @@
+"""A sweep: the product of methods and of the values that settings are to take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
+from specdec_cli.settings import Settings, load_settings
+
+LONGEST = 10_000  # values of one range
+RANGE = re.compile(r"(-?[0-9]+)\s*-\s*([0-9]+)(?:\s*\+\s*([0-9]+))?")
+SHOWN = {
+    "max_budget": "budget",
+    "max_n_beams": "beams",
+    "max_beam_len": "depth",
+    "max_branch_width": "branch",
+    "min_log_prob": "min LP",
+    "gamma": "gamma",
+    "tree": "tree",
+    "temperature": "T",
+    "top_p": "top-p",
+    "decay": "decay",
+    "draft": "draft",
+    "verify": "verify",
+}
+# What a method reads: a sweep over what it does not read would measure the same thing again.
+READS: dict[str, tuple[str, ...]] = {
+    "autoregressive": (),
+    "sps": ("gamma", "draft", "verify"),
+    "specexec": (
+        "max_budget",
+        "max_n_beams",
+        "max_beam_len",
+        "max_branch_width",
+        "min_log_prob",
+        "decay",
+        "draft",
+    ),
+    "ngram": ("max_budget", "max_beam_len", "max_branch_width"),
+    "sequoia": ("tree", "max_budget", "max_beam_len", "draft", "verify"),
+}
+ALWAYS = ("temperature", "top_p")
+STATIC = ("tree", "draft", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One column of a benchmark: settings under a name that tells them from the others'.
+
+    Attributes:
+        name: the method and the values that were swept.
+        settings: everything.
+        baseline: name of the plain decoding that it is compared with: that of the same sampling.
+    """
+
+    name: str
+    settings: Settings
+    baseline: str
+
+
+def values(text: str) -> list[str]:
+    """The values that a sweep names: "16, 32, 64", "1-8", "1-9+2".
+
+    Raises:
+        InputError: it names none, or a range runs backwards.
+    """
+    found: list[str] = []
+    for part in (each.strip() for each in text.split(",")):
+        span = RANGE.fullmatch(part)
+        if span:
+            low, high, step = int(span[1]), int(span[2]), int(span[3] or 1)
+            if low > high or step < 1 or (high - low) // step > LONGEST:
+                raise InputError(
+                    f"The range {part!r} has no values.", "Write 1-8, or 1-9+2 for every second."
+                )
+            found += map(str, range(low, high + 1, step))
+        elif part:
+            found.append(part)
+    if not found:
+        raise InputError(f"{text!r} names no values.", 'Write "16, 32, 64" or "1-8".')
+    return found
+
+
+def configurations(
+    preset: str | None, flags: Mapping[str, object], methods: Sequence[str], swept: Mapping[str, str]
+) -> list[Configuration]:
+    """Every method with every combination of the swept values that it reads, plain decoding first.
+
+    Args:
+        preset: as for `load_settings`.
+        flags: settings that all share.
+        methods: names in `METHODS`.
+        swept: setting to text as for `values`.
+
+    Raises:
+        InputError: an unknown method, or a value that its setting does not take.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise InputError(f"There is no method {method!r}.", f"The methods are {', '.join(METHODS)}.")
+    choices = {setting: values(text) for setting, text in swept.items()}
+    found: dict[str, Configuration] = {}
+    for method in dict.fromkeys(("autoregressive", *methods)):
+        read = [setting for setting in choices if setting in (*READS.get(method, STATIC), *ALWAYS)]
+        for combination in product(*(choices[setting] for setting in read)):
+            chosen = dict(zip(read, combination, strict=True))
+            given = {name: value for name, value in flags.items() if _applies(method, name)}
+            settings = load_settings(preset, flags={**given, "method": method, **chosen}).settings
+            varied = {setting: value for setting, value in chosen.items() if len(choices[setting]) > 1}
+            sampling = {setting: value for setting, value in varied.items() if setting in ALWAYS}
+            name = _name(method, settings, varied)
+            baseline = _name("autoregressive", settings, sampling)
+            found[name] = Configuration(name, settings, baseline)
+    return list(found.values())
+
+
+def _applies(method: str, setting: str) -> bool:
+    """Whether a shared flag is one that the method may be given: some refuse what they do not take."""
+    if setting == "tree":
+        return METHODS[method].takes_tree
+    if setting in ("hub_above", "coupled"):
+        return method == {"hub_above": "spechub", "coupled": "specexec"}[setting]
+    return setting != "verify" or method not in ("autoregressive", "ngram", "specexec", "kseq")
+
+
+def _name(method: str, settings: Settings, chosen: Mapping[str, str]) -> str:
+    parts = [method]
+    if settings.verify != "token" and "verify" not in chosen and method != "autoregressive":
+        parts.append(settings.verify)
+    parts += [f"{SHOWN[setting]} {value}" for setting, value in chosen.items()]
+    return ", ".join(parts)

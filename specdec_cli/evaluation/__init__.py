@@ -1,0 +1,1 @@
+"""Is the text any good? Data sets with references, and metrics."""

@@ -1,0 +1,45 @@
+"""Two benchmark logs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from specdec_cli.benchmarking.compare import Comparison
+from specdec_cli.reporting.bench import ratio_text
+
+SCHEMA_VERSION = 1
+
+
+def compare_table(found: Sequence[Comparison], least: float | None) -> Table:
+    """One row a configuration."""
+    table = Table(title="Second log over the first, paired by prompt", box=box.SIMPLE_HEAD)
+    table.add_column("configuration")
+    for name in ("prompts", "tok/s", "ratio (95%)", "tokens per pass", "same text", ""):
+        table.add_column(name, justify="right")
+    for each in found:
+        verdict = "" if least is None else "SLOWER" if each.surely_below(least) else "ok"
+        table.add_row(
+            each.configuration,
+            str(each.prompts),
+            f"{each.before:.1f} -> {each.after:.1f}",
+            ratio_text(each.ratio),
+            f"{each.tokens_per_pass[0]:.2f} -> {each.tokens_per_pass[1]:.2f}",
+            f"{each.same_text} of {each.prompts}",
+            verdict,
+        )
+    return table
+
+
+def compare_record(found: Sequence[Comparison], least: float | None, failed: bool) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fail_below": least,
+        "failed": failed,
+        "configurations": [asdict(each) for each in found],
+    }

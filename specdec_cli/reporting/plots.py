@@ -1,0 +1,96 @@
+"""Pictures of a benchmark: speed-up, tokens per pass and where the time goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.benchmarking.summary import Row
+from specdec_cli.errors import InputError
+from specdec_cli.settings import Settings
+
+KINDS = (".png", ".svg", ".html")
+DRAFT, VERIFY, REST = "#4477aa", "#ccbb44", "#bbbbbb"  # apart for every kind of colour vision
+PLAIN = "#666666"
+
+
+def require_plot(path: Path) -> None:
+    """Check before a long run that a picture can be drawn into that file.
+
+    Raises:
+        InputError: matplotlib is missing, the ending is none of `KINDS`, or the folder is not there.
+    """
+    if path.suffix.lower() not in KINDS:
+        raise InputError(
+            f"--plot {path} is no picture that can be drawn.", f"End it in {' or '.join(KINDS)}."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"The file {path} cannot be written.", "Give a path in a folder that exists.")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("--plot needs matplotlib.", "pip install 'specdec-cli[plot]'") from error
+
+
+def draw(rows: Sequence[Row], settings: Mapping[str, Settings], path: Path) -> None:
+    """Draw a benchmark into a file; an .html file holds the same drawing and needs nothing from elsewhere."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(
+        1, 3, figsize=(15, 1.6 + 0.42 * len(rows)), sharey=True, layout="constrained"
+    )
+    _speedups(axes[0], rows)
+    _tokens_per_pass(axes[1], rows)
+    _time_shares(axes[2], rows)
+    axes[0].set_yticks(range(len(rows)), [row.configuration for row in rows])
+    axes[0].invert_yaxis()
+    if path.suffix.lower() == ".html":
+        buffer = StringIO()
+        figure.savefig(buffer, format="svg")
+        drawing = buffer.getvalue()
+        head = "<!doctype html><meta charset=utf-8><title>specdec bench</title>"
+        path.write_text(f"{head}{drawing[drawing.index('<svg') :]}\n", encoding="utf-8")
+    else:
+        figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def _speedups(axis: Any, rows: Sequence[Row]) -> None:
+    for place, row in enumerate(rows):
+        ratio = row.speedup
+        if ratio is None:
+            axis.plot(1.0, place, "s", color=PLAIN)
+            continue
+        low, high = ratio.low or ratio.value, ratio.high or ratio.value
+        ends = [[max(ratio.value - low, 0.0)], [max(high - ratio.value, 0.0)]]
+        axis.errorbar(ratio.value, place, xerr=ends, fmt="o", color=DRAFT, capsize=3)
+        axis.annotate(f"{ratio.value:.2f}", (high, place), (6, 0), textcoords="offset points", va="center")
+    axis.axvline(1.0, color=PLAIN, linewidth=1, linestyle=":")
+    axis.set_title("speed-up over plain decoding (95%)")
+    axis.margins(x=0.15)
+
+
+def _tokens_per_pass(axis: Any, rows: Sequence[Row]) -> None:
+    bars = axis.barh(range(len(rows)), [row.gen_rate for row in rows], color=VERIFY)
+    axis.bar_label(bars, fmt="%.2f", padding=3)
+    axis.set_title("tokens per target pass")
+    axis.margins(x=0.15)
+
+
+def _time_shares(axis: Any, rows: Sequence[Row]) -> None:
+    left = [0.0] * len(rows)
+    for label, colour, shares in (
+        ("draft", DRAFT, [row.draft_share for row in rows]),
+        ("target", VERIFY, [row.verify_share for row in rows]),
+        ("rest", REST, [row.overhead_share for row in rows]),
+    ):
+        axis.barh(range(len(rows)), shares, left=left, color=colour, label=label)
+        left = [one + other for one, other in zip(left, shares, strict=True)]
+    axis.set_title("where the time goes")
+    axis.set_xlim(0, 1)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, -0.35), ncols=3, frameon=False)

@@ -1,0 +1,161 @@
+"""The log: written as it comes, read to go on, and never misread."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from specdec_cli.benchmarking.compare import compare_logs
+from specdec_cli.benchmarking.records import Log, Record, read_log
+from specdec_cli.benchmarking.summary import drift, paired_ratio, summarise
+from specdec_cli.errors import InputError
+
+PLAIN = Record(
+    configuration="autoregressive", item="a", category="", order=0, prompt_tokens=5, tokens=10, passes=10,
+    drafted=0, accepted=0, tree_depth=0.0, tree_size=0.0, least_score=None, draft_seconds=0.0,
+    verify_seconds=0.9, overhead_seconds=0.1, seconds=1.0, prefill_seconds=0.5,
+    first_token_seconds=0.6, memory_bytes=9,
+    accepted_lengths=(0,) * 10, text_hash="x", finish_reason="length",
+)  # fmt: skip
+FAST = replace(
+    PLAIN, configuration="sps", passes=4, drafted=16, accepted=6, tree_depth=4.0, tree_size=4.0,
+    draft_seconds=0.1, verify_seconds=0.3, overhead_seconds=0.1, seconds=0.5, accepted_lengths=(2, 2, 1, 1),
+)  # fmt: skip
+BASELINES = {"autoregressive": "autoregressive", "sps": "autoregressive"}
+
+
+def test_a_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "one.jsonl"
+    log = Log(path)
+    for record in (PLAIN, FAST):
+        log.add(record, {"gamma": 4}, {"cores": 2})
+    assert read_log(path) == Log(path).records == [PLAIN, FAST]
+    assert Log(path).has("sps", "a")
+    assert not Log(path).has("sps", "b")
+    line = json.loads(path.read_text().splitlines()[1])
+    assert (line["settings"], line["machine"]) == ({"gamma": 4}, {"cores": 2})
+
+
+def test_without_a_file_records_are_kept_in_memory(tmp_path: Path) -> None:
+    log = Log(None)
+    log.add(PLAIN, {}, {})
+    assert log.has("autoregressive", "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_that_was_cut_by_a_kill_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+    log = Log(path)
+    log.add(PLAIN, {}, {})
+    log.add(FAST, {}, {})
+    path.write_text(path.read_text()[:-30])
+    log = Log(path)
+    assert log.records == [PLAIN]
+    log.add(FAST, {}, {})
+    assert read_log(path) == [PLAIN, FAST]
+
+
+def test_a_broken_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "broken.jsonl"
+    log = Log(path)
+    log.add(PLAIN, {}, {})
+    whole = path.read_text()
+    for middle in (
+        "{nonsense",
+        '{"schema_version": 99}',
+        "[]",
+        json.dumps({**json.loads(whole), "tokens": 1})[:0] + "{}",
+    ):
+        path.write_text(f"{whole}{middle}\n{whole}")
+        with pytest.raises(InputError, match=r"broken\.jsonl, line 2"):
+            Log(path)
+        assert path.read_text() == f"{whole}{middle}\n{whole}"
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "short.jsonl"
+    Log(path).add(PLAIN, {}, {})
+    line = json.loads(path.read_text())
+    del line["passes"]
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match="line 1: passes missing"):
+        read_log(path)
+
+
+def test_other_settings_under_one_name_are_refused(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.add(FAST, {"gamma": 4, "stop": ()}, {})
+    log = Log(tmp_path / "log.jsonl")
+    log.require_same("sps", {"gamma": 4, "stop": ()})
+    log.require_same("other", {"gamma": 9})
+    with pytest.raises(InputError, match="other settings: gamma"):
+        log.require_same("sps", {"gamma": 5, "stop": ()})
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_log_that_is_missing_or_empty_is_an_error(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "log.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError):
+        read_log(path)
+
+
+def test_a_row_has_the_totals_and_the_paired_speedup() -> None:
+    records = [
+        PLAIN,
+        FAST,
+        replace(PLAIN, item="b", seconds=2.0),
+        replace(FAST, item="b", seconds=0.5, text_hash="y"),
+    ]
+    plain, fast = summarise(records, BASELINES)
+    assert (plain.gen_rate, plain.gen_speed, plain.speedup) == (1.0, 20 / 3, None)
+    assert fast.gen_rate == 20 / 8
+    assert fast.gen_speed == 20.0
+    assert fast.acceptance_rate == 12 / 32
+    assert fast.speedup is not None
+    assert fast.speedup.value == pytest.approx((2 * 4) ** 0.5)  # geometric mean of 2 and 4
+    assert fast.same_text == 1
+    assert fast.draft_seconds == pytest.approx(0.2 / 8)
+    assert plain.draft_share + plain.verify_share + plain.overhead_share == pytest.approx(1.0, rel=0.4)
+
+
+def test_only_prompts_that_both_decoded_are_compared() -> None:
+    _, fast = summarise([PLAIN, FAST, replace(FAST, item="only here", tokens=1000)], BASELINES)
+    assert fast.prompts == 1
+    assert fast.speedup is not None
+    assert fast.speedup.value == pytest.approx(2.0)
+    assert fast.speedup.low is None
+
+
+def test_the_interval_holds_the_true_ratio_about_as_often_as_it_says() -> None:
+    import numpy as np
+
+    chance = np.random.default_rng(0)
+    held = 0
+    for _ in range(100):
+        own = np.exp(chance.normal(np.log(1.5), 0.2, 20))
+        found = paired_ratio(list(own), [1.0] * 20)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 1.5 <= found.high
+    assert held >= 86
+
+
+def test_drift_is_the_change_between_the_halves() -> None:
+    records = [
+        replace(PLAIN, item=str(place), order=place, seconds=1.0 if place < 2 else 2.0) for place in range(4)
+    ]
+    assert drift(records, "autoregressive") == -0.5
+    assert drift(records[:3], "autoregressive") is None
+
+
+def test_two_logs_are_paired_by_configuration_and_prompt() -> None:
+    later = [replace(FAST, seconds=1.0), replace(FAST, item="z"), replace(PLAIN, configuration="new")]
+    (found,) = compare_logs([PLAIN, FAST], later)
+    assert (found.configuration, found.prompts) == ("sps", 1)
+    assert found.ratio.value == pytest.approx(0.5)
+    assert found.surely_below(0.95)
+    assert not found.surely_below(0.49)
+    assert asdict(found)["same_text"] == 1

@@ -1,0 +1,154 @@
+"""`specdec bench` and `specdec compare` on tiny models."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints as tiny
+from program import Outcome, Program
+
+from specdec_cli.errors import CHECK_FAILED
+
+SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None}
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.folder(tmp_path_factory.mktemp("models") / "target", **SHARP))
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
+    monkeypatch.chdir(tmp_path)
+    prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(4)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+
+
+@pytest.fixture
+def bench(specdec: Program, target: str) -> Program:
+    def run(*arguments: str) -> Outcome:
+        shared = ["-m", target, "--dataset", "prompts.jsonl", "--n-tests", "2", "-n", "8"]
+        draft = [] if "-d" in arguments else ["-d", "layers:1"]
+        return specdec("bench", *shared, *draft, *arguments)
+
+    return run
+
+
+def test_a_sweep_gives_specexecs_table_with_speedups(bench: Program) -> None:
+    outcome = bench("--method", "specexec", "--max-budget", "4, 8", "--max-n-beams", "2")
+    assert outcome.code == 0, outcome.err
+    tree = ("beams", "max_h", "budget", "branch", "tree_h", "tree_size", "min_CLP")
+    for word in (*tree, "t0", "t1", "exp_time", "gen_rate", "gen_speed", "speed-up"):
+        assert word in outcome.out
+    for name in ("autoregressive", "specexec, budget 4", "specexec, budget 8"):
+        assert name in outcome.out
+
+
+def test_json_has_rows_settings_and_machine(bench: Program) -> None:
+    record = json.loads(bench("--methods", "sps,spechub", "--format", "json", "--gamma", "1-2").out)
+    rows = {row["configuration"]: row for row in record["rows"]}
+    assert set(rows) == {"autoregressive", "sps, gamma 1", "sps, gamma 2", "spechub"}
+    assert rows["autoregressive"]["gen_rate"] == 1.0
+    assert rows["autoregressive"]["speedup"] is None
+    assert rows["sps, gamma 2"]["settings"]["gamma"] == 2
+    assert rows["sps, gamma 1"]["prompts"] == 2
+    assert rows["sps, gamma 1"]["same_text"] == 2  # greedy texts agree
+    assert record["machine"]["torch"]
+
+
+def test_csv_and_markdown_hold_the_same_rows(bench: Program) -> None:
+    rows = list(csv.DictReader(io.StringIO(bench("--format", "csv").out)))
+    assert [row["configuration"] for row in rows] == ["autoregressive", "specexec"]
+    assert float(rows[1]["speedup"]) > 0
+    assert rows[0]["budget"] == ""
+    lines = bench("--format", "markdown").out.splitlines()
+    assert lines[0].startswith("| configuration | beams |")
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| autoregressive", "| specexec"]
+
+
+def test_zero_is_plain_decoding_alone(bench: Program) -> None:
+    rows = list(csv.DictReader(io.StringIO(bench("--zero", "--format", "csv").out)))
+    assert [row["configuration"] for row in rows] == ["autoregressive"]
+
+
+def test_a_log_is_written_as_it_runs_and_gone_on_from(bench: Program, tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "exp.jsonl"
+    assert bench("--exp-name", "exp").code == 0
+    whole = log.read_text().splitlines()
+    assert len(whole) == 4
+    log.write_text("\n".join(whole[:3]) + "\n")
+    assert bench("--exp-name", "exp").code == 0
+    again = log.read_text().splitlines()
+    assert again[:3] == whole[:3]
+    assert len(again) == 4
+    refused = bench("--exp-name", "exp", "--seed", "9")
+    assert refused.code == 2
+    assert "other settings: seed" in refused.err
+
+
+def test_order_turns_from_prompt_to_prompt(bench: Program, tmp_path: Path) -> None:
+    bench("--exp-name", "turns")
+    lines = [json.loads(line) for line in (tmp_path / "logs" / "turns.jsonl").read_text().splitlines()]
+    assert [line["configuration"] for line in lines] == [
+        "autoregressive",
+        "specexec",
+        "specexec",
+        "autoregressive",
+    ]
+
+
+def test_peers_run_beside_and_their_tokens_are_ids(bench: Program) -> None:
+    record = json.loads(bench("--peer", "transformers", "--format", "json", "--method", "sps").out)
+    rows = {row["configuration"]: row for row in record["rows"]}
+    assert {"transformers", "transformers, prompt lookup"} <= set(rows)
+    assert rows["transformers"]["same_text"] == 2  # greedy texts agree with ours
+    assert rows["transformers"]["gen_rate"] == 1.0
+    assert bench("--peer", "magic").code == 2
+
+
+def test_two_logs_are_compared_and_a_slower_one_fails(
+    bench: Program, specdec: Program, tmp_path: Path
+) -> None:
+    bench("--exp-name", "before")
+    before, after = tmp_path / "logs" / "before.jsonl", tmp_path / "logs" / "after.jsonl"
+    records = [json.loads(line) for line in before.read_text().splitlines()]
+    after.write_text(
+        "\n".join(json.dumps(each | {"seconds": 2 * each["seconds"]}) for each in records) + "\n"
+    )
+    same = specdec("compare", str(before), str(before), "--fail-below", "0.95")
+    assert same.code == 0
+    assert "1.00x" in same.out
+    slower = specdec("compare", str(before), str(after), "--fail-below", "0.95")
+    assert slower.code == CHECK_FAILED
+    assert "SLOWER" in slower.out
+    assert json.loads(specdec("compare", str(before), str(after), "--json").out)["failed"] is False
+    assert specdec("compare", str(before), "nowhere.jsonl").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--methods", "magic"], "no method 'magic'"),
+        (["--max-budget", "0"], "--max-budget"),
+        (["--dataset", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--plot", "picture.bmp"], "picture.bmp"),
+        (["--n-tests", "0"], "--n-tests"),
+    ],
+)
+def test_what_cannot_be_done_is_a_usage_error(bench: Program, arguments: list[str], problem: str) -> None:
+    outcome = bench(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "html"])
+def test_a_picture_is_drawn(bench: Program, tmp_path: Path, ending: str) -> None:
+    pytest.importorskip("matplotlib", reason="the extra plot is not installed")
+    picture = tmp_path / f"bench.{ending}"
+    assert bench("--plot", str(picture)).code == 0
+    content = picture.read_bytes()
+    assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
