@@ -104,7 +104,7 @@ def _measure(
         "passes": len(steps),
         "levels": watched.levels,
         "accepted": watched.accepted,
-        "possible": watched.possible,
+        "possible": watched.possible or 0.0,
     }
 
 
@@ -123,10 +123,10 @@ def _table(rows: dict[str, dict[str, float]], prompts: int, temperature: float, 
         )
         own = _interval(found, found)
         gain = "-" if method == "RRS" else _interval(found, reference, difference=True)
-        # Coupled guesses have seen the target's noise: the bound is not theirs.
-        bound = (
-            ("-", "-") if "coupled" in method else (f"{possible / levels:.1%}", f"{accepted / possible:.0%}")
-        )
+        # Coupled guesses have seen the target's noise, and a traversal looks below a level before it judges it.
+        bound = ("-", "-")
+        if "coupled" not in method and "traversal" not in method:
+            bound = f"{possible / levels:.1%}", f"{accepted / possible:.0%}"
         table.add_row(method, own, gain, f"{accepted / levels:.1%}", *bound)
     return table
 

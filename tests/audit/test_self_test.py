@@ -15,11 +15,7 @@ def test_a_planted_bug_is_caught_and_its_method_without_it_passes(fault):
     assert found.caught
     assert found.exact
     assert found.innocent
-
-
-def test_the_bonus_of_another_row_is_seen_at_every_level():
-    found = sight(next(fault for fault in FAULTS if "row" in fault.name), seed=0)
-    assert (found.exact, found.statistical, found.greedy) == (True, True, True)
+    assert found.greedy == ("row" in fault.name)  # the only one that shows where nothing is left to chance
 
 
 @pytest.mark.parametrize("coupled", [False, True])
