@@ -123,7 +123,7 @@ def _table(rows: dict[str, dict[str, float]], prompts: int, temperature: float, 
         )
         own = _interval(found, found)
         gain = "-" if method == "RRS" else _interval(found, reference, difference=True)
-        # Coupled guesses have seen the target's noise, and a traversal looks below a level before it judges it.
+        # Coupled guesses have seen the target's noise; a traversal looks below a level before it judges it.
         bound = ("-", "-")
         if "coupled" not in method and "traversal" not in method:
             bound = f"{possible / levels:.1%}", f"{accepted / possible:.0%}"
