@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-model test-gpu check format bench-engine bench-forward bench-multi-draft clean
+.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -39,6 +39,9 @@ check: $(READY)  ## Lint, format and types: what must pass before a commit
 format: $(READY)  ## Put imports and layout in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY)  ## Methods side by side on the default target: paired speed-ups, SpecExec's columns
+	$(BIN)/specdec bench --methods ngram,sps,specexec,topk,spechub,rrsw --draft layers:15 --compile
 
 bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead, and the cost of a commit
 	$(BIN)/specdec models pull smollm2-135m

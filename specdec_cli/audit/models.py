@@ -61,25 +61,40 @@ class BoundCheck:
         return self.accepted / self.bound if self.bound else None
 
 
-def statistical(
+def plain_texts(
     session: Session, settings: Settings, prompt: str, size: Sizes, report: Report
+) -> list[list[int]]:
+    """Texts of plain decoding, of other seeds than any method's."""
+    plain = replace(settings, method="autoregressive", verify="token", tree=None, stop=())
+    tokens = session.encode(prompt)
+    texts = []
+    for number in range(size.samples):
+        report(f"Plain decoding: text {number + 1} of {size.samples}")
+        seed = settings.seed + PLAIN_SEEDS + number
+        texts.append(_text(session, tokens, replace(plain, seed=seed, max_tokens=size.length)))
+    return texts
+
+
+def statistical(
+    session: Session,
+    settings: Settings,
+    prompt: str,
+    plain: Sequence[Sequence[int]],
+    size: Sizes,
+    report: Report,
 ) -> list[StatisticalTest]:
-    """Draw many texts of one prompt and test them; see `audit.statistical`."""
+    """Draw many texts of one prompt and test them beside plain decoding's; see `audit.statistical`."""
     tokens = session.encode(prompt)
     # A draft may look as far ahead as it would in a long text; what it emits beyond `length` is not compared.
     settings = replace(settings, max_tokens=size.length + AHEAD, stop=())
-    plain = replace(settings, method="autoregressive", verify="token", tree=None)
-    texts: list[list[int]] = []
-    others: list[list[int]] = []
+    texts = []
     for number in range(size.samples):
         report(f"{settings.method}: text {number + 1} of {size.samples}")
         texts.append(_text(session, tokens, replace(settings, seed=settings.seed + number), size.length))
-        seed = settings.seed + PLAIN_SEEDS + number
-        others.append(_text(session, tokens, replace(plain, seed=seed), size.length))
     logits = session.logits(tokens, texts[0][:1])[0]
     sampling = sampling_of(settings)
     law, relaxed = distribution(logits, sampling), distribution(logits, _relaxed(sampling))
-    return compare_texts(texts, others, law.tolist(), (relaxed > 0).tolist(), size.methods)
+    return compare_texts(texts, plain, law.tolist(), (relaxed > 0).tolist(), size.methods)
 
 
 def _relaxed(sampling: Sampling) -> Sampling:

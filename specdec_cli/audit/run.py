@@ -146,12 +146,17 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], Non
     session = Session.load(first or next(iter(every.values())), report)
     result.models, result.warnings = session.describe(), session.warnings
     size = models.Sizes(plan.samples, plan.length, len(every))
+    asked = plan.settings if plan.settings.temperature > 0 else replace(plan.settings, temperature=WARM)
+    result.temperature = asked.temperature
+    plain: list[list[int]] = []
+    if "statistical" in plan.levels:
+        plain = models.plain_texts(session, asked, plan.prompts[0], size, report)
     for name, settings in every.items():
         if "greedy" in plan.levels:
             result.greedy[name] = models.greedy(session, settings, plan.prompts, report)
-        warm = settings if settings.temperature > 0 else replace(settings, temperature=WARM)
-        result.temperature = warm.temperature
+        warm = replace(settings, temperature=asked.temperature)
         if "statistical" in plan.levels:
-            result.statistical[name] = models.statistical(session, warm, plan.prompts[0], size, report)
+            found = models.statistical(session, warm, plan.prompts[0], plain, size, report)
+            result.statistical[name] = found
         if plan.bound and settings.method != "autoregressive":
             result.bound[name] = models.bound(session, warm, plan.prompts, report)
