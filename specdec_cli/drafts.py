@@ -28,10 +28,9 @@ def resolve_draft(settings: Settings) -> str | None:
         return None
     if settings.method == NGRAM:
         return NGRAM
-    if settings.draft == NGRAM and METHODS[settings.method].takes_tree:
-        problem = f"--draft ngram has no use: the method {settings.method} draws samples of a draft model."
-        raise InputError(problem, "Name a model with --draft, or add --method ngram.")
     if settings.draft is not None:
+        if settings.draft == NGRAM:
+            _require_samples(settings)
         if settings.draft.startswith(LAYERS):
             layer_count(settings.draft)
         if settings.draft.startswith(SELF):
@@ -43,7 +42,21 @@ def resolve_draft(settings: Settings) -> str | None:
         hint = "Name a smaller model of the family with --draft, or use --draft ngram."
         near = suggest(settings.target)
         raise InputError(problem, f"Did you mean --target {near}? {hint}" if near else hint)
+    if entry.default_draft == NGRAM:
+        _require_samples(settings)
     return entry.default_draft
+
+
+def _require_samples(settings: Settings) -> None:
+    """N-grams have no distribution that the samples of a static tree could be drawn from.
+
+    Raises:
+        InputError: the method fills such a tree.
+    """
+    if METHODS[settings.method].takes_tree:
+        problem = f"The method {settings.method} draws samples of a draft model, and ngram is none."
+        hint = "Name a smaller model of the family with --draft, or try --draft self:int4 or layers:N."
+        raise InputError(problem, hint)
 
 
 def layer_count(name: str) -> int:

@@ -71,6 +71,13 @@ def test_a_target_without_a_default_draft_is_refused_before_anything_loads(folde
     assert said == []
 
 
+@pytest.mark.parametrize("draft", [None, "ngram"])
+def test_samples_are_not_drawn_from_ngrams(draft):
+    """Neither on request nor as the default target's default draft."""
+    with pytest.raises(InputError, match="draws samples of a draft model"):
+        Session.load(Settings(method="spechub", draft=draft))
+
+
 @pytest.mark.parametrize("draft", ["layers:0", "layers:x", "layers:", "layers:2.5", "layers:-1", "layers:²"])
 def test_a_misspelt_layer_draft_is_refused_before_anything_loads(folders, draft):
     said = []
@@ -122,13 +129,14 @@ def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text
         {"method": "spechub", "hub_above": 0.5},
         {"method": "kseq"},
         {"method": "topk", "tree": "3^3"},
-        {"coupled": True},
     ):
         assert tokens(session.steps(PROMPT, replace(settings, **changes))) == plain
     drawn = [
         tokens(session.steps(PROMPT, replace(settings, temperature=1.0, seed=seed))) for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
+    coupled = replace(settings, temperature=1.0, seed=1, coupled=True)
+    assert tokens(session.steps(PROMPT, coupled)) == drawn[0]
     assert tokens(session.steps(PROMPT, replace(settings, max_tokens=5))) == plain[:5]
     assert tokens(session.steps(PROMPT)) == plain
 

@@ -307,3 +307,10 @@ def test_every_setting_has_help_and_every_optional_one_says_what_unset_means() -
     for name, rule in RULES.items():
         assert rule.help.endswith("."), name
         assert bool(rule.unset) == (DEFAULTS[name] is None), name
+
+
+def test_coupling_is_for_specexec_above_temperature_zero() -> None:
+    assert load_settings(flags={"coupled": True, "temperature": 1.0}, environ={}).settings.coupled
+    assert "temperature 0" in refusal(coupled=True)
+    assert "--method specexec" in refusal(coupled=True, temperature=1.0, method="sps")
+    assert "--method spechub" in refusal(hub_above=0.5, method="rrsw")

@@ -146,6 +146,21 @@ def read_log(path: Path) -> list[Record]:
     return records
 
 
+def different_settings(one: Path, other: Path) -> list[str]:
+    """The settings in which configurations of the same name differ between two logs."""
+    first, second = (
+        {record.configuration: line["settings"] for record, line in _read(path)} for path in (one, other)
+    )
+    return sorted(
+        {
+            name
+            for configuration in first.keys() & second.keys()
+            for name in first[configuration].keys() | second[configuration].keys()
+            if first[configuration].get(name) != second[configuration].get(name)
+        }
+    )
+
+
 def _read(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, text in enumerate(lines, 1):

@@ -33,9 +33,7 @@ class Format(StrEnum):
 
 def _sweep(setting: str, *names: str) -> object:
     flag = f"--{setting.replace('_', '-')}"
-    return typer.Option(
-        *(names or (flag,)), help=f'{RULES[setting].help} "16, 32" and "1-8" sweep.', rich_help_panel="Sweep"
-    )
+    return typer.Option(*(names or (flag,)), help=f"{RULES[setting].help} Sweeps.", rich_help_panel="Sweep")
 
 
 def bench(
@@ -92,7 +90,10 @@ def bench(
     ngram_size: opt.NgramSizeOption = None,
     quiet: opt.QuietOption = False,
 ) -> None:
-    """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns."""
+    """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns.
+
+    Options that sweep take lists and ranges, "16, 32, 64" or "1-8", and run every combination.
+    """
     given = opt.given_settings(locals())
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
@@ -171,11 +172,14 @@ def compare(
 ) -> None:
     """Compare two logs: the second one's speed over the first one's, paired by prompt."""
     from specdec_cli.benchmarking.compare import compare_logs
-    from specdec_cli.benchmarking.records import read_log
+    from specdec_cli.benchmarking.records import different_settings, read_log
     from specdec_cli.reporting.compare import compare_record, compare_table
-    from specdec_cli.reporting.console import out, print_json
+    from specdec_cli.reporting.console import out, print_json, report_warning
 
     found = compare_logs(read_log(before), read_log(after))
+    changed = different_settings(before, after)
+    if changed:
+        report_warning(f"The logs were made with other settings: {', '.join(changed)}.")
     if not found:
         raise InputError("The logs have no configuration and prompt in common.", "Measure the same twice.")
     failed = fail_below is not None and any(each.surely_below(fail_below) for each in found)

@@ -99,7 +99,7 @@ def run(
     from specdec_cli.benchmarking.acceptance import measure_acceptance, measure_costs
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.drafting.planning import best_plan, best_tree
-    from specdec_cli.reporting.console import print_json, status
+    from specdec_cli.reporting.console import print_json, report_line, status
     from specdec_cli.reporting.trees import show_plan
     from specdec_cli.resources import shipped_prompts
     from specdec_cli.session import Session
@@ -131,3 +131,5 @@ def run(
         print_json(record)
     else:
         show_plan(found, acceptance, costs)
+    if output is not None and not quiet:
+        report_line(f"Written to {output}")

@@ -20,6 +20,7 @@ from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
 NOTHING = "-"
+NAME_WIDTH = 16  # less of a name tells nothing apart
 
 
 class BarProgress(Progress):
@@ -78,31 +79,34 @@ def ratio_text(ratio: Ratio) -> str:
     return f"{ratio.value:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
-RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "accepted", "draft/verify/rest", "ttft")
+RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "accepted")
+TIMES = ("t0", "t1", "draft/verify/rest", "ttft", "exp_time", "mem_use")
 RESULT_CAPTION = (
     "gen_speed: tokens per second, the prompt apart. speed-up: over plain decoding of the same prompts, "
-    "paired, geometric mean. gen_rate: tokens per target pass. draft/verify/rest: shares of the decode time. "
-    "ttft: seconds to the first token."
+    "paired, geometric mean. gen_rate: tokens per target pass. accepted: of the drafted tokens."
 )
-TREE = (
-    "beams", "max_h", "budget", "minLP", "branch", "t0", "t1", "tree_h", "tree_size", "min_CLP", "exp_time",
-    "mem_use",
-)  # fmt: skip
+TIMES_CAPTION = (
+    "t0, t1: seconds a step drafting and verifying. draft/verify/rest: shares of the decode time. ttft: "
+    "seconds to the first token. exp_time: seconds, prompts included. mem_use: GiB."
+)
+TREE = ("beams", "max_h", "budget", "minLP", "branch", "tree_h", "tree_size", "min_CLP")
 TREE_CAPTION = (
-    "t0, t1: seconds a step drafting and verifying. tree_h, tree_size: levels and guesses. min_CLP: least "
-    "cumulative log-probability in the tree. exp_time: seconds, prompts included. mem_use: GiB."
+    "tree_h, tree_size: levels and guesses drafted. min_CLP: least cumulative log-probability in the tree."
 )
 
 
 def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: str) -> list[Table]:
-    """The result, and the rest of SpecExec's columns; a column that says nothing of any row is left out."""
+    """The result, the times and the trees; a column or a table that says nothing of any row is left out."""
     cells = [columns(row, settings[row.configuration]) for row in rows]
-    return [_table(cells, RESULT, title, RESULT_CAPTION), _table(cells, TREE, "The trees", TREE_CAPTION)]
+    parts = [(RESULT, title, RESULT_CAPTION), (TIMES, "Times", TIMES_CAPTION)]
+    if any(row.tree_size for row in rows):
+        parts.append((TREE, "Trees", TREE_CAPTION))
+    return [_table(cells, *part) for part in parts]
 
 
 def _table(cells: Sequence[Mapping[str, str]], names: Sequence[str], title: str, caption: str) -> Table:
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("configuration")
+    table.add_column("configuration", min_width=NAME_WIDTH)
     shown = [name for name in names if any(each[name] != NOTHING for each in cells)]
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)

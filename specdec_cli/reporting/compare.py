@@ -10,25 +10,28 @@ from rich import box
 from rich.table import Table
 
 from specdec_cli.benchmarking.compare import Comparison
-from specdec_cli.reporting.bench import ratio_text
+from specdec_cli.reporting.bench import NAME_WIDTH, ratio_text
 
 SCHEMA_VERSION = 1
 
 
 def compare_table(found: Sequence[Comparison], least: float | None) -> Table:
     """One row a configuration."""
-    table = Table(title="Second log over the first, paired by prompt", box=box.SIMPLE_HEAD)
-    table.add_column("configuration")
-    for name in ("prompts", "tok/s", "ratio (95%)", "tokens per pass", "same text", ""):
+    table = Table(
+        title="The second log under the first, paired by prompt; ratio: second over first",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("configuration", min_width=NAME_WIDTH)
+    for name in ("prompts", "tok/s", "ratio (95%)", "tokens\nper pass", "same\ntext", ""):
         table.add_column(name, justify="right")
     for each in found:
-        verdict = "" if least is None else "SLOWER" if each.surely_below(least) else "ok"
+        verdict = "" if least is None else f"below {least:g}" if each.surely_below(least) else "ok"
         table.add_row(
             each.configuration,
             str(each.prompts),
-            f"{each.before:.1f} -> {each.after:.1f}",
+            f"{each.before:.1f}\n{each.after:.1f}",
             ratio_text(each.ratio),
-            f"{each.tokens_per_pass[0]:.2f} -> {each.tokens_per_pass[1]:.2f}",
+            f"{each.tokens_per_pass[0]:.2f}\n{each.tokens_per_pass[1]:.2f}",
             f"{each.same_text} of {each.prompts}",
             verdict,
         )

@@ -66,6 +66,11 @@ def report_warning(text: str) -> None:
     _line("Warning: ", "bold yellow", text)
 
 
+def report_line(text: str) -> None:
+    """Print a line of news that is not the result."""
+    err().print(Text(text, style="dim"), soft_wrap=True)
+
+
 def progress_lines_enabled(quiet: bool) -> bool:
     """Whether to show what is going on: on a terminal, not when told to be quiet, not with CI set."""
     return not quiet and not os.environ.get("CI") and err().is_terminal

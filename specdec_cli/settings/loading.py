@@ -223,6 +223,11 @@ def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
     if settings.coupled and settings.method != "specexec":
         problem = f"{places['coupled']} has no use: the method {settings.method} ranks no guesses."
         raise InputError(problem, "Leave it out, or add --method specexec.")
+    if settings.coupled and settings.temperature == 0:
+        problem = (
+            f"{places['coupled']} has no use at temperature 0, where the target draws nothing by chance."
+        )
+        raise InputError(problem, "Leave it out, or add --temperature 1, for example.")
     if settings.method == "ngram" and settings.draft not in (None, "ngram"):
         problem = (
             f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."

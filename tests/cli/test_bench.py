@@ -124,9 +124,12 @@ def test_two_logs_are_compared_and_a_slower_one_fails(
     assert "1.00x" in same.out
     slower = specdec("compare", str(before), str(after), "--fail-below", "0.95")
     assert slower.code == CHECK_FAILED
-    assert "SLOWER" in slower.out
+    assert "below 0.95" in slower.out
     assert json.loads(specdec("compare", str(before), str(after), "--json").out)["failed"] is False
     assert specdec("compare", str(before), "nowhere.jsonl").code == 2
+    changed = [each | {"settings": each["settings"] | {"max_tokens": 9}} for each in records]
+    after.write_text("\n".join(map(json.dumps, changed)) + "\n")
+    assert "other settings: max_tokens" in specdec("compare", str(before), str(after)).err
 
 
 @pytest.mark.parametrize(
