@@ -91,6 +91,6 @@ def _time_shares(axis: Any, rows: Sequence[Row]) -> None:
     ):
         axis.barh(range(len(rows)), shares, left=left, color=colour, label=label)
         left = [one + other for one, other in zip(left, shares, strict=True)]
-    axis.set_title("where the time goes")
+    axis.set_title("where the time goes", pad=24)
     axis.set_xlim(0, 1)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, -0.35), ncols=3, frameon=False)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.04), ncols=3, frameon=False)
