@@ -24,6 +24,18 @@ def shipped_prompts() -> list[str]:
     return [json.loads(line)["prompt"] for line in lines]
 
 
+def shipped_drafts() -> dict[str, Path]:
+    """The folders of the shipped drafts, by name."""
+    folder = data_folder() / "drafts"
+    return {each.name: each for each in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def shipped_openings() -> list[str]:
+    """First words of user turns, for a target that writes training text."""
+    openings: list[str] = json.loads((data_folder() / "openings.json").read_text(encoding="utf-8"))
+    return openings
+
+
 def _shipped(name: str) -> Path:
     installed = PACKAGE / name
     return installed if installed.is_dir() else PACKAGE.parent / name

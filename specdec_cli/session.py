@@ -17,8 +17,17 @@ from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
 from specdec_cli.models.checkpoint import logit_width
+from specdec_cli.models.feature_folder import head_folder, load_feature_head, require_vocabulary
+from specdec_cli.models.feature_head import FeatureHead
+from specdec_cli.models.feature_runner import FeatureRunner
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.choice import NOT_COMPILED, can_compile, compiled_forward, new_forward
+from specdec_cli.models.forward.choice import (
+    NOT_COMPILED,
+    can_compile,
+    compiled_forward,
+    head_forward,
+    new_forward,
+)
 from specdec_cli.models.hardware import default_threads, resolve_device
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
@@ -104,6 +113,9 @@ class Session:
             report(f"Rounding a copy of {self.target.name}")
             return _rounded(self.target, name, self_precision(name))
         report(f"Loading {name}")
+        head = head_folder(name)
+        if head is not None:
+            return load_feature_head(name, head, self.target, settings.draft_quantize)
         draft = load_model(
             name,
             device=settings.draft_device or settings.device,
@@ -193,6 +205,9 @@ class Session:
             draft: name of a draft, instead of the target.
         """
         runner = self.runner(draft)
+        if isinstance(runner, FeatureRunner):
+            runner.prepare([*prompt, *tokens])
+            together = False  # after a guess it would read its own hidden states for the target's
         runner.begin(prompt)
         if together:
             return runner.score(TokenTree.chain(tokens[:-1]))
@@ -230,6 +245,10 @@ class Session:
 
     def _make_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> None:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
+        if isinstance(loaded.model, FeatureHead):
+            forward_of_head = head_forward(loaded.model, self.settings.compile, report)
+            self._runners[id(loaded)] = FeatureRunner(forward_of_head, loaded.context, self.runner())
+            return
         if self.settings.compile and can_compile(loaded.model):
             forward: Forward = compiled_forward(loaded.model, report)
         else:
@@ -257,6 +276,10 @@ def _require_vocabulary(settings: Settings, draft: str, report: Callable[[str], 
     target_tokenizer, target_width = load_tokenizer_only(
         settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
     )
+    head = head_folder(draft)
+    if head is not None:
+        require_vocabulary(head, settings.target, target_tokenizer)
+        return
     draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
     found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
     require_compatible(settings.target, draft, found)

@@ -15,10 +15,11 @@ from specdec_cli.cli import interrupts, models, presets, trees
 from specdec_cli.cli.audit import audit
 from specdec_cli.cli.bench import bench, compare
 from specdec_cli.cli.demo import demo
+from specdec_cli.cli.distill import distill
 from specdec_cli.cli.generate import generate
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
-COMMANDS = (generate, bench, compare, audit, demo)
+COMMANDS = (generate, bench, compare, distill, audit, demo)
 USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app, "trees": trees.app}
 

@@ -23,6 +23,7 @@ from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
 from specdec_cli.models.low_precision import Int4Linear, Int8Linear, lower_precision, require_cpu
 from specdec_cli.models.quiet import first_line, quiet
+from specdec_cli.models.reduced_head import reduce_vocabulary
 from specdec_cli.models.resolve import Resolved, resolve
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
 
@@ -103,6 +104,7 @@ def load_model(
         model = read_gptq(found.folder, config, number_format, packed=place.type == "cpu")
     else:
         model = _read_weights(found, number_format, trust_remote_code)
+    reduce_vocabulary(model, found.folder)
     model = model.eval().requires_grad_(False)
     if quantize != "none":
         report(f"Rounding the weights of {name} to {quantize}")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.models.reduced_head import ReducedHead
 
 GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
 JOINS_AT = 64  # packed 4-bit rows lie in blocks of at most this many; only whole blocks can be joined
@@ -188,7 +189,9 @@ def lower_precision(model: Any, kind: str) -> None:
                 setattr(parent, name, KINDS[kind].rounded(child))
                 replaced += 1
     head = model.get_output_embeddings()
-    if replaced and type(head) is nn.Linear:
+    if replaced and isinstance(head, ReducedHead):
+        head.inner = Int8Linear.rounded(head.inner)
+    elif replaced and type(head) is nn.Linear:
         model.set_output_embeddings(Int8Linear.rounded(head))
     if not replaced:
         hint = "Choose --quantize none for it."

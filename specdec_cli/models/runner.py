@@ -41,6 +41,7 @@ class Runner:
         self._read = 0
         self._depths: list[int] = []
         self._lineage = np.zeros((0, 0), dtype=np.bool_)
+        self._features: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -51,6 +52,23 @@ class Runner:
     def free_positions(self) -> int:
         """Positions left after the committed text; 0 or less where it is longer than the context."""
         return self._context - len(self.tokens)
+
+    def keep_features(self) -> None:
+        """Keep the last hidden states of what is read from now on, for a draft that reads them."""
+        if self._features is None:
+            self._forward.keep_features()
+            self._features = torch.empty(0)
+
+    def features(self, tokens: Sequence[int]) -> Tensor:
+        """The last hidden states after each of these tokens: (n, hidden); after `keep_features`.
+
+        They are at hand where the committed text begins with the tokens; else they are read as a new text.
+        """
+        assert self._features is not None, "keep_features comes first"
+        count = len(tokens)
+        if self._read < count or self.tokens[:count] != list(tokens):
+            self.begin([*tokens, *tokens[-1:]])
+        return self._features[:count]
 
     def begin(self, tokens: Sequence[int]) -> None:
         """Start a new text and read all of it but the last token, in chunks.
@@ -90,6 +108,8 @@ class Runner:
         if first < len(path):
             rows = torch.tensor([self._read + node for node in path[first:]])
             self._forward.move(rows, self._read + first)
+            if self._features is not None:
+                self._features[self._read + first : self._read + len(path)] = self._features[rows]
         self._read += len(path)
         self.tokens += tokens
         self._drop_tree()
@@ -114,13 +134,30 @@ class Runner:
             visible=self._visible(len(text), len(nodes)),
             row_positions=row_positions,
             keep=len(nodes) + bool(text),
+            features=self._before(len(text), parents),
         )
         begun = time.perf_counter()
         logits = self._forward.run(step)
         if logits.is_cuda:  # the call returns when the work is queued; the time is of the work
             torch.cuda.synchronize(logits.device)
         self.forward_seconds += time.perf_counter() - begun
+        if self._features is not None:
+            self._store(self._features, start, rows)
         return logits
+
+    def _before(self, text: int, parents: Sequence[int]) -> Tensor | None:
+        """The hidden states that the next rows, of text and then nodes, read beside their tokens, if any."""
+        return None
+
+    def _store(self, features: Tensor, start: int, rows: int) -> None:
+        """Put the hidden states of the last pass in their places."""
+        fresh = self._forward.features
+        if len(features) < rows:
+            features = torch.cat(
+                (features.to(fresh), fresh.new_empty((2 * rows - len(features), fresh.shape[1])))
+            )
+            self._features = features
+        features[start:rows] = fresh
 
     def _add_nodes(self, parents: Sequence[int]) -> None:
         """Enter new nodes into `_depths` and `_lineage`, whose row i marks node i and its ancestors."""

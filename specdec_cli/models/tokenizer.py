@@ -55,6 +55,10 @@ class Tokenizer:
                 tokens.pop()
         return tokens
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Ids of a piece of text, with nothing before or after it."""
+        return list(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation, up to where the assistant's answer starts.
 
@@ -77,6 +81,24 @@ class Tokenizer:
             hint = "Leave --system out, or continue plain text with --raw."
             raise InputError(f"The model's chat template refuses this: {first_line(error)}.", hint) from error
         return list(tokens)
+
+    def chat_frame(self) -> tuple[list[int], list[int], list[int]]:
+        """What the chat template puts before a user's text, between it and the answer, and after the answer.
+
+        Raises:
+            InputError: there is no template, or it changes what is said.
+        """
+        said = ("(first question)", "(first answer)", "(second question)")
+        roles = ("user", "assistant", "user")
+        turns = [{"role": role, "content": text} for role, text in zip(roles, said, strict=True)]
+        rest = self.decode(self.encode_chat(turns), skip_special=False)
+        pieces: list[list[int]] = []
+        for text in said:
+            before, found, rest = rest.partition(text)
+            if not found:
+                raise InputError("The model's chat template changes what is said.", "Use --raw.")
+            pieces.append(self.encode_plain(before))
+        return pieces[0], pieces[1], pieces[2]
 
     def decode(self, tokens: Sequence[int], *, skip_special: bool = True) -> str:
         """The text of these ids, spaces as they are."""

@@ -85,7 +85,8 @@ def filled(children: Children, count: int, draft: Tensor, ranking: Tensor) -> Ch
         children: what the policy chose.
         count: of children wanted.
         draft: (n, V) what it chose from.
-        ranking: (n, V) a distribution by which to rank what has no probability there.
+        ranking: (n, V) a distribution by which to rank what has no probability there; what has none here
+            either is not in the draft's vocabulary, and is never guessed.
     """
     rows, had = children.tokens.shape
     missing = torch.ones((rows, count), dtype=torch.bool, device=draft.device)
@@ -97,7 +98,7 @@ def filled(children: Children, count: int, draft: Tensor, ranking: Tensor) -> Ch
     place = (missing.cumsum(-1) - 1).clamp_(min=0, max=spare.indices.shape[-1] - 1)
     tokens = torch.zeros((rows, count), dtype=torch.int64, device=draft.device)
     tokens[:, :had] = children.tokens
-    found = missing & (spare.values.gather(-1, place) >= 0) & (missing.cumsum(-1) <= spare.indices.shape[-1])
+    found = missing & (spare.values.gather(-1, place) > 0) & (missing.cumsum(-1) <= spare.indices.shape[-1])
     tokens = torch.where(found, spare.indices.gather(-1, place), tokens)
     certain = found.clone()
     if children.certain is not None:

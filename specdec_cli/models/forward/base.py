@@ -23,6 +23,7 @@ class Pass:
         visible: (n, start + n) whether a new row may look at a row; None is every row up to itself.
         row_positions: (start + n,) positions of all rows.
         keep: how many of the last rows need logits.
+        features: (n, hidden) the target's hidden state before each row, for a draft that reads them.
     """
 
     tokens: Tensor
@@ -31,6 +32,7 @@ class Pass:
     visible: Tensor | None
     row_positions: Tensor
     keep: int
+    features: Tensor | None = None
 
 
 class Forward(Protocol):
@@ -44,6 +46,15 @@ class Forward(Protocol):
     @property
     def device(self) -> torch.device:
         """Where tokens are expected and logits come out."""
+        ...
+
+    @property
+    def features(self) -> Tensor:
+        """(n, hidden) what the output layer saw of the rows of the last pass, after `keep_features`."""
+        ...
+
+    def keep_features(self) -> None:
+        """Make `features` from now on."""
         ...
 
     def reserve(self, rows: int) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.compiled import compile_pieces, load_pieces
+from specdec_cli.models.forward.head import HeadForward
 from specdec_cli.models.forward.lean import LeanForward
 from specdec_cli.models.forward.lean_weights import fits, lean_shape
 from specdec_cli.models.forward.module import ModuleForward
@@ -34,6 +36,18 @@ def compiled_forward(model: Any, report: Callable[[str], None]) -> Forward:
         RoomError: the disk is full.
     """
     return LeanForward(model, load_pieces(compile_forward(model, report)))
+
+
+def head_forward(head: FeatureHead, compiled: bool, report: Callable[[str], None]) -> HeadForward:
+    """The pass of a feature head, with compiled pieces if that is asked for and can be had.
+
+    Raises:
+        SpecdecError: no compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    if compiled and can_compile(head.inner):
+        return HeadForward(head, load_pieces(compile_forward(head.inner, report)))
+    return HeadForward(head)
 
 
 def compile_forward(model: Any, report: Callable[[str], None]) -> Path:

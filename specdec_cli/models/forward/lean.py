@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.lean_weights import LayerWeights, lean_weights
 from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
+from specdec_cli.models.reduced_head import head_width
 
 GROWTH = 1.5
 
@@ -63,8 +64,12 @@ class LeanForward:
         self._cache = weights.embedding.new_empty(
             (len(weights.layers), 2, weights.shape.key_heads, 0, weights.shape.head_size)
         )
-        self.width = int(model.lm_head.weight.shape[0])
+        self.width = head_width(model.lm_head)
         self.device = weights.embedding.device
+        self.features = weights.embedding[:0]
+
+    def keep_features(self) -> None:
+        """Nothing to do: they are a step of every pass."""
 
     @torch.inference_mode()
     def reserve(self, rows: int) -> None:
@@ -91,16 +96,22 @@ class LeanForward:
     @torch.inference_mode()
     def run(self, step: Pass) -> Tensor:
         weights, pieces = self._weights, self._pieces
-        x = weights.embedding[step.tokens]
-        if weights.embedding_scale != 1:
-            x = x * x.new_tensor(weights.embedding_scale)
+        x = self._inputs(step)
         place = self._place(step)
         ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
         following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
         for layer, cache, norm in zip(weights.layers, self._by_layer(step), following, strict=True):
             x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
+        self.features = ready
         return weights.head(ready[-step.keep :])
+
+    def _inputs(self, step: Pass) -> Tensor:
+        """What the first layer reads: (n, hidden)."""
+        x = self._weights.embedding[step.tokens]
+        if self._weights.embedding_scale != 1:
+            x = x * x.new_tensor(self._weights.embedding_scale)
+        return x
 
     def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: LayerCache) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""

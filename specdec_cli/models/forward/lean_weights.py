@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from specdec_cli.models.forward.linear import Product, fused, fuses
 from specdec_cli.models.forward.module import FULL, sliding_window
 from specdec_cli.models.forward.pieces import Shape
+from specdec_cli.models.reduced_head import ReducedHead
 
 # Architectures whose decoder is: norm, attention, add, norm, gated product, add; shown equal by tests.
 LEAN = frozenset({"gemma", "llama", "mistral", "qwen2", "qwen3"})
@@ -86,7 +87,7 @@ def fits(model: Any) -> bool:
         and set(getattr(config, "layer_types", None) or ()) <= {FULL}
         and (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") in FIXED_ROPES
         and len({parameter.device for parameter in model.parameters()}) == 1
-        and fuses((model.lm_head,))
+        and fuses((_full_head(model.lm_head),))
         and all(fuses(parts) for layer in model.model.layers for parts in _layer_products(layer))
         and not any("forward" in vars(module) for module in model.modules())  # streamed by hooks
     )
@@ -126,8 +127,16 @@ def _once(known: WeakKeyDictionary[nn.Module, Any], module: nn.Module, make: Cal
     return known[module]
 
 
+def _full_head(head: nn.Module) -> nn.Module:
+    """The product inside an output layer that leaves tokens out."""
+    return head.inner if isinstance(head, ReducedHead) else head
+
+
 def _head(head: nn.Module) -> Product:
     """Packed once for all that share it; one of lower precision is ready, and must be no key to itself."""
+    if isinstance(head, ReducedHead):
+        inner = _head(head.inner)
+        return lambda x: head.widened(inner(x))
     product: Product = (
         _once(_HEADS, head, lambda: fused((head,))) if isinstance(head, nn.Linear) else fused((head,))
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.module_cache import KeyValueCache
+from specdec_cli.models.reduced_head import head_width
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -24,8 +25,13 @@ class ModuleForward:
         self._window = sliding_window(config)
         self._mixed = SLIDING in (getattr(config, "layer_types", None) or ())
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self.width = int(model.get_output_embeddings().weight.shape[0])
+        self.width = head_width(model.get_output_embeddings())
         self.device = torch.device(model.device)
+        self.features = torch.empty(0, device=self.device)
+        self._keeps_features = False
+
+    def keep_features(self) -> None:
+        self._keeps_features = True
 
     @torch.inference_mode()
     def reserve(self, rows: int) -> None:
@@ -38,7 +44,9 @@ class ModuleForward:
     @torch.inference_mode()
     def run(self, step: Pass) -> Tensor:
         self._cache.start = step.start
-        options = {"logits_to_keep": step.keep} if self._keeps else {}
+        options: dict[str, Any] = {"logits_to_keep": step.keep} if self._keeps else {}
+        if self._keeps_features:
+            options["output_hidden_states"] = True
         output = self._model(
             input_ids=step.tokens[None],
             position_ids=step.positions[None],
@@ -47,6 +55,8 @@ class ModuleForward:
             use_cache=True,
             **options,
         )
+        if self._keeps_features:
+            self.features = output.hidden_states[-1][0]
         logits: Tensor = output.logits[0, -step.keep :]
         return logits
 

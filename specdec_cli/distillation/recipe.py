@@ -1,0 +1,73 @@
+"""What a distillation does, in one record: the same recipe gives the same draft."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from specdec_cli.errors import InputError
+
+KINDS = ("head", "layers")
+LOSSES = ("kl", "tv", "mixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a draft is made.
+
+    Attributes:
+        target: name of the teacher.
+        kind: "head" reads the target's hidden states; "layers" is a small model of the target's architecture.
+        layers: of the draft.
+        vocabulary: tokens that it can propose, at most.
+        tokens: how many the target writes.
+        texts: that it writes side by side.
+        length: of each, in tokens.
+        prompts: digest of the file of user turns that it answers; None where it makes them up.
+        loss: "kl", "tv" (total variation, which is what rejection sampling refuses), or "mixed", both.
+        unroll: guesses in a row that a head is trained for.
+        epochs: how often each text is learnt from.
+        batch: texts a training step.
+        learning_rate: at its peak.
+        seed: of all chance.
+    """
+
+    target: str
+    kind: str = "head"
+    layers: int = 1
+    vocabulary: int = 8192
+    tokens: int = 1_000_000
+    texts: int = 64
+    length: int = 384
+    prompts: str | None = None
+    loss: str = "kl"
+    unroll: int = 3
+    epochs: int = 2
+    batch: int = 4
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(f"{self.kind} is no kind of draft.", f"Choose one of {', '.join(KINDS)}.")
+        if self.loss not in LOSSES:
+            raise InputError(f"{self.loss} is no loss.", f"Choose one of {', '.join(LOSSES)}.")
+
+    @property
+    def shards(self) -> int:
+        """Shards of text to write: enough for `tokens`, and one that is held out."""
+        return 1 + -(-self.tokens // (self.texts * self.length))
+
+    @property
+    def steps(self) -> int:
+        """Training steps in all."""
+        return self.epochs * (self.shards - 1) * self.texts // self.batch
+
+    @property
+    def corpus(self) -> dict[str, object]:
+        """What decides the text that is written."""
+        names = ("target", "texts", "length", "prompts", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def as_dict(self) -> dict[str, object]:
+        """All of it, as plain values."""
+        return asdict(self)

@@ -1,0 +1,221 @@
+"""A distillation from beginning to end: write, train, measure, put the draft in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from specdec_cli.distillation.corpus import Corpus, replace_text
+from specdec_cli.distillation.dialogue import Frame
+from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
+from specdec_cli.distillation.recipe import Recipe
+from specdec_cli.distillation.training import Training
+from specdec_cli.distillation.writing import write_shard
+from specdec_cli.models.cache_folder import require_disk
+from specdec_cli.models.forward.batch import new_batch_forward
+from specdec_cli.models.loader import LoadedModel
+from specdec_cli.models.reduced_head import likely_tokens
+from specdec_cli.models.students import Student, new_student, trained
+from specdec_cli.resources import shipped_openings
+
+WORK = "work"
+REPORT = "draft.json"
+MEASUREMENTS = 20  # during a training
+HELD_TEXTS = 16  # that are looked at each time; the end looks at all
+
+
+class Watcher(Protocol):
+    """Is told how far things are."""
+
+    def phase(self, name: str, total: int, done: int) -> AbstractContextManager[None]:
+        """A part of the work begins, of `total` units, some of them done before."""
+        ...
+
+    def advance(self, units: int) -> None:
+        """Units of the part are done."""
+        ...
+
+    def measured(self, row: dict[str, float]) -> None:
+        """Something was measured on the way."""
+        ...
+
+    def say(self, text: str) -> None:
+        """A line of news."""
+        ...
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What came of it.
+
+    Attributes:
+        folder: the draft, for `--draft`.
+        recipe: how it was made.
+        worth: how often it is right.
+        parameters: of the draft, the target's embedding not counted.
+        vocabulary: tokens that it can propose.
+        file_bytes: of its weights.
+        history: what was measured during the training.
+        training_seconds: of this run.
+    """
+
+    folder: Path
+    recipe: Recipe
+    worth: Worth
+    parameters: int
+    vocabulary: int
+    file_bytes: int
+    history: Sequence[dict[str, float]]
+    training_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the report beside the weights."""
+        return {
+            "recipe": self.recipe.as_dict(),
+            "parameters": self.parameters,
+            "vocabulary": self.vocabulary,
+            "held_out": self.worth.as_dict(),
+            "history": list(self.history),
+        }
+
+
+def distil(
+    target: LoadedModel,
+    recipe: Recipe,
+    output: Path,
+    text: Path | None,
+    prompts: Sequence[str] | None,
+    watch: Watcher,
+) -> Distilled:
+    """Make a draft for a loaded target, or go on with one that was begun.
+
+    Args:
+        target: the teacher.
+        recipe: how.
+        output: folder for the draft; checkpoints lie in a folder `work` inside it.
+        text: folder of the target's text, which several drafts can learn from; None for one in `work`.
+        prompts: user turns to answer; None where the target makes them up.
+        watch: is told how far it is.
+
+    Raises:
+        InputError: the folder holds another distillation.
+        MismatchError: a target that no draft can learn from.
+        RoomError: not enough disk.
+        SpecdecError: a file is damaged.
+    """
+    work = output / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus(text or work / "text", recipe.corpus)
+    _write(target, recipe, corpus, prompts, watch)
+    student = _student(target, recipe, corpus, watch)
+    teacher = target.model.get_output_embeddings().weight
+    tokens = student.output.tokens
+    rows = teacher[tokens.to(teacher.device)]
+    training = Training(student, rows, recipe, corpus, work / "training.pt")
+    begun = time.monotonic()
+    _train(training, student, teacher, recipe, corpus, watch, target.device)
+    seconds = time.monotonic() - begun
+    worth = measure_worth(student, teacher, corpus.read(0), recipe.unroll, target.device)
+    _put_in_place(student, output)
+    weights = output / "model.safetensors"
+    found = Distilled(
+        folder=output,
+        recipe=recipe,
+        worth=worth,
+        parameters=sum(weight.numel() for weight in trained(student.module)),
+        vocabulary=len(tokens),
+        file_bytes=weights.stat().st_size,
+        history=training.progress.history,
+        training_seconds=seconds,
+    )
+    replace_text(output / REPORT, json.dumps(found.as_dict(), indent=2) + "\n")
+    return found
+
+
+def frame_of(target: LoadedModel) -> Frame:
+    """What the target's chat template puts around turns."""
+    tokenizer = target.tokenizer
+    if tokenizer.has_chat_template:
+        before, after_user, after_answer = (tuple(piece) for piece in tokenizer.chat_frame())
+        return Frame(before, after_user, after_answer, target.stop_tokens)
+    first = tokenizer.encode("")[:1] or sorted(target.stop_tokens)[:1]
+    return Frame(tuple(first), (), tuple(first), target.stop_tokens)
+
+
+def _write(
+    target: LoadedModel, recipe: Recipe, corpus: Corpus, prompts: Sequence[str] | None, watch: Watcher
+) -> None:
+    """Let the target write the shards that are missing."""
+    shards, per_shard = recipe.shards, recipe.texts * recipe.length
+    done = min(corpus.shards, shards)
+    hidden = target.model.get_output_embeddings().weight.shape[1]
+    require_disk(corpus.folder, (shards - done) * per_shard * (2 * hidden + 9), "The target's text")
+    frame, said = frame_of(target), prompts if prompts is not None else shipped_openings()
+    openings = [target.tokenizer.encode_plain(text) for text in said]
+    with watch.phase("Writing", shards * per_shard, done * per_shard):
+        for number in range(done, shards):
+            shard = write_shard(
+                new_batch_forward(target.model, recipe.texts, recipe.length),
+                frame,
+                openings,
+                whole=prompts is not None,
+                texts=recipe.texts,
+                length=recipe.length,
+                seed=f"{recipe.seed}/{number}",
+                tick=watch.advance,
+            )
+            corpus.add(number, shard)
+
+
+def _student(target: LoadedModel, recipe: Recipe, corpus: Corpus, watch: Watcher) -> Student:
+    counts = corpus.token_counts(target.model.get_output_embeddings().weight.shape[0], recipe.shards)
+    tokens = likely_tokens(counts, recipe.vocabulary, target.stop_tokens)
+    share = counts[tokens].sum() / counts.sum()
+    watch.say(f"The draft proposes {len(tokens):,} tokens, {share:.1%} of what the target says")
+    torch.manual_seed(recipe.seed)
+    return new_student(recipe.kind, target, tokens, recipe.layers)
+
+
+def _train(
+    training: Training,
+    student: Student,
+    teacher: torch.Tensor,
+    recipe: Recipe,
+    corpus: Corpus,
+    watch: Watcher,
+    device: torch.device,
+) -> None:
+    held_out = corpus.read(0, slice(0, HELD_TEXTS))
+    for row in training.progress.history:
+        watch.measured(row)
+
+    def measure() -> dict[str, float]:
+        worth = measure_worth(student, teacher, held_out, 1, device)
+        row = {"step": training.progress.step, "loss": training.progress.loss}
+        row |= {f"accepted_{heat:g}": worth.accepted[heat][0] for heat in TEMPERATURES}
+        row["top_4"] = sum(worth.ranks[0.0][:4])
+        watch.measured(row)
+        return row
+
+    with watch.phase("Training", recipe.steps, training.progress.step):
+        training.run(max(1, recipe.steps // MEASUREMENTS), measure, lambda _: watch.advance(1))
+
+
+def _put_in_place(student: Student, output: Path) -> None:
+    """Write the draft's files beside the folder first, so that a draft is never half there."""
+    part = output / WORK / "draft"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    student.save(part)
+    for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):
+        os.replace(path, output / path.name)
+    part.rmdir()

@@ -1,0 +1,104 @@
+"""Many texts of one length at once, a token each a pass: how a target writes training text for a draft.
+
+All texts stand at the same position, so nothing is padded and nothing is masked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from specdec_cli.models.forward.lean_weights import LayerWeights, fits, lean_weights
+from specdec_cli.models.forward.pieces import eager_pieces, normed
+
+
+class BatchForward(Protocol):
+    """Reads the next token of every text."""
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens (B,) to the last hidden states (B, hidden), as the head sees them, and logits (B, V)."""
+        ...
+
+
+def new_batch_forward(model: Any, texts: int, length: int) -> BatchForward:
+    """The leanest batched pass that computes the model, with room for `texts` texts of `length` tokens."""
+    return LeanBatch(model, texts, length) if fits(model) else ModuleBatch(model)
+
+
+class LeanBatch:
+    """The pass of a Llama-like model without its module tree; see `lean.LeanForward`."""
+
+    def __init__(self, model: Any, texts: int, length: int) -> None:
+        self._weights = weights = lean_weights(model)
+        self._pieces = eager_pieces(weights.shape)
+        shape, like = weights.shape, weights.embedding
+        self._group = shape.heads // shape.key_heads
+        self._keys = like.new_empty((len(weights.layers), texts, shape.key_heads, length, shape.head_size))
+        self._values = torch.empty_like(self._keys)
+        fresh = like.new_empty((2, shape.key_heads, texts, shape.head_size))
+        self._fresh_keys, self._fresh_values = fresh.unbind(0)
+        self._rows = torch.arange(texts, device=like.device)
+        positions = torch.arange(length, device=like.device)
+        cosines, sines = model.model.rotary_emb(like[:1, None], positions[None])
+        self._cosines, self._sines = cosines[0, :, None, None], sines[0, :, None, None]
+        self._read = 0
+
+    @torch.inference_mode()
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        weights, pieces = self._weights, self._pieces
+        x = weights.embedding[tokens]
+        if weights.embedding_scale != 1:
+            x = x * x.new_tensor(weights.embedding_scale)
+        ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
+        following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
+        for place, (layer, norm) in enumerate(zip(weights.layers, following, strict=True)):
+            x, ready = pieces.add_norm(x, self._attend(place, layer, ready), layer.before_mlp)
+            x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
+        self._read += 1
+        return ready, weights.head(ready)
+
+    def _attend(self, place: int, layer: LayerWeights, ready: Tensor) -> Tensor:
+        texts, position = ready.shape[0], self._read
+        queries = self._pieces.turn(
+            layer.qkv(ready),
+            self._cosines[position].expand(texts, -1, -1),
+            self._sines[position].expand(texts, -1, -1),
+            self._rows,
+            self._fresh_keys,
+            self._fresh_values,
+            layer.query_norm,
+            layer.key_norm,
+        )
+        keys, values = self._keys[place], self._values[place]
+        keys[:, :, position] = self._fresh_keys.transpose(0, 1)
+        values[:, :, position] = self._fresh_values.transpose(0, 1)
+        # Query heads that share a key head become rows of one attention, so keys are never repeated.
+        queries = queries.view(queries.shape[1], self._group, texts, -1).permute(2, 0, 1, 3)
+        window = self._weights.window
+        first = 0 if window is None else max(position + 1 - window, 0)
+        seen = slice(first, position + 1)
+        mixed = scaled_dot_product_attention(queries, keys[:, :, seen], values[:, :, seen])
+        return layer.out(mixed.reshape(texts, -1))
+
+
+class ModuleBatch:
+    """The pass through transformers' own module, for every other architecture."""
+
+    def __init__(self, model: Any) -> None:
+        from transformers import DynamicCache
+
+        self._model = model
+        self._cache = DynamicCache(config=model.config)
+
+    @torch.inference_mode()
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        output = self._model(
+            input_ids=tokens[:, None],
+            past_key_values=self._cache,
+            use_cache=True,
+            output_hidden_states=True,
+        )
+        return output.hidden_states[-1][:, -1], output.logits[:, -1]

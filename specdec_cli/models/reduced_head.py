@@ -1,0 +1,90 @@
+"""An output layer over the few tokens a draft needs: what is left out is never proposed.
+
+The head of a small model is much of its work. A draft may leave out what its target hardly says; the
+verifier sees the distribution that was really proposed, so nothing is lost but a guess now and then.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from specdec_cli.errors import SpecdecError
+
+REDUCED = "reduced_vocabulary.safetensors"  # beside the weights of a draft that transformers can load too
+
+
+class ReducedHead(nn.Module):
+    """Logits over a vocabulary of V tokens of which only R can come.
+
+    Args:
+        inner: hidden states to R logits; a linear layer, of full or lower precision.
+        tokens: (R,) the ids of those logits, ascending.
+        width: V.
+    """
+
+    def __init__(self, inner: Any, tokens: Tensor, width: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.tokens = nn.Buffer(tokens.long())
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., hidden) to logits (..., V), minus infinity for what cannot come."""
+        return self.widened(self.inner(x))
+
+    def widened(self, logits: Tensor) -> Tensor:
+        """Logits (..., R) put in their places: (..., V)."""
+        full = logits.new_full((*logits.shape[:-1], self.width), float("-inf"))
+        return full.index_copy_(-1, self.tokens, logits)
+
+
+def head_width(head: nn.Module) -> int:
+    """Number of logits V that a model's output layer gives."""
+    if isinstance(head, ReducedHead):
+        return head.width
+    weight: Tensor = head.weight  # type: ignore[assignment]
+    return int(weight.shape[0])
+
+
+def reduce_vocabulary(model: Any, folder: Path) -> None:
+    """Cut a model's output layer, in place, to the tokens that its folder names; nothing if it names none.
+
+    Raises:
+        SpecdecError: the file that names them is damaged.
+    """
+    path = folder / REDUCED
+    if not path.is_file():
+        return
+    head = model.get_output_embeddings()
+    try:
+        tokens = load_file(path)["tokens"].long()
+        rows = head.weight.data[tokens]
+    except (OSError, SafetensorError, KeyError, IndexError) as error:
+        hint = "Copy it again, or distil another with `specdec distill`."
+        raise SpecdecError(f"{path} is damaged.", hint) from error
+    inner = nn.Linear(head.in_features, len(tokens), bias=False, device="meta")
+    inner.weight = nn.Parameter(rows, requires_grad=False)
+    model.set_output_embeddings(ReducedHead(inner, tokens, head.out_features))
+
+
+def likely_tokens(counts: Tensor, size: int, always: frozenset[int]) -> Tensor:
+    """The tokens of a reduced vocabulary: those that came most often.
+
+    Args:
+        counts: (V,) how often each came.
+        size: how many to keep at most; tokens that never came are left out unless `always` names them.
+        always: ids that are kept whatever they count.
+
+    Returns:
+        Ids (R,), ascending.
+    """
+    ranked = counts.clone()
+    ranked[torch.tensor(sorted(always), dtype=torch.int64)] = int(counts.sum()) + 1
+    order = torch.argsort(ranked, descending=True, stable=True)[:size]
+    return order[ranked[order] > 0].sort().values

@@ -1,0 +1,103 @@
+"""A distillation on the screen: bars with the time left, what was measured on the way, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from specdec_cli.distillation.appraisal import Appraisal
+from specdec_cli.distillation.run import Distilled
+from specdec_cli.reporting.console import err, out, progress_lines_enabled, report_line
+
+
+class Watch:
+    """Shows a distillation on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"))
+        self._bar = Progress(
+            *columns, TimeRemainingColumn(), console=err(), disable=not progress_lines_enabled(quiet)
+        )
+        self._task: TaskID | None = None
+
+    @contextmanager
+    def phase(self, name: str, total: int, done: int) -> Iterator[None]:
+        """A bar for a part of the work."""
+        if done < total:
+            self.say(f"{name}: {done:,} of {total:,} done before" if done else f"{name}: {total:,}")
+        with self._bar:
+            self._task = self._bar.add_task(name, total=total, completed=done)
+            yield
+            self._bar.remove_task(self._task)
+
+    def advance(self, units: int) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bar.advance(self._task, units)
+
+    def measured(self, row: dict[str, float]) -> None:
+        """A line for what was measured."""
+        shares = "  ".join(
+            f"T={name.removeprefix('accepted_')} {value:.1%}"
+            for name, value in row.items()
+            if name.startswith("accepted_")
+        )
+        self.say(
+            f"step {row['step']:>6,}  loss {row['loss']:.3f}  accepted {shares}  top 4 {row['top_4']:.1%}"
+        )
+
+    def say(self, text: str) -> None:
+        """A line of news."""
+        if not self._quiet:
+            if self._bar.live.is_started:
+                self._bar.console.print(text, style="dim", soft_wrap=True)
+            else:
+                report_line(text)
+
+
+def show_report(found: Distilled, appraisal: Appraisal) -> None:
+    """Print what was made and what it promises."""
+    console = out()
+    console.print(
+        f"{found.folder}: {found.parameters / 1e6:.1f}M parameters, {found.file_bytes / 1e6:.1f} MB, "
+        f"{found.vocabulary:,} tokens; a draft pass takes {appraisal.relative_cost:.1%} of a target pass "
+        f"({1e3 * appraisal.draft_pass:.2f} ms of {1e3 * appraisal.target_pass:.1f} ms)"
+    )
+    console.print(_acceptance_table(found))
+    console.print(_promise_table(appraisal))
+    if all(promise.tree_speed_up <= 1 for promise in appraisal.promises.values()):
+        console.print("On this machine it is best not to speculate with this draft.")
+
+
+def _acceptance_table(found: Distilled) -> Table:
+    worth = found.worth
+    table = Table(title=f"Acceptance on {worth.positions:,} held-out positions")
+    table.add_column("temperature", justify="right")
+    for depth in range(len(next(iter(worth.accepted.values())))):
+        table.add_column(f"guess {depth + 1}", justify="right")
+    table.add_column("in top 4", justify="right")
+    for heat, shares in worth.accepted.items():
+        cells = (f"{share:.1%}" for share in shares)
+        table.add_row(f"{heat:g}", *cells, f"{sum(worth.ranks[heat][:4]):.1%}")
+    return table
+
+
+def _promise_table(appraisal: Appraisal) -> Table:
+    table = Table(title="Predicted on this machine")
+    for heading in ("temperature", "chain", "tokens/pass", "speed-up", "tree", "tokens/pass", "speed-up"):
+        table.add_column(heading, justify="right")
+    for heat, promise in appraisal.promises.items():
+        table.add_row(
+            f"{heat:g}",
+            f"{promise.gamma}",
+            f"{promise.chain_tokens_per_pass:.2f}",
+            f"{promise.chain_speed_up:.2f}x",
+            f"{promise.budget}",
+            f"{promise.tree_tokens_per_pass:.2f}",
+            f"{promise.tree_speed_up:.2f}x",
+        )
+    return table
