@@ -103,7 +103,9 @@ class Settings:
     )
     compile: bool = field(
         default=False,
-        metadata=_models("Compile the forward pass once, a minute long, and keep it; needs a C++ compiler."),
+        metadata=_models(
+            "Compile the forward pass: on the CPU once, a minute long, with a C++ compiler; on CUDA as graphs."
+        ),
     )
     revision: str | None = field(
         default=None,

@@ -10,12 +10,13 @@ from specdec_cli.errors import SpecdecError
 from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.compiled import compile_pieces, load_pieces
+from specdec_cli.models.forward.graphs import GraphForward
 from specdec_cli.models.forward.head import HeadForward
 from specdec_cli.models.forward.lean import LeanForward
 from specdec_cli.models.forward.lean_weights import fits, lean_shape
 from specdec_cli.models.forward.module import ModuleForward
 
-NOT_COMPILED = "only models of the Llama family on the CPU are compiled"
+NOT_COMPILED = "only models of the Llama family, on a CPU or a CUDA device, are compiled"
 
 
 def new_forward(model: Any) -> Forward:
@@ -24,17 +25,19 @@ def new_forward(model: Any) -> Forward:
 
 
 def can_compile(model: Any) -> bool:
-    """Whether `compiled_forward` takes the model: the lean pass computes it, on the CPU."""
-    return model.device.type == "cpu" and fits(model)
+    """Whether `compiled_forward` takes the model: the lean pass computes it, on a CPU or a CUDA device."""
+    return model.device.type in ("cpu", "cuda") and fits(model)
 
 
 def compiled_forward(model: Any, report: Callable[[str], None]) -> Forward:
-    """The lean pass with compiled pieces, for a model that `can_compile`.
+    """The lean pass with compiled pieces, or as CUDA graphs, for a model that `can_compile`.
 
     Raises:
         SpecdecError: no compiler, or it fails.
         RoomError: the disk is full.
     """
+    if model.device.type == "cuda":
+        return GraphForward(model)
     return LeanForward(model, load_pieces(compile_forward(model, report)))
 
 
@@ -45,7 +48,7 @@ def head_forward(head: FeatureHead, compiled: bool, report: Callable[[str], None
         SpecdecError: no compiler, or it fails.
         RoomError: the disk is full.
     """
-    if compiled and can_compile(head.inner):
+    if compiled and head.inner.device.type == "cpu":
         return HeadForward(head, load_pieces(compile_forward(head.inner, report)))
     return HeadForward(head)
 
@@ -54,10 +57,10 @@ def compile_forward(model: Any, report: Callable[[str], None]) -> Path:
     """Compile what `compiled_forward` will load, unless that was done before: the folder that it lies in.
 
     Raises:
-        SpecdecError: the model is not one that `can_compile`; no compiler, or it fails.
+        SpecdecError: the model is not on the CPU, or not one that `can_compile`; no compiler, or it fails.
         RoomError: the disk is full.
     """
-    if not can_compile(model):
+    if model.device.type != "cpu" or not can_compile(model):
         hint = "Without --compile every model runs through its own module."
         problem = f"A {model.config.model_type} model on {model.device} cannot be compiled: {NOT_COMPILED}."
         raise SpecdecError(problem, hint)

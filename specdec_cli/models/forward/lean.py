@@ -60,6 +60,7 @@ class LeanForward:
         self._weights = weights = lean_weights(model)
         self._pieces = pieces or eager_pieces(weights.shape)
         self._rotary = model.model.rotary_emb
+        self._embedding_scale = weights.embedding.new_tensor(weights.embedding_scale)
         self._group = weights.shape.heads // weights.shape.key_heads
         self._cache = weights.embedding.new_empty(
             (len(weights.layers), 2, weights.shape.key_heads, 0, weights.shape.head_size)
@@ -95,23 +96,27 @@ class LeanForward:
 
     @torch.inference_mode()
     def run(self, step: Pass) -> Tensor:
+        end = step.start + step.tokens.numel()
+        self.features = self._read(self._inputs(step), self._place(step), end)
+        return self._weights.head(self.features[-step.keep :])
+
+    def _read(self, x: Tensor, place: Place, end: int) -> Tensor:
+        """Take rows (n, hidden) through all layers, which look at the cache up to row `end`: (n, hidden)."""
         weights, pieces = self._weights, self._pieces
-        x = self._inputs(step)
-        place = self._place(step)
         ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
         following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
-        for layer, cache, norm in zip(weights.layers, self._by_layer(step), following, strict=True):
+        for layer, cache, norm in zip(weights.layers, self._by_layer(end), following, strict=True):
             x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
-        self.features = ready
-        return weights.head(ready[-step.keep :])
+        return ready
 
     def _inputs(self, step: Pass) -> Tensor:
         """What the first layer reads: (n, hidden)."""
-        x = self._weights.embedding[step.tokens]
-        if self._weights.embedding_scale != 1:
-            x = x * x.new_tensor(self._weights.embedding_scale)
-        return x
+        return self._embedded(step.tokens)
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        x = self._weights.embedding[tokens]
+        return x if self._weights.embedding_scale == 1 else x * self._embedding_scale
 
     def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: LayerCache) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
@@ -130,10 +135,10 @@ class LeanForward:
             mixed = mixed.view(mixed.shape[1], self._group, -1, mixed.shape[3]).permute(2, 0, 1, 3)
         return layer.out(mixed.reshape(ready.shape[0], -1))
 
-    def _by_layer(self, step: Pass) -> Iterator[LayerCache]:
-        """Every layer's views, made by a few operations on the whole cache."""
+    def _by_layer(self, end: int) -> Iterator[LayerCache]:
+        """Every layer's views up to row `end`, made by a few operations on the whole cache."""
         keys, values = self._cache.unbind(1)
-        seen = self._cache[:, :, None, :, : step.start + step.tokens.numel()]
+        seen = self._cache[:, :, None, :, :end]
         seen_keys, seen_values = seen.unbind(1)
         parts = (part.unbind(0) for part in (keys, values, seen_keys, seen_values))
         return map(LayerCache, *parts)
