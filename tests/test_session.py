@@ -252,7 +252,8 @@ def test_compiling_is_said_to_change_nothing_where_it_does(tmp_path):
     folder = str(tiny.folder(tmp_path / "gpt2", architecture="GPT2"))
     session = Session.load(Settings(target=folder, method="autoregressive", compile=True))
     assert session.warnings == [
-        f"--compile changes nothing for {folder}: only models of the Llama family, on a CPU or a CUDA device, are compiled."
+        f"--compile changes nothing for {folder}: "
+        "only models of the Llama family, on a CPU or a CUDA device, are compiled."
     ]
 
 

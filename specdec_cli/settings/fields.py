@@ -104,7 +104,7 @@ class Settings:
     compile: bool = field(
         default=False,
         metadata=_models(
-            "Compile the forward pass: on the CPU once, a minute long, with a C++ compiler; on CUDA as graphs."
+            "Compile the forward pass: on the CPU once, a minute long, with a C++ compiler; on CUDA graphs."
         ),
     )
     revision: str | None = field(
