@@ -61,6 +61,7 @@ MAY_IMPORT = {
         "settings",
         "tree",
         "sampling",
+        "tracing",
         "errors",
     },
     "distillation": {
@@ -73,6 +74,19 @@ MAY_IMPORT = {
         "resources",
         "errors",
     },
+    "tracing": {
+        "assembly",
+        "audit",
+        "drafting",
+        "engine",
+        "errors",
+        "methods",
+        "sampling",
+        "session",
+        "settings",
+        "tree",
+        "verification",
+    },
     "api": {"session", "settings", "errors", "engine"},
     "reporting": {
         "audit",
@@ -83,6 +97,7 @@ MAY_IMPORT = {
         "settings",
         "models",
         "errors",
+        "tracing",
         "tree",
     },
     "cli": {
@@ -105,6 +120,8 @@ MAY_IMPORT = {
         "methods",
         "api",
         "reporting",
+        "assembly",
+        "tracing",
     },
 }
 ONLY_IN = {"typer": "cli", "rich": "reporting", "transformers": "models", "huggingface_hub": "models"}
