@@ -5,19 +5,34 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
-from specdec_cli.benchmarking.peers import Run, transformers_peers
-from specdec_cli.benchmarking.records import Log, Record, shape_of
+from specdec_cli.benchmarking.peers import Run as PeerRun
+from specdec_cli.benchmarking.peers import transformers_peers
+from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.engine.observation import Level, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.session import Session
+from specdec_cli.settings import Settings
 
 WARM_UP_TOKENS = 8
 PEERS = ("transformers",)
+
+
+class Made(NamedTuple):
+    """The steps of a run, and its levels where this engine made it."""
+
+    steps: list[Step]
+    levels: list[Level] | None
+
+
+Run = Callable[[Sequence[int], Settings], Made]
 
 
 class Progress:
@@ -73,15 +88,15 @@ def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> lis
                     runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
                     warm.add(each.name)
                 reset_peak_memory()
-                steps = runs[each.name](prompts[item.id], each.settings)
-                record = _record(each, item, prompts[item.id], steps, len(log.records))
+                made = runs[each.name](prompts[item.id], each.settings)
+                record = _record(each, item, prompts[item.id], made, len(log.records))
                 log.add(record, asdict(each.settings), machine)
             progress.advance(f"{item.id}: {each.name}")
     return configurations
 
 
 def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration]]:
-    own: Callable[..., list[Step]] = lambda prompt, settings: list(session.steps(prompt, settings))  # noqa: E731
+    own = partial(_own, session)
     runs: dict[str, Run] = {each.name: own for each in bench.configurations}
     configurations = list(bench.configurations)
     if "transformers" in bench.peers:
@@ -93,9 +108,26 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
                 settings = replace(
                     baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma
                 )
-                runs[named] = run
+                runs[named] = partial(_others, run)
                 configurations.append(Configuration(named, settings, baseline.name))
     return runs, configurations
+
+
+def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
+    """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
+    roles, observer = observed(session.roles(settings))
+    steps: list[Step] = []
+    judged: list[Level] = []
+    done = 0
+    for step in session.steps(prompt, settings, roles):
+        steps.append(step)
+        judged += levels(observer.last(), step, done)
+        done += len(step.tokens)
+    return Made(steps, judged)
+
+
+def _others(run: PeerRun, prompt: Sequence[int], settings: Settings) -> Made:
+    return Made(run(prompt, settings), None)
 
 
 def _encode(session: Session, item: Item) -> list[int]:
@@ -106,8 +138,9 @@ def _encode(session: Session, item: Item) -> list[int]:
 
 
 def _record(
-    configuration: Configuration, item: Item, prompt: Sequence[int], steps: Sequence[Step], order: int
+    configuration: Configuration, item: Item, prompt: Sequence[int], made: Made, order: int
 ) -> Record:
+    steps = made.steps
     scores = [step.least_score for step in steps if step.least_score is not None]
     tokens = [token for step in steps for token in step.tokens]
     return Record(
@@ -122,5 +155,7 @@ def _record(
         memory_bytes=peak_memory(),
         text_hash=hashlib.sha256(repr(tokens).encode()).hexdigest()[:16],
         finish_reason=steps[-1].finish_reason or "length",
+        baseline=configuration.baseline,
+        levels=None if made.levels is None else Levels.of(made.levels),
         **shape_of(RunStats.of(steps)),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,15 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.results import (
+    DetailOption,
+    Format,
+    FormatOption,
+    PlotOption,
+    Showing,
+    require_showing,
+    show_results,
+)
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.settings import RULES, load_settings
 
@@ -20,15 +28,6 @@ SWEPT = (
     "max_branch_width", "min_log_prob", "decay",
 )  # fmt: skip
 MAX_TOKENS = 64
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
 
 
 def _sweep(setting: str, *names: str) -> object:
@@ -53,10 +52,9 @@ def bench(
         str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
     ] = None,
     save_dir: Annotated[Path, typer.Option("--save-dir", help="Folder of the logs.")] = Path("logs"),
-    format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TABLE,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the result: a .png, .svg or .html file.")
-    ] = None,
+    detail: DetailOption = False,
+    format: FormatOption = Format.TABLE,
+    plot: PlotOption = None,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,
     draft: Annotated[str | None, _sweep("draft", "--draft", "-d")] = None,
@@ -102,7 +100,7 @@ def bench(
     if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
-    run(wanted, dataset, start, n_tests, _peers(peer), log, format, plot, quiet)
+    run(wanted, dataset, start, n_tests, _peers(peer), log, Showing(format, plot, detail, quiet))
 
 
 def run(
@@ -112,53 +110,36 @@ def run(
     n_tests: int,
     peers: list[str],
     log_file: Path | None,
-    format: Format,
-    plot: Path | None,
-    quiet: bool,
+    showing: Showing,
 ) -> None:
     """Load, measure, show."""
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.benchmarking.summary import DRIFT, drift, summarise
     from specdec_cli.evaluation.datasets import read_dataset
-    from specdec_cli.reporting import bench as show
-    from specdec_cli.reporting.console import out, print_json, report_warning, status
-    from specdec_cli.reporting.plots import draw, require_plot
+    from specdec_cli.reporting.bench import BarProgress
+    from specdec_cli.reporting.console import report_warning, status
     from specdec_cli.session import Session
 
-    if plot is not None:
-        require_plot(plot)
+    require_showing(showing)
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
-    with status("Loading", quiet) as activity:
+    with status("Loading", showing.quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
-    with show.BarProgress(quiet) as progress:
+    with BarProgress(showing.quiet) as progress:
         everything = measure(Bench(wanted, items, peers), session, log, progress)
-    settings = {each.name: each.settings for each in everything}
-    ids = {item.id for item in items}
-    records = [each for each in log.records if each.item in ids]
-    rows = summarise(records, {each.name: each.baseline for each in everything})
-    moved = drift(records, everything[0].baseline)
-    if not quiet:
+    if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)
-        if moved is not None and abs(moved) > DRIFT:
-            report_warning(f"Plain decoding's speed moved by {moved:+.0%} during the run; ratios are paired.")
-    if plot is not None:
-        draw(rows, settings, plot)
+    settings = {each.name: each.settings for each in everything}
+    baselines = {each.name: each.baseline for each in everything}
+    ids = {item.id for item in items}
+    records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
     title = f"{session.target.name}, {len(items)} prompts of {dataset}, up to {length} tokens"
-    if format is Format.JSON:
-        print_json(show.record(rows, settings, fingerprint(), moved))
-    elif format is Format.TABLE:
-        for table in show.bench_tables(rows, settings, title):
-            out().print(table)
-    else:
-        text = show.markdown if format is Format.MARKDOWN else show.comma_separated
-        out().out(text(rows, settings), highlight=False)
+    show_results(records, settings, baselines, fingerprint(), title, showing)
 
 
 def compare(

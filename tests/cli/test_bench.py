@@ -155,3 +155,67 @@ def test_a_picture_is_drawn(bench: Program, tmp_path: Path, ending: str) -> None
     assert bench("--plot", str(picture)).code == 0
     content = picture.read_bytes()
     assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
+
+
+def test_detail_comes_from_the_run_and_again_from_its_log(
+    bench: Program, specdec: Program, tmp_path: Path
+) -> None:
+    shared = ("--methods", "sps,rrsw", "--tree", "2x2", "--gamma", "3", "--ignore-eos", "--detail")
+    fresh = json.loads(bench(*shared, "--exp-name", "why", "--format", "json").out)
+    log = str(tmp_path / "logs" / "why.jsonl")
+    again = json.loads(specdec("report", log, "--detail", "--format", "json").out)
+    assert fresh["detail"] == again["detail"]
+    assert fresh["rows"] == again["rows"]
+    groups = [group for group in fresh["detail"] if group["configuration"] == "sps"]
+    assert {group["kind"] for group in groups} == {"position", "category", "entropy", "depth"}
+    accepted = {row["configuration"]: row["acceptance_rate"] for row in fresh["rows"]}
+    for kind in ("position", "category", "entropy", "depth"):
+        some = [group for group in groups if group["kind"] == kind]
+        assert len({sum(group["levels"] for group in some)}) == 1
+        drafted = sum(json.loads(line)["drafted"] for line in _lines(log) if '"sps"' in line)
+        assert sum(group["accepted"] for group in some) == round((accepted["sps"] or 0) * drafted)
+    table = specdec("report", log, "--detail").out
+    for word in ("position in the draft", "category", "entropy", "place in the output", "of drafts"):
+        assert word in table
+    rows = list(csv.DictReader(io.StringIO(specdec("report", log, "--detail", "--format", "csv").out)))
+    assert len(rows) == len(fresh["detail"])
+    assert "by entropy" in specdec("report", log, "--detail", "--format", "markdown").out
+
+
+def test_a_log_without_levels_is_still_read_and_says_what_it_lacks(
+    bench: Program, specdec: Program, tmp_path: Path
+) -> None:
+    bench("--exp-name", "old")
+    log = tmp_path / "logs" / "old.jsonl"
+    lines = [json.loads(line) for line in _lines(str(log))]
+    old = [{name: each[name] for name in each if name not in ("levels", "baseline")} for each in lines]
+    log.write_text("\n".join(map(json.dumps, old)) + "\n")
+    outcome = specdec("report", str(log), "--detail")
+    assert outcome.code == 0
+    assert "2 runs of the log have no detail" in outcome.err
+    assert "1.00x" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "is empty"),
+        ('{"schema_version": 1}\n{"schema_version": 1}\n', "line 1: configuration, item"),
+        ('{"schema_version": 99}\n{}\n', "line 1: not a record of version 1"),
+        ("what?\n{}\n", "line 1: not valid JSON"),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_named_and_left_as_it_was(
+    specdec: Program, tmp_path: Path, content: str, problem: str
+) -> None:
+    log = tmp_path / "bad.jsonl"
+    log.write_text(content)
+    for command in (("report", str(log)), ("compare", str(log), str(log))):
+        outcome = specdec(*command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert problem in outcome.err
+    assert log.read_text() == content
+
+
+def _lines(log: str) -> list[str]:
+    return Path(log).read_text().splitlines()
