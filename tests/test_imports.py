@@ -75,6 +75,7 @@ MAY_IMPORT = {
         "errors",
     },
     "tracing": {
+        "drafts",
         "assembly",
         "audit",
         "drafting",

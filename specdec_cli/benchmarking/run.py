@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -13,13 +13,15 @@ from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.peers import transformers_peers
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.sweep import Configuration
-from specdec_cli.engine.observation import Level, levels, observed
+from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.tracing.file import TracedRun, TraceFile
+from specdec_cli.tracing.record import recorded
 
 WARM_UP_TOKENS = 8
 PEERS = ("transformers",)
@@ -60,11 +62,13 @@ class Bench:
     peers: Sequence[str] = ()
 
 
-def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> list[Configuration]:
+def measure(
+    bench: Bench, session: Session, log: Log, progress: Progress, trace: TraceFile | None = None
+) -> list[Configuration]:
     """Make every run that the log does not hold: all configurations of a prompt, then the next prompt.
 
     The order of the configurations turns by one from prompt to prompt, so that none is always first. Each is
-    run once before for a few tokens, uncounted.
+    run once before for a few tokens, uncounted. A trace gets each run that is made here and drafts something.
 
     Returns:
         The configurations with those of the peers.
@@ -76,6 +80,7 @@ def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> lis
     for each in configurations:
         log.require_same(each.name, asdict(each.settings))
     prompts = {item.id: _encode(session, item) for item in bench.items}
+    own = {each.name for each in bench.configurations}
     machine = fingerprint() | {"dtype": str(session.target.dtype).removeprefix("torch.")}
     progress.begin(len(configurations) * len(bench.items))
     warm: set[str] = set()
@@ -88,7 +93,10 @@ def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> lis
                     runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
                     warm.add(each.name)
                 reset_peak_memory()
-                made = runs[each.name](prompts[item.id], each.settings)
+                if trace is not None and each.name in own and each.name != each.baseline:
+                    made = _traced(session, each, item, prompts[item.id], trace)
+                else:
+                    made = runs[each.name](prompts[item.id], each.settings)
                 record = _record(each, item, prompts[item.id], made, len(log.records))
                 log.add(record, asdict(each.settings), machine)
             progress.advance(f"{item.id}: {each.name}")
@@ -116,14 +124,27 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
 def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
     roles, observer = observed(session.roles(settings))
-    steps: list[Step] = []
+    return _gathered((step, observer.last()) for step in session.steps(prompt, settings, roles))
+
+
+def _traced(
+    session: Session, configuration: Configuration, item: Item, prompt: Sequence[int], trace: TraceFile
+) -> Made:
+    """The same, each step written to a trace."""
+    settings = configuration.settings
+    run = TracedRun(configuration.name, item.id, item.category, settings, tuple(prompt))
+    return _gathered((view.step, view.sight) for view in recorded(session, run, trace))
+
+
+def _gathered(steps: Iterable[tuple[Step, Sight]]) -> Made:
+    made: list[Step] = []
     judged: list[Level] = []
     done = 0
-    for step in session.steps(prompt, settings, roles):
-        steps.append(step)
-        judged += levels(observer.last(), step, done)
+    for step, sight in steps:
+        made.append(step)
+        judged += levels(sight, step, done)
         done += len(step.tokens)
-    return Made(steps, judged)
+    return Made(made, judged)
 
 
 def _others(run: PeerRun, prompt: Sequence[int], settings: Settings) -> Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -21,18 +22,13 @@ from specdec_cli.cli.results import (
     show_results,
 )
 from specdec_cli.errors import CHECK_FAILED, InputError
-from specdec_cli.settings import RULES, load_settings
+from specdec_cli.settings import load_settings
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
     "max_branch_width", "min_log_prob", "decay",
 )  # fmt: skip
 MAX_TOKENS = 64
-
-
-def _sweep(setting: str, *names: str) -> object:
-    flag = f"--{setting.replace('_', '-')}"
-    return typer.Option(*(names or (flag,)), help=f"{RULES[setting].help} Sweeps.", rich_help_panel="Sweep")
 
 
 def bench(
@@ -55,9 +51,10 @@ def bench(
     detail: DetailOption = False,
     format: FormatOption = Format.TABLE,
     plot: PlotOption = None,
+    trace: opt.TraceOption = None,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,
-    draft: Annotated[str | None, _sweep("draft", "--draft", "-d")] = None,
+    draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
     device: opt.DeviceOption = None,
     draft_device: opt.DraftDeviceOption = None,
     dtype: opt.DtypeOption = None,
@@ -67,23 +64,23 @@ def bench(
     trust_remote_code: opt.TrustRemoteCodeOption = None,
     threads: opt.ThreadsOption = None,
     compile: opt.CompileOption = None,
-    temperature: Annotated[str | None, _sweep("temperature", "--temperature", "-t")] = None,
-    top_p: Annotated[str | None, _sweep("top_p")] = None,
+    temperature: Annotated[str | None, opt.sweep("temperature", "--temperature", "-t")] = None,
+    top_p: Annotated[str | None, opt.sweep("top_p")] = None,
     seed: opt.SeedOption = None,
     max_tokens: opt.MaxTokensOption = None,
     ignore_eos: opt.IgnoreEosOption = None,
     chat: opt.ChatOption = None,
     method: opt.MethodOption = None,
-    verify: Annotated[str | None, _sweep("verify")] = None,
-    gamma: Annotated[str | None, _sweep("gamma", "--gamma", "-k")] = None,
-    tree: Annotated[str | None, _sweep("tree")] = None,
+    verify: Annotated[str | None, opt.sweep("verify")] = None,
+    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
+    tree: Annotated[str | None, opt.sweep("tree")] = None,
     hub_above: opt.HubAboveOption = None,
-    max_budget: Annotated[str | None, _sweep("max_budget")] = None,
-    max_n_beams: Annotated[str | None, _sweep("max_n_beams")] = None,
-    max_beam_len: Annotated[str | None, _sweep("max_beam_len")] = None,
-    max_branch_width: Annotated[str | None, _sweep("max_branch_width")] = None,
-    min_log_prob: Annotated[str | None, _sweep("min_log_prob")] = None,
-    decay: Annotated[str | None, _sweep("decay")] = None,
+    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
+    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
+    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
+    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
+    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
+    decay: Annotated[str | None, opt.sweep("decay")] = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
     quiet: opt.QuietOption = False,
@@ -100,7 +97,7 @@ def bench(
     if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
-    run(wanted, dataset, start, n_tests, _peers(peer), log, Showing(format, plot, detail, quiet))
+    run(wanted, dataset, start, n_tests, _peers(peer), log, trace, Showing(format, plot, detail, quiet))
 
 
 def run(
@@ -110,6 +107,7 @@ def run(
     n_tests: int,
     peers: list[str],
     log_file: Path | None,
+    trace_file: Path | None,
     showing: Showing,
 ) -> None:
     """Load, measure, show."""
@@ -120,16 +118,21 @@ def run(
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import report_warning, status
     from specdec_cli.session import Session
+    from specdec_cli.tracing.file import TraceFile
+    from specdec_cli.tracing.record import require_traceable
 
     require_showing(showing)
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
+    trace = None if trace_file is None else TraceFile(trace_file)
+    for each in wanted if trace else ():
+        require_traceable(each.settings)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
     with status("Loading", showing.quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
-    with BarProgress(showing.quiet) as progress:
-        everything = measure(Bench(wanted, items, peers), session, log, progress)
+    with BarProgress(showing.quiet) as progress, nullcontext() if trace is None else trace:
+        everything = measure(Bench(wanted, items, peers), session, log, progress, trace)
     if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import INTERRUPTED, InputError
-from specdec_cli.settings import Resolved, load_settings
+from specdec_cli.settings import Resolved, Settings, load_settings
+
+if TYPE_CHECKING:
+    from specdec_cli.engine.roles import Step
+    from specdec_cli.session import Session
+    from specdec_cli.tracing.file import TraceFile
 
 STDIN = "-"
 
@@ -53,6 +61,7 @@ def generate(
     ngram_size: opt.NgramSizeOption = None,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
+    trace: opt.TraceOption = None,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -68,6 +77,7 @@ def generate(
         show_accepted=show_accepted,
         as_json=as_json,
         quiet=quiet,
+        trace=trace,
     )
 
 
@@ -109,7 +119,14 @@ def require_text(prompt: str) -> None:
 
 
 def run(
-    text: str, resolved: Resolved, *, stream: bool, show_accepted: bool, as_json: bool, quiet: bool
+    text: str,
+    resolved: Resolved,
+    *,
+    stream: bool,
+    show_accepted: bool,
+    as_json: bool,
+    quiet: bool,
+    trace: Path | None = None,
 ) -> None:
     """Load, decode, show. Ctrl-C keeps what was generated and ends with exit code 130."""
     from specdec_cli.benchmarking.machine import fingerprint
@@ -120,6 +137,7 @@ def run(
     from specdec_cli.session import Session
 
     settings = resolved.settings
+    writing = None if trace is None else _trace_file(trace, settings)
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)
     interrupts.check()
@@ -131,7 +149,7 @@ def run(
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:
-        for step in session.steps(prompt):
+        for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
             with interrupts.held():
                 pieces = completion.add(step)
                 if stream:
@@ -151,3 +169,23 @@ def run(
         show.report_stats(completion.stats)
     if completion.finish_reason == BROKEN_OFF:
         raise typer.Exit(INTERRUPTED)
+
+
+def _trace_file(path: Path, settings: Settings) -> TraceFile:
+    from specdec_cli.tracing.file import TraceFile
+    from specdec_cli.tracing.record import require_traceable
+
+    require_traceable(settings)
+    return TraceFile(path)
+
+
+def _traced(session: Session, prompt: list[int], file: TraceFile) -> Iterator[Step]:
+    """The steps of a run, each written down before it is shown."""
+    from specdec_cli.tracing.file import TracedRun
+    from specdec_cli.tracing.record import recorded
+
+    settings = session.settings
+    run = TracedRun(settings.method, "prompt", "", settings, tuple(prompt))
+    with file:
+        for view in recorded(session, run, file):
+            yield view.step

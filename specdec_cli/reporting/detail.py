@@ -61,7 +61,8 @@ def detail_record(groups: Sequence[Group]) -> list[dict[str, Any]]:
 
 
 def _table(kind: str, groups: Sequence[Group]) -> Table:
-    table = Table(title=TITLES[kind], caption=CAPTIONS[kind] or None, box=box.SIMPLE_HEAD)
+    looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    table = Table(title=TITLES[kind], caption=CAPTIONS[kind] or None, **looks)
     cells = [_cells(each) for each in groups]
     for name in cells[0]:
         left = name in ("configuration", kind)
@@ -89,6 +90,8 @@ def _cells(group: Group) -> dict[str, str]:
         "levels": str(group.levels),
         "accepted (95%)": NOTHING if group.rate is None else share_text(group.rate),
     }
+    if group.kind == CATEGORY:
+        del cells["levels"]  # so that the table fits 80 columns
     if group.of_drafts is not None:
         cells["of drafts"] = f"{group.of_drafts:.0%}"
     if group.tokens_per_pass is not None:
