@@ -109,13 +109,23 @@ def configurations(
         for combination in product(*(choices[setting] for setting in read)):
             chosen = dict(zip(read, combination, strict=True))
             given = {name: value for name, value in flags.items() if _applies(method, name)}
-            settings = load_settings(preset, flags={**given, "method": method, **chosen}).settings
+            settings = load_settings(
+                preset, flags={**given, "method": method, **chosen}, leave_out=_useless(preset, method)
+            ).settings
             varied = {setting: value for setting, value in chosen.items() if len(choices[setting]) > 1}
             sampling = {setting: value for setting, value in varied.items() if setting in ALWAYS}
             name = _name(method, settings, varied)
             baseline = _name("autoregressive", settings, sampling)
             found[name] = Configuration(name, settings, baseline)
     return list(found.values())
+
+
+def _useless(preset: str | None, method: str) -> set[str]:
+    """Settings of a preset for one method that another, which runs beside it, would refuse."""
+    own = load_settings(preset, flags={}).settings
+    names = {name for name in ("tree", "hub_above", "coupled") if not _applies(method, name)}
+    names |= {"verify"} if own.verify not in METHODS[method].verify else set()
+    return names | ({"draft"} if method == "ngram" else set())
 
 
 def _applies(method: str, setting: str) -> bool:

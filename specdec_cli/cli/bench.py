@@ -12,6 +12,7 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.dry_run import DryRunOption, plan_bench
 from specdec_cli.cli.results import (
     DetailOption,
     Format,
@@ -52,6 +53,7 @@ def bench(
     format: FormatOption = Format.TABLE,
     plot: PlotOption = None,
     trace: opt.TraceOption = None,
+    dry_run: DryRunOption = False,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,
     draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
@@ -97,6 +99,11 @@ def bench(
     if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
+    if dry_run:
+        runs = len(wanted) * n_tests
+        facts = [f"Runs: {len(wanted)} configurations on {n_tests} prompts of {dataset}, {runs} in all."]
+        plan_bench([(each.name, each.settings) for each in wanted], facts, format is Format.JSON)
+        return
     run(wanted, dataset, start, n_tests, _peers(peer), log, trace, Showing(format, plot, detail, quiet))
 
 

@@ -11,6 +11,7 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.dry_run import DryRunOption, plan_generate
 from specdec_cli.errors import INTERRUPTED, InputError
 from specdec_cli.settings import Resolved, Settings, load_settings
 
@@ -62,11 +63,15 @@ def generate(
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
     trace: opt.TraceOption = None,
+    dry_run: DryRunOption = False,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Answer a prompt, or continue it with --raw. The text goes to stdout, figures to stderr."""
     resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    if dry_run:
+        plan_generate(resolved, as_json)
+        return
     text = read_prompt(prompt)
     if stream is None:
         stream = sys.stdout.isatty()

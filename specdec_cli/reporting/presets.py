@@ -6,25 +6,44 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.table import Table
+from rich.text import Text
 
-from specdec_cli.settings import RULES, Preset, Resolved
+from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
+from specdec_cli.reporting.plan import needs_text
+from specdec_cli.settings import DEFAULTS, RULES, Preset, Resolved
+
+NOTHING = "-"
 
 
 def presets_table(presets: Sequence[Preset]) -> Table:
     """One row a preset; a dash where it leaves the setting to the default."""
-    table = Table(title="Presets", show_lines=True)
-    table.add_column("Name", no_wrap=True)
-    for heading in ("Description", "Target\nDraft", "Method", "Needs"):
+    table = Table(title="Presets", caption="Memory for weights of 16 bits and a cache.", show_lines=True)
+    longest = max(len(preset.name) for preset in presets)
+    table.add_column("Name\nDescription", min_width=longest)
+    for heading in ("Target\nDraft\nMethod", "Needs"):
         table.add_column(heading, overflow="fold")
     for preset in presets:
         target, draft, method = (_own(preset, setting) for setting in ("target", "draft", "method"))
-        table.add_row(preset.name, preset.description, f"{target}\n{draft}", method, preset.needs or "-")
+        about = Text.assemble((preset.name, "bold"), f"\n{preset.description}")
+        table.add_row(about, f"{target}\n{draft}\n{method}", _needs(preset))
     return table
 
 
-def settings_table(resolved: Resolved, preset: Preset) -> Table:
+def _needs(preset: Preset) -> str:
+    """Memory at 16 bits a weight for the models that it names, and whether they come from a hub."""
+    values = {name: value for name, (value, _) in preset.values.items()}
+    if "target" not in values:
+        return preset.needs or NOTHING
+    name, draft = str(values["target"]), values.get("draft")
+    tokens = PROMPT + int(str(values.get("max_tokens", DEFAULTS["max_tokens"])))
+    target = estimate("target", name, itemsize=2, tokens=tokens)
+    other = estimate_draft(None if draft is None else str(draft), target, itemsize=2, tokens=tokens)
+    return needs_text([target, *([other] if other else [])], preset.needs)
+
+
+def settings_table(resolved: Resolved, preset: Preset | None) -> Table:
     """One row a setting: its value, and where it came from."""
-    table = Table(title=f"Settings with preset {preset.name}")
+    table = Table(title=f"Settings with preset {preset.name}" if preset else "Settings")
     table.add_column("Setting", no_wrap=True)
     table.add_column("Value", overflow="fold")
     table.add_column("From", overflow="fold")

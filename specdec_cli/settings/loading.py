@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -53,6 +53,7 @@ def load_settings(
     *,
     flags: Mapping[str, object],
     environ: Mapping[str, str] = os.environ,
+    leave_out: Collection[str] = (),
 ) -> Resolved:
     """Settings from, strongest first: flags, SPECDEC_* variables, the preset, the defaults.
 
@@ -60,6 +61,7 @@ def load_settings(
         preset: name or path; None for the one that SPECDEC_PRESET names, if any.
         flags: setting to value; None and empty lists count as not given.
         environ: the environment; empty variables count as not set.
+        leave_out: settings that the preset and the environment shall not decide.
 
     Raises:
         InputError: an unknown name, or a value that its setting does not take; nothing was loaded yet.
@@ -67,8 +69,8 @@ def load_settings(
     name = environ.get(PRESET_VARIABLE) or None if preset is None else preset
     layers = (
         {setting: _Given(value, "default", setting) for setting, value in DEFAULTS.items()},
-        {} if name is None else _from_preset(find_preset(name)),
-        _from_environment(environ),
+        _without(leave_out, {} if name is None else _from_preset(find_preset(name))),
+        _without(leave_out, _from_environment(environ)),
         _from_flags(flags),
     )
     checked: dict[str, Any] = {}
@@ -79,6 +81,10 @@ def load_settings(
     settings = Settings(**checked)
     _check_together(settings, {setting: one.place for setting, one in given.items()})
     return Resolved(settings, {setting: one.origin for setting, one in given.items()})
+
+
+def _without(names: Collection[str], given: dict[str, _Given]) -> dict[str, _Given]:
+    return {setting: one for setting, one in given.items() if setting not in names}
 
 
 def _from_preset(preset: Preset) -> dict[str, _Given]:
