@@ -52,6 +52,7 @@ MAY_IMPORT = {
     },
     "benchmarking": {
         "evaluation",
+        "models",
         "methods",
         "assembly",
         "drafts",

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
 from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
+from specdec_cli.benchmarking.peers import Peer, transformers_peers
 from specdec_cli.benchmarking.peers import Run as PeerRun
-from specdec_cli.benchmarking.peers import transformers_peers
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.observation import Level, Sight, levels, observed
@@ -24,7 +25,10 @@ from specdec_cli.tracing.file import TracedRun, TraceFile
 from specdec_cli.tracing.record import recorded
 
 WARM_UP_TOKENS = 8
-PEERS = ("transformers",)
+PEERS: dict[str, Callable[[Session, Settings], dict[str, Peer]]] = {
+    "transformers": transformers_peers,
+    "llama-cpp": llama_cpp_peers,
+}
 
 
 class Made(NamedTuple):
@@ -42,6 +46,9 @@ class Progress:
 
     def begin(self, total: int) -> None:
         """So many runs are to be made."""
+
+    def peer(self, name: str, settings: Mapping[str, object]) -> None:
+        """Another engine takes part, set in this way."""
 
     def advance(self, what: str) -> None:
         """One more run was made, or was found in the log."""
@@ -76,7 +83,9 @@ def measure(
     Raises:
         InputError: the log holds a configuration with other settings, or a prompt is too long.
     """
-    runs, configurations = _runs(bench, session)
+    runs, configurations, peers = _runs(bench, session)
+    for name, peer in peers.items():
+        progress.peer(name, peer.settings)
     for each in configurations:
         log.require_same(each.name, asdict(each.settings))
     prompts = {item.id: _encode(session, item) for item in bench.items}
@@ -98,27 +107,27 @@ def measure(
                 else:
                     made = runs[each.name](prompts[item.id], each.settings)
                 record = _record(each, item, prompts[item.id], made, len(log.records))
-                log.add(record, asdict(each.settings), machine)
+                log.add(record, asdict(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations
 
 
-def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration]]:
+def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration], dict[str, Peer]]:
     own = partial(_own, session)
     runs: dict[str, Run] = {each.name: own for each in bench.configurations}
     configurations = list(bench.configurations)
-    if "transformers" in bench.peers:
-        plain = [each for each in bench.configurations if each.name == each.baseline]
-        drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
-        for baseline in plain:
-            for name, run in transformers_peers(session, drafting.settings).items():
-                named = baseline.name.replace("autoregressive", name, 1)
-                settings = replace(
-                    baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma
-                )
-                runs[named] = partial(_others, run)
-                configurations.append(Configuration(named, settings, baseline.name))
-    return runs, configurations
+    plain = [each for each in bench.configurations if each.name == each.baseline]
+    drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
+    peers: dict[str, Peer] = {}
+    for engine in bench.peers:
+        peers |= PEERS[engine](session, drafting.settings)
+    for baseline in plain:
+        settings = replace(baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma)
+        for name, peer in peers.items():
+            named = baseline.name.replace("autoregressive", name, 1)
+            runs[named] = partial(_others, peer.run)
+            configurations.append(Configuration(named, settings, baseline.name))
+    return runs, configurations, peers
 
 
 def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
@@ -149,6 +158,11 @@ def _gathered(steps: Iterable[tuple[Step, Sight]]) -> Made:
 
 def _others(run: PeerRun, prompt: Sequence[int], settings: Settings) -> Made:
     return Made(run(prompt, settings), None)
+
+
+def _peer_settings(configuration: str, peers: Mapping[str, Peer]) -> dict[str, Any]:
+    names = [name for name in peers if configuration.startswith(name)]
+    return {"peer": dict(peers[max(names, key=len)].settings)} if names else {}
 
 
 def _encode(session: Session, item: Item) -> list[int]:

@@ -43,7 +43,7 @@ def bench(
     n_tests: Annotated[int, typer.Option(min=1, help="Prompts.")] = 10,
     start: Annotated[int, typer.Option(min=0, help="Prompts to leave out at the beginning.")] = 0,
     peer: Annotated[
-        list[str] | None, typer.Option("--peer", help="Other engines in the same run: transformers.")
+        list[str] | None, typer.Option("--peer", help="Other engines beside: transformers, llama-cpp.")
     ] = None,
     exp_name: Annotated[
         str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
@@ -104,7 +104,8 @@ def bench(
         facts = [f"Runs: {len(wanted)} configurations on {n_tests} prompts of {dataset}, {runs} in all."]
         plan_bench([(each.name, each.settings) for each in wanted], facts, format is Format.JSON)
         return
-    run(wanted, dataset, start, n_tests, _peers(peer), log, trace, Showing(format, plot, detail, quiet))
+    peers = _peers(peer, wanted[0].settings.target)
+    run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
 
 
 def run(
@@ -186,8 +187,13 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _peers(given: list[str] | None) -> list[str]:
+def _peers(given: list[str] | None, target: str) -> list[str]:
+    from specdec_cli.benchmarking.llama_peer import require_llama_cpp
+    from specdec_cli.benchmarking.run import PEERS
+
     for name in given or ():
-        if name != "transformers":
-            raise InputError(f"There is no peer {name!r}.", "The peer is transformers.")
-    return given or []
+        if name not in PEERS:
+            raise InputError(f"There is no peer {name!r}.", f"The peers are {', '.join(PEERS)}.")
+    if "llama-cpp" in (given or ()):
+        require_llama_cpp(target)
+    return list(dict.fromkeys(given or ()))
