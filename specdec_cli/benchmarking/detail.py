@@ -10,17 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
+from specdec_cli.benchmarking.intervals import interval, share
 from specdec_cli.benchmarking.records import Levels, Record
-from specdec_cli.benchmarking.summary import Numbers, Ratio, paired_ratio
+from specdec_cli.benchmarking.summary import Ratio, paired_ratio
 
 POSITION, CATEGORY, ENTROPY, DEPTH = "position", "category", "entropy", "depth"
 KINDS = (POSITION, CATEGORY, ENTROPY, DEPTH)
 ENTROPY_ENDS = (0.1, 0.5, 1.0, 2.0, 4.0)  # bits
 SHALLOWEST = 16  # tokens of the first part of the output; each further part doubles the depth
 NO_CATEGORY = "-"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +127,7 @@ def _rate(tallies: Sequence[Sequence[int]]) -> Ratio:
     value = float(accepted.sum() / levels.sum())
     if len(tallies) < 2 or bool(np.ptp(accepted / levels) == 0):
         return Ratio(value, None, None)
-
-    def share(some: Numbers, of: Numbers, axis: int = -1) -> Numbers:
-        quotient: Numbers = some.sum(axis) / of.sum(axis)
-        return quotient
-
-    found = stats.bootstrap(
-        (accepted, levels), share, paired=True, n_resamples=RESAMPLES, method="percentile", rng=0
-    )
-    return Ratio(value, float(found.confidence_interval.low), float(found.confidence_interval.high))
+    return Ratio(value, *interval((accepted, levels), share))
 
 
 def _entropy_bin(bits: float) -> tuple[int, str]:

@@ -66,9 +66,9 @@ def run(
     quiet: bool,
 ) -> None:
     """Read, replay, show."""
+    from specdec_cli.benchmarking.replays import compare_on
     from specdec_cli.reporting.console import out, print_json, status
     from specdec_cli.reporting.replay import replay_record, replay_tables
-    from specdec_cli.tracing.comparison import compare_on
     from specdec_cli.tracing.file import read_trace
 
     asked: dict[str, Settings] = {}

@@ -9,9 +9,9 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from specdec_cli.benchmarking.replays import ReplayRow
 from specdec_cli.reporting.bench import NAME_WIDTH, NOTHING
 from specdec_cli.settings import Settings
-from specdec_cli.tracing.comparison import ReplayRow
 
 SCHEMA_VERSION = 1
 CAPTION = (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from specdec_cli.benchmarking.replays import compare_on
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.tracing.comparison import compare_on
 from specdec_cli.tracing.file import Trace, TracedRun, TraceFile, read_trace
 from specdec_cli.tracing.record import recorded, require_traceable
 from specdec_cli.tracing.replay import replay, replay_recorded

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
+from specdec_cli.benchmarking.intervals import interval, share
 from specdec_cli.settings import Settings
 from specdec_cli.tracing.file import Trace, TracedRun
 from specdec_cli.tracing.replay import Replayed, replay, replay_recorded
-
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +98,8 @@ def _row(recorded: str, method: str, found: Sequence[Replayed]) -> ReplayRow:
 
 
 def _interval(expected: Sequence[float], passes: Sequence[int]) -> tuple[float | None, float | None]:
-    means = np.asarray(expected) / np.asarray(passes)
-    if len(means) < 2 or bool(np.ptp(means) == 0):
+    columns = np.asarray(expected, dtype=np.float64), np.asarray(passes, dtype=np.float64)
+    if bool(np.ptp(columns[0] / columns[1]) == 0):
         return None, None
-    found = stats.bootstrap(
-        (np.asarray(expected), np.asarray(passes, dtype=np.float64)),
-        lambda some, of, axis=-1: 1 + some.sum(axis) / of.sum(axis),
-        paired=True,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=0,
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = interval(columns, share)
+    return None if low is None else 1 + low, None if high is None else 1 + high
