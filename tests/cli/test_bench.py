@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,56 @@ def test_a_log_that_cannot_be_read_is_named_and_left_as_it_was(
 
 def _lines(log: str) -> list[str]:
     return Path(log).read_text().splitlines()
+
+
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be loaded."""
+    from specdec_cli.session import Session
+
+    monkeypatch.setattr(Session, "load", lambda *_: pytest.fail("a model was loaded"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("columns.csv", "name,size\na,1\n", "columns.csv, line 2: none of its fields is a prompt"),
+        ("empty.jsonl", "", "empty.jsonl is empty"),
+        ("middle.jsonl", '{"prompt": "a"}\n{oops\n{"prompt": "c"}\n', "middle.jsonl, line 2: not valid JSON"),
+        ("twins.jsonl", 2 * '{"id": 1, "prompt": "a"}\n', "twins.jsonl, line 2: the id"),
+        ("nowhere.jsonl", None, "nowhere.jsonl cannot be read"),
+        ("mtbench", None, "no data set 'mtbench'"),
+    ],
+)
+def test_a_data_set_that_cannot_be_used_is_named_before_anything_loads(
+    specdec: Program, tmp_path: Path, unloaded: None, name: str, content: str | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    outcome = specdec("bench", "--dataset", name, "--n-tests", "3", "--exp-name", "bad")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda line: "{oops", "line 2: not valid JSON"),
+        (lambda line: line.replace('version": 1', 'version": 2'), "line 2: not a record of version"),
+        (lambda line: line.replace('"passes"', '"steps"'), "line 2: passes missing"),
+    ],
+)
+def test_a_log_with_a_bad_line_in_the_middle_is_not_gone_on_from_and_not_lost(
+    bench: Program, tmp_path: Path, spoil: Callable[[str], str], problem: str
+) -> None:
+    bench("--exp-name", "mine")
+    log = tmp_path / "logs" / "mine.jsonl"
+    lines = _lines(str(log))
+    lines[1] = spoil(lines[1])
+    log.write_text("\n".join(lines) + "\n")
+    before = log.read_bytes()
+    outcome = bench("--exp-name", "mine")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+    assert log.read_bytes() == before
