@@ -93,6 +93,7 @@ MAY_IMPORT = {
     "reporting": {
         "audit",
         "distillation",
+        "evaluation",
         "drafting",
         "engine",
         "benchmarking",

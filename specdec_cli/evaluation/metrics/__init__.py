@@ -1,0 +1,1 @@
+"""How good an answer is: the libraries that the field quotes, and answers that are right or wrong."""

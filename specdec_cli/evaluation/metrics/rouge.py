@@ -1,0 +1,56 @@
+"""ROUGE-1, -2 and -L by the package `rouge`; Chinese is cut into words by jieba first."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from specdec_cli.evaluation.languages import CHINESE
+from specdec_cli.evaluation.metrics.base import Measure, library, mean_measure, referenced
+from specdec_cli.evaluation.results import Answer
+
+NAMES = ("rouge-1", "rouge-2", "rouge-l")
+
+
+def measure_rouge(answers: Sequence[Answer], language: str) -> list[Measure]:
+    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004); an empty text scores 0."""
+    scorer = library("rouge", "rouge").Rouge()
+    words = _chinese_words() if language == CHINESE else str
+    places = referenced(answers)
+    found = [_scores(scorer, words(answers[place].prediction), words(answers[place].reference or ""))
+             for place in places]  # fmt: skip
+    note = "rouge" + (", words by jieba" if language == CHINESE else "")
+    return [mean_measure(name, [each[name] for each in found], places, note) for name in NAMES]
+
+
+def _chinese_words() -> Callable[[str], str]:
+    jieba = library("jieba", "rouge of Chinese text")
+    jieba.setLogLevel(logging.WARNING)
+    return lambda text: " ".join(jieba.cut(text))
+
+
+def _scores(scorer: Any, prediction: str, reference: str) -> dict[str, float]:
+    if not _has_words(prediction) or not _has_words(reference):  # the library refuses them
+        return dict.fromkeys(NAMES, 0.0)
+    with _room_for(len(prediction) + len(reference)):
+        found = scorer.get_scores(prediction, reference)[0]
+    return {name: float(found[name]["f"]) for name in NAMES}
+
+
+def _has_words(text: str) -> bool:
+    """Whether anything is left once the library has taken the full stops for ends of sentences."""
+    return bool(text.replace(".", "").strip())
+
+
+@contextmanager
+def _room_for(length: int) -> Iterator[None]:
+    """Room for the library's recursion, one call a word; such calls take no C stack."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, length + 1000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

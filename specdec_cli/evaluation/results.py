@@ -1,0 +1,191 @@
+"""Answers to score: a file of results, as a JSON array or as JSON lines, read with the line of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.errors import InputError
+from specdec_cli.evaluation.datasets import CATEGORY_FIELDS, ID_FIELDS, PROMPT_FIELDS, REFERENCE_FIELDS
+
+PREDICTION_FIELDS = ("prediction", "spec_pred", "gf_pred", "unite_pred", "completion", "response", "text")
+SUFFIXES = (".json", ".jsonl")
+EXAMPLE = 'Write objects such as {"prompt": "2 + 2?", "prediction": "4", "reference": "4"}.'
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered to a prompt, and what a good answer would have been.
+
+    Attributes:
+        line: where it stands in its file.
+        id: by which two files are paired; the number of the record where it names none.
+        named: whether the record names its id.
+        dataset: that the prompt is from; may be empty.
+        prompt: may be empty, where the file does not say.
+        prediction: the answer; may be empty.
+        reference: None where the file has none, or an empty one.
+        record: everything that the file says of it.
+    """
+
+    line: int
+    id: str
+    named: bool
+    dataset: str
+    prompt: str
+    prediction: str
+    reference: str | None
+    record: Mapping[str, Any]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was answered."""
+        return not self.prediction.strip()
+
+
+def read_answers(path: Path, prediction_field: str | None = None) -> list[Answer]:
+    """The answers of a file, in its order.
+
+    Args:
+        path: a JSON array of objects, or an object a line.
+        prediction_field: which field holds the answer; the first present of `PREDICTION_FIELDS` where None.
+
+    Raises:
+        InputError: the file cannot be read, or an object in it has no answer; the line is named.
+    """
+    fields = PREDICTION_FIELDS if prediction_field is None else (prediction_field,)
+    answers = [
+        _answer(path, line, number, value, fields)
+        for number, (line, value) in enumerate(objects(path, text_of(path)), 1)
+    ]
+    if not answers:
+        raise InputError(f"{path} holds no answers.", EXAMPLE)
+    return answers
+
+
+def results_files(paths: Sequence[Path]) -> list[Path]:
+    """The files themselves, and those of folders in the order of their names.
+
+    Raises:
+        InputError: there is none of that name, or a folder holds no such file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise InputError(f"The folder {path} holds no .json or .jsonl file.", "Name another.")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"There is no file {path}.", "Give a file of answers, or a folder of them.")
+    return found
+
+
+def text_of(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    """Line and value of each object in an array, or of each line.
+
+    Raises:
+        InputError: something is not valid JSON; what stood before it was given.
+    """
+    return _array(path, text) if text.lstrip().startswith("[") else _lines(path, text)
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise _invalid(path, number, error) from error
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    """The elements of an array one by one, so that each has its line and a torn end spares the rest."""
+    decoder = json.JSONDecoder()
+    at = _after_space(text, text.index("[") + 1)
+    first = True
+    while not text.startswith("]", at):
+        if not first:
+            if not text.startswith(",", at):
+                raise _invalid(path, _line_of(text, at), "the array is not closed")
+            at = _after_space(text, at + 1)
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise _invalid(path, _line_of(text, getattr(error, "pos", at)), error) from error
+        yield _line_of(text, at), value
+        at, first = _after_space(text, end), False
+    if text[at + 1 :].strip():
+        raise _invalid(path, _line_of(text, at), "something follows the array")
+
+
+def _after_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _line_of(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _invalid(path: Path, line: int, reason: object) -> InputError:
+    reason = getattr(reason, "msg", reason)
+    hint = "If the run that wrote it was broken off, run it again to go on."
+    return InputError(f"{path}, line {line}: not valid JSON ({reason}).", hint)
+
+
+def _answer(path: Path, line: int, number: int, value: Any, fields: Sequence[str]) -> Answer:
+    place = f"{path}, line {line}"
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: not an object.", EXAMPLE)
+    chosen = next((name for name in fields if value.get(name) is not None), None)
+    if chosen is None:
+        present = ", ".join(value) or "it has none"
+        problem = f"{place}: none of its fields is an answer ({present})."
+        raise InputError(problem, f"These are: {', '.join(fields)}. --prediction-field names another.")
+    rest = {name: each for name, each in value.items() if name != chosen}
+    name = _text(rest, ID_FIELDS, place)
+    return Answer(
+        line=line,
+        id=name or str(number),
+        named=bool(name),
+        dataset=_text(rest, CATEGORY_FIELDS, place) or "",
+        prompt=_text(rest, PROMPT_FIELDS, place) or "",
+        prediction=_text(value, (chosen,), place) or "",
+        reference=_text(rest, REFERENCE_FIELDS, place) or None,
+        record=value,
+    )
+
+
+def _text(record: Mapping[str, Any], fields: Sequence[str], place: str) -> str | None:
+    """The first of the fields that is there; of a list, its first element."""
+    name = next((field for field in fields if record.get(field) is not None), None)
+    if name is None:
+        return None
+    value = record[name]
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        kind = "true or false" if isinstance(value, bool) else "an object or an array"
+        raise InputError(f"{place}: {name} is {kind}, not text.", "Put the text there.")
+    return str(value)

@@ -1,0 +1,189 @@
+"""Scores are the libraries' own, to the last digit; what they cannot take is scored all the same."""
+
+import json
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from specdec_cli.errors import InputError
+from specdec_cli.evaluation.metrics.answers import (
+    chosen_letter,
+    last_number,
+    measure_exact,
+    measure_gsm8k,
+    measure_mmlu,
+)
+from specdec_cli.evaluation.metrics.base import library, mean_percent
+from specdec_cli.evaluation.metrics.bertscore import encoder_of, measure_bertscore
+from specdec_cli.evaluation.metrics.bleu import measure_bleu
+from specdec_cli.evaluation.metrics.rouge import measure_rouge
+from specdec_cli.evaluation.results import Answer
+
+ENGLISH = [
+    (
+        "The keeper climbs the ninety steps every evening.",
+        "Every evening the keeper climbs its ninety steps.",
+    ),
+    ("It rained. Then it stopped, and we went out.", "It rained all day. We went out when it stopped."),
+    ("Water boils at 100 degrees.", "Water boils at 100 degrees Celsius at sea level."),
+    ("", "An answer was expected here."),
+    ("a b a b a b", "a b c a b c"),
+]
+CHINESE = [
+    ("今天的天气非常好,我们去公园散步。", "今天天气很好,我们一起去公园走走。"),
+    ("北京是中国的首都。", "中国的首都是北京。"),
+    ("", "这里应该有一个回答。"),
+]
+
+
+def answers(pairs):
+    return [
+        Answer(line, str(line), False, "", "", prediction, reference, {})
+        for line, (prediction, reference) in enumerate(pairs, 1)
+    ]
+
+
+def score(measure):
+    return measure.statistic(measure.rows)
+
+
+@pytest.mark.parametrize(("pairs", "language", "tokenizer"), [(ENGLISH, "en", "13a"), (CHINESE, "zh", "zh")])
+def test_bleu_is_sacrebleus_corpus_score_with_its_signature(pairs, language, tokenizer):
+    from sacrebleu.metrics import BLEU
+
+    metric = BLEU(tokenize=tokenizer)
+    expected = metric.corpus_score([one for one, _ in pairs], [[other for _, other in pairs]])
+    measure, *precisions = measure_bleu(answers(pairs), language)
+    assert score(measure) == expected.score
+    assert [score(each) for each in precisions] == expected.precisions
+    assert measure.note == metric.get_signature().format()
+
+
+@pytest.mark.parametrize(("pairs", "language"), [(ENGLISH, "en"), (CHINESE, "zh")])
+def test_rouge_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(pairs, language):
+    import jieba
+    from rouge import Rouge
+
+    words = (lambda text: " ".join(jieba.cut(text))) if language == "zh" else str
+    filled = [(words(one), words(other)) for one, other in pairs if one]
+    expected = Rouge().get_scores(*map(list, zip(*filled, strict=True)), avg=True)
+    for measure in measure_rouge(answers(pairs), language):
+        kept = measure.rows[[bool(one) for one, _ in pairs]]
+        assert mean_percent(kept) == 100 * expected[measure.name]["f"]
+        assert score(measure) == pytest.approx(100 * expected[measure.name]["f"] * len(filled) / len(pairs))
+
+
+def test_rouge_takes_texts_longer_than_pythons_recursion_and_texts_of_full_stops():
+    long = " ".join(f"w{number % 97}" for number in range(600))
+    found = measure_rouge(answers([(long, long), ("...", "A word."), ("A word.", " . ")]), "en")
+    assert [list(measure.rows[:, 0]) for measure in found] == [[pytest.approx(1), 0, 0]] * 3
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    """A random two-layer BERT on disk, which knows letters and Chinese characters."""
+    folder = tmp_path_factory.mktemp("bert")
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{each}" for each in letters)]
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_bertscore_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(bert, recwarn):
+    from bert_score import BERTScorer
+
+    filled = [pair for pair in ENGLISH if pair[0]]
+    scorer = BERTScorer(model_type=str(bert), num_layers=2)
+    scorer._tokenizer.model_max_length = 512
+    expected = scorer.score(*map(list, zip(*filled, strict=True)))
+    for measure, column in zip(
+        measure_bertscore(answers(ENGLISH), encoder_of(str(bert), None)), expected, strict=True
+    ):
+        kept = measure.rows[[bool(one) for one, _ in ENGLISH]]
+        assert kept[:, 0].tolist() == column.tolist()
+        assert score(measure) == pytest.approx(100 * sum(column.tolist()) / len(ENGLISH))
+
+
+def test_a_bertscore_model_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(InputError, match="config"):
+        encoder_of(str(tmp_path), None)
+    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 3}))
+    assert encoder_of(str(tmp_path), None).layers == 3
+    with pytest.raises(InputError, match="3 layers, not 4"):
+        encoder_of(str(tmp_path), 4)
+
+
+def test_a_missing_library_is_named_with_the_way_to_get_it():
+    with pytest.raises(InputError, match="no_such_library") as refused:
+        library("no_such_library", "bleu")
+    assert "specdec-cli[eval]" in refused.value.hint
+
+
+def test_an_answer_without_a_reference_is_left_out_of_what_compares():
+    one, two = answers(ENGLISH[:2])
+    bare = Answer(3, "3", False, "", "", "words", None, {})
+    assert measure_bleu([one, bare, two], "en")[0].places == (0, 2)
+    assert measure_exact([one, bare, two]).places == (0, 2)
+
+
+def test_exact_match_minds_words_and_not_the_space_between_them():
+    measure = measure_exact(answers([(" Paris \n", "Paris"), ("paris", "Paris"), ("", "Paris")]))
+    assert list(measure.rows[:, 0]) == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("So 9 * 2 = 18.\n#### 18", "18"),
+        ("She makes $1,234.50 a day.", "1234.5"),
+        ("#### 1,000 dollars\n", "1000"),
+        ("From 5 to -3", "-3"),
+        ("It costs $3.50 and not 4", "4"),
+        ("#### about 7", "7"),
+        ("half: .5", "0.5"),
+        ("18.0", "18"),
+    ],
+)
+def test_the_number_of_a_worked_answer_is_found(text, number):
+    assert last_number(text) == Decimal(number)
+
+
+def test_no_number_is_never_right():
+    assert last_number("I do not know.") is None
+    measure = measure_gsm8k(
+        answers([("I do not know", "#### 5"), ("5 apples", "#### 5"), ("x", "no number")])
+    )
+    assert (list(measure.rows[:, 0]), measure.places) == ([0, 1], (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("A cyclic group has one generator. The answer is C.", "C"),
+        ("The answer is (B), not A.", "B"),
+        ("B", "B"),
+        ("(D) because it is so", "D"),
+        ("C. Paris", "C"),
+        ("Answer: **A**", "A"),
+        ("I think it must be D", "D"),
+        ("The answer is a matter of taste, say B", "B"),
+        ("答案是C。", "C"),
+        ("nothing", None),
+    ],
+)
+def test_the_letter_that_an_answer_settles_on_is_found(text, letter):
+    assert chosen_letter(text) == letter
+
+
+def test_a_choice_may_be_given_by_its_number():
+    assert list(measure_mmlu(answers([("C", "2"), ("C", "C"), ("C", "B")])).rows[:, 0]) == [1, 1, 0]
+
+
+def test_a_mean_is_added_in_order():
+    values = np.array([[0.1], [0.2], [0.3]])
+    assert mean_percent(values) == 100 * ((0.1 + 0.2 + 0.3) / 3)
