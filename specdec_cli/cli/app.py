@@ -16,6 +16,7 @@ from specdec_cli.cli.audit import audit
 from specdec_cli.cli.bench import bench, compare
 from specdec_cli.cli.demo import demo
 from specdec_cli.cli.distill import distill
+from specdec_cli.cli.ensemble import ensemble
 from specdec_cli.cli.evaluate import evaluate
 from specdec_cli.cli.generate import generate
 from specdec_cli.cli.inspect import inspect
@@ -23,7 +24,7 @@ from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
-COMMANDS = (generate, bench, report, compare, evaluate, inspect, replay, distill, audit, demo)
+COMMANDS = (generate, ensemble, bench, report, compare, evaluate, inspect, replay, distill, audit, demo)
 USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app, "trees": trees.app}
 

@@ -36,13 +36,20 @@ def list_registered(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def pull(name: Name, revision: RevisionOption = None, quiet: QuietOption = False) -> None:
+def pull(
+    name: Name,
+    revision: RevisionOption = None,
+    accept_terms: Annotated[
+        bool, typer.Option("--accept-terms", help="You have read the terms of this model, and accept them.")
+    ] = False,
+    quiet: QuietOption = False,
+) -> None:
     """Bring a model to this machine, and print the folder that it lies in."""
     from specdec_cli.models.resolve import pull as bring
     from specdec_cli.reporting.console import out, status
 
     with status(f"Fetching {name}", quiet) as activity:
-        folder = bring(name, activity.update, revision=revision)
+        folder = bring(name, activity.update, revision=revision, accept_terms=accept_terms)
     out().out(str(folder), highlight=False)
 
 

@@ -86,6 +86,17 @@ MinLogProbOption = Annotated[float | None, _option("min_log_prob")]
 DecayOption = Annotated[float | None, _option("decay")]
 NgramSizeOption = Annotated[int | None, _option("ngram_size")]
 
+ModelsOption = Annotated[str | None, _option("models")]
+VerifyModelsOption = Annotated[str | None, _option("verify_models")]
+WeightsOption = Annotated[str | None, _option("weights")]
+WindowSizeOption = Annotated[int | None, _option("window_size")]
+MaxWordsOption = Annotated[int | None, _option("max_words")]
+FastDecoderOption = Annotated[bool | None, _option("fast_decoder")]
+SelfVoteOption = Annotated[bool | None, _option("self_vote")]
+FeedbackOption = Annotated[bool | None, _option("feedback", "--feedback/--no-feedback")]
+LearningRateOption = Annotated[float | None, _option("learning_rate")]
+ScoringOption = Annotated[str | None, _option("scoring")]
+
 PromptOption = Annotated[
     str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from standard input.")
 ]

@@ -12,6 +12,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -28,6 +31,7 @@ REFERENCE_FIELDS = (
 )  # fmt: skip
 ID_FIELDS = ("id", "question_id", "task_id")
 CATEGORY_FIELDS = ("category", "dataset")
+SCORING_FIELDS = ("test", "entry_point")
 NUMBERS_TOO = (str, int, float)
 SECONDS_TO_ANSWER = 5.0
 KINDS = ".jsonl, .json, .csv, .txt or .parquet"
@@ -56,12 +60,21 @@ Row = tuple[str, int, Any]  # the place (for messages), its number, and what sta
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prompt, and what a good answer to it would be where that is known."""
+    """A prompt, and what a good answer to it would be where that is known.
+
+    Attributes:
+        id: its number in the file where it names none.
+        prompt: the text.
+        category: or data set that it belongs to.
+        reference: a good answer.
+        extra: what scoring an answer takes besides (`SCORING_FIELDS`).
+    """
 
     id: str
     prompt: str
     category: str = ""
     reference: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_dataset(name: str = "prompts", count: int | None = None, start: int = 0) -> list[Item]:
@@ -255,7 +268,8 @@ def _item(row: Row) -> Item:
         prompt += "".join(f"\n{index}. {choice}" for index, choice in enumerate(choices))
     name = _field(record, ID_FIELDS, place) or str(number)
     category = _field(record, CATEGORY_FIELDS, place) or ""
-    return Item(name, prompt, category, _field(record, REFERENCE_FIELDS, place) or None)
+    extra = {field: record[field] for field in SCORING_FIELDS if isinstance(record.get(field), str)}
+    return Item(name, prompt, category, _field(record, REFERENCE_FIELDS, place) or None, extra)
 
 
 def _field(record: dict[str, Any], fields: Sequence[str], place: str, kinds: Any = NUMBERS_TOO) -> str | None:

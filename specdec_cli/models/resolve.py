@@ -11,7 +11,7 @@ from specdec_cli.models import hub, registry
 from specdec_cli.models.cache_folder import cache_root
 from specdec_cli.models.fetch import fetch
 from specdec_cli.models.manifest import converted_folder, is_whole
-from specdec_cli.models.registry import REGISTRY, ModelEntry
+from specdec_cli.models.registry import REGISTRY, ModelEntry, Terms
 
 Report = Callable[[str], None]
 
@@ -38,7 +38,14 @@ class ModelListing:
     default_draft: str | None
 
 
-def resolve(name: str, *, revision: str | None = None, weights: bool = True, report: Report) -> Resolved:
+def resolve(
+    name: str,
+    *,
+    revision: str | None = None,
+    weights: bool = True,
+    accept_terms: bool = False,
+    report: Report,
+) -> Resolved:
     """The folder that holds model `name`, fetched or converted if need be.
 
     A name is, in this order: one of the registry's, a folder, a `.gguf` file, a hub id.
@@ -47,6 +54,7 @@ def resolve(name: str, *, revision: str | None = None, weights: bool = True, rep
         name: what the user typed.
         revision: of a hub model; a folder or a file has none.
         weights: False may give a folder without the weights, for those who only want the tokenizer.
+        accept_terms: the user agrees to the terms of a model that has some and is not here yet.
         report: told of anything that takes time.
 
     Raises:
@@ -55,6 +63,8 @@ def resolve(name: str, *, revision: str | None = None, weights: bool = True, rep
     """
     entry = registry.find(name)
     if entry is not None:
+        if entry.terms is not None and not accept_terms and not _is_here(entry):
+            raise _unaccepted(entry, entry.terms)
         return _registered(entry, revision, weights, report)
     path = Path(name).expanduser()
     if path.exists():
@@ -70,12 +80,12 @@ def resolve(name: str, *, revision: str | None = None, weights: bool = True, rep
     return Resolved(folder, "hub")
 
 
-def pull(name: str, report: Report, *, revision: str | None = None) -> Path:
+def pull(name: str, report: Report, *, revision: str | None = None, accept_terms: bool = False) -> Path:
     """The folder of model `name`, after bringing here what is not here yet. Doing it twice does no harm."""
     entry = registry.find(name)
     if entry is not None and revision is None and is_whole(_folder(entry), entry.gguf_sha256):
         report(f"{name} is already there")
-    return resolve(name, revision=revision, report=report).folder
+    return resolve(name, revision=revision, accept_terms=accept_terms, report=report).folder
 
 
 def describe() -> list[ModelListing]:
@@ -153,6 +163,11 @@ def _looks_like_a_path(name: str) -> bool:
         or name.endswith(("/", ".gguf", ".safetensors", ".bin"))
         or "\\" in name
     )
+
+
+def _unaccepted(entry: ModelEntry, terms: Terms) -> InputError:
+    problem = f"{entry.name} is given under the {terms.name} ({terms.url}), which must be accepted first."
+    return InputError(problem, f"Read them, then: specdec models pull {entry.name} --accept-terms")
 
 
 def _unknown(name: str) -> SpecdecError:

@@ -31,11 +31,15 @@ class Runner:
     Attributes:
         tokens: the committed text.
         forward_seconds: seconds spent in forward passes so far.
+        rows_read: tokens that passes have read so far.
+        reuse: whether a text that begins as the last one did keeps the rows that they share.
     """
 
     def __init__(self, forward: Forward, context: int) -> None:
         self._forward = forward
         self._context = context
+        self.reuse = False
+        self.rows_read = 0
         self.tokens: list[int] = []
         self.forward_seconds = 0.0
         self._read = 0
@@ -75,14 +79,14 @@ class Runner:
 
         A text longer than the context is kept but not read: see `free_positions`.
         """
+        self._read = self._shared(tokens) if self.reuse else 0
         self.tokens = list(tokens)
-        self._read = 0
         self._drop_tree()
         if self.free_positions < 0:
             return
         last = len(tokens) - 1
         self._forward.reserve(last + 1)
-        for start in range(0, last, CHUNK):
+        for start in range(self._read, last, CHUNK):
             self._pass(self.tokens[start : min(start + CHUNK, last)], (), ())
 
     def score(self, tree: TokenTree) -> Tensor:
@@ -114,6 +118,11 @@ class Runner:
         self.tokens += tokens
         self._drop_tree()
 
+    def _shared(self, tokens: Sequence[int]) -> int:
+        """Rows that are in the cache and that a text of these tokens begins with, its last token apart."""
+        most = max(0, min(self._read, len(tokens) - 1))
+        return next((row for row in range(most) if self.tokens[row] != tokens[row]), most)
+
     def _drop_tree(self) -> None:
         self._depths = []
 
@@ -121,6 +130,7 @@ class Runner:
         """Read pending text, then nodes: logits of the last row of text, if any, and of all nodes."""
         start = self._read + len(self._depths)
         self._read += len(text)
+        self.rows_read += len(text) + len(nodes)
         self._add_nodes(parents)
         rows = self._read + len(self._depths)
         self._forward.reserve(rows)

@@ -58,6 +58,15 @@ class Tokenizer:
     def encode_plain(self, text: str) -> list[int]:
         """Ids of a piece of text, with nothing before or after it."""
         return list(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
+    def encode_part(self, text: str, *, split_special: bool = False) -> list[int]:
+        """Ids of a part of a text: no opening or closing token is added.
+
+        Args:
+            text: what to write in tokens.
+            split_special: write what looks like a special token in ordinary ones.
+        """
+        options = {"split_special_tokens": True} if split_special else {}
+        return list(self.inner(text, add_special_tokens=False, verbose=False, **options)["input_ids"])
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation, up to where the assistant's answer starts.

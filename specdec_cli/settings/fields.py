@@ -72,6 +72,11 @@ def _method(help: str, **limits: Any) -> dict[str, Rule]:
     return {"rule": Rule("Method", help, **limits)}
 
 
+def _ensemble(help: str, **limits: Any) -> dict[str, Rule]:
+    return {"rule": Rule("Ensemble", help, **limits)}
+
+
+SCORINGS = ("logprob", "logit")
 NO_BUDGET = "A budget of 0 would draft nothing: for that, use --method autoregressive."
 ANY_MODEL = "a name from `specdec models list`, a hub id, a folder or a .gguf file"
 
@@ -210,6 +215,47 @@ class Settings:
         metadata=_method("Rank guesses with the noise that the target will draw by (specexec, above 0)."),
     )
     ngram_size: int = field(default=3, metadata=_method("Longest run of tokens that ngram looks up.", low=1))
+
+    models: str | None = field(
+        default=None,
+        metadata=_ensemble("Models of an ensemble, with commas, each named as a target is.", unset="none"),
+    )
+    verify_models: str | None = field(
+        default=None,
+        metadata=_ensemble("Models that judge drafts (specem), with commas.", unset="those of --models"),
+    )
+    weights: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "Weights, with commas: of the models that judge, at the start (specem).", unset="equal"
+        ),
+    )
+    window_size: int = field(
+        default=10, metadata=_ensemble("Tokens of a segment, about (specem).", low=1, high=1024)
+    )
+    max_words: int = field(
+        default=1500,
+        metadata=_ensemble("Words, or Chinese characters, after which the answer ends (specem).", low=1),
+    )
+    fast_decoder: bool = field(
+        default=False,
+        metadata=_ensemble("Let the first draft that ends the answer win without a vote (specem)."),
+    )
+    self_vote: bool = field(default=False, metadata=_ensemble("Hear models about their own drafts (specem)."))
+    feedback: bool = field(
+        default=True,
+        metadata=_ensemble("Let weights follow whose drafts win in the eyes of others (specem)."),
+    )
+    learning_rate: float = field(
+        default=1.0, metadata=_ensemble("Factor on the steps of the weights (specem).", low=0)
+    )
+    scoring: str = field(
+        default="logprob",
+        metadata=_ensemble(
+            "What the models' votes come from (specem): log-probabilities, or raw logits as published.",
+            choices=SCORINGS,
+        ),
+    )
 
 
 RULES: dict[str, Rule] = {setting.name: setting.metadata["rule"] for setting in fields(Settings)}

@@ -1,0 +1,145 @@
+"""SpecEM behind `specdec ensemble --algorithm specem`: one prompt, or a file of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from specdec_cli.cli import interrupts
+from specdec_cli.errors import INTERRUPTED
+from specdec_cli.settings import Resolved, Settings
+
+if TYPE_CHECKING:
+    from specdec_cli.ensemble.segments.rounds import Ensemble
+    from specdec_cli.reporting.specem import Tally
+
+# What decides the text of an answer, and so must not change within a file of results.
+DECISIVE = (
+    "models", "verify_models", "weights", "window_size", "max_words", "fast_decoder", "self_vote",
+    "feedback", "learning_rate", "scoring", "seed", "temperature", "top_p", "top_k", "min_p", "stop",
+    "ignore_eos", "chat", "system", "quantize", "dtype",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How to show an answer.
+
+    Attributes:
+        stream: print segments as they win.
+        as_json: print everything as JSON instead.
+        quiet: print nothing but the result.
+        reuse: False has models read their context anew in every round, for comparison.
+    """
+
+    stream: bool
+    as_json: bool
+    quiet: bool
+    reuse: bool
+
+
+def settings_of(resolved: Resolved) -> Settings:
+    """The settings of the members: without a method asked for, they draft by plain decoding."""
+    from dataclasses import replace
+
+    settings = resolved.settings
+    if resolved.origins["method"] == "default":
+        return replace(settings, method="autoregressive")
+    if resolved.origins["draft"] == "default" and settings.method in ("specexec", "sps"):
+        return replace(settings, draft="ngram")
+    return settings
+
+
+def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
+    """Answer one prompt. Ctrl-C keeps the segments that have won and ends with exit code 130."""
+    from specdec_cli.benchmarking.machine import fingerprint
+    from specdec_cli.reporting import specem as show
+    from specdec_cli.reporting.console import print_json
+    from specdec_cli.reporting.generation import end_line
+
+    settings = settings_of(resolved)
+    ensemble = _loaded(settings, output)
+    tally = _answer(ensemble, prompt, show_rounds=output.stream and not output.as_json)
+    if output.as_json:
+        print_json(show.answer_record(prompt, tally, asdict(settings), dict(fingerprint())))
+    else:
+        for each in () if output.stream else tally.rounds:
+            show.show_round(each, tally.drafters)
+        end_line()
+    if not output.quiet:
+        show.report_tally(tally)
+    if not tally.rounds or tally.rounds[-1].finish_reason is None:
+        raise typer.Exit(INTERRUPTED)
+
+
+def run_file(
+    source: str, results: Path, names: str, count: int | None, resolved: Resolved, output: Output
+) -> None:
+    """Answer every prompt of a data set that the file of results has no answer to yet."""
+    from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
+    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.reporting.bench import BarProgress
+    from specdec_cli.reporting.console import out, report_line
+    from specdec_cli.reporting.specem import summary
+    from specdec_cli.specem import model_names, rules_of
+
+    settings = settings_of(resolved)
+    model_names(settings)
+    rules_of(settings)
+    items = read_dataset(source, count)
+    file = ResultsFile(results, NAMES[names], decisive(settings))
+    before = len(file.records)
+    if all(file.has(item) for item in items):
+        report_line(f"{results} has an answer to each of the {len(items)} prompts.")
+    else:
+        ensemble = _loaded(settings, output)
+
+        def answer(prompt: str) -> Mapping[str, Any]:
+            interrupts.check()
+            tally = _answer(ensemble, prompt, show_rounds=False)
+            interrupts.check()
+            return {"prediction": tally.text, **summary(tally)}
+
+        with BarProgress(output.quiet) as progress:
+            run_batch(items, answer, file, progress)
+        if not output.quiet:
+            report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
+    out().out(str(results), highlight=False)
+
+
+def decisive(settings: Settings) -> dict[str, object]:
+    """The settings that decide what is written."""
+    return {name: value for name, value in asdict(settings).items() if name in DECISIVE}
+
+
+def _loaded(settings: Settings, output: Output) -> Ensemble:
+    from specdec_cli.reporting.console import status
+    from specdec_cli.specem import load_ensemble
+
+    with status("Loading", output.quiet) as activity:
+        ensemble = load_ensemble(settings, activity.update, reuse=output.reuse)
+    interrupts.check()
+    return ensemble
+
+
+def _answer(ensemble: Ensemble, prompt: str, *, show_rounds: bool) -> Tally:
+    """The rounds of one answer, up to a Ctrl-C."""
+    from specdec_cli.reporting.specem import Tally, show_round
+
+    drafters = [member.name for member in ensemble.drafters]
+    tally = Tally(drafters, [member.name for member in ensemble.verifiers], [])
+    rounds = []
+    try:
+        for each in ensemble.answer(prompt):
+            with interrupts.held():
+                rounds.append(each)
+                if show_rounds:
+                    show_round(each, drafters)
+            interrupts.check()
+    except KeyboardInterrupt:
+        pass
+    return Tally(drafters, tally.verifiers, rounds)

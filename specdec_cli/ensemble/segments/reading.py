@@ -1,0 +1,48 @@
+"""Another model's words in a model's own tokens, so that they read as they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+ANCHORS = ("\n", ":", "|")
+
+
+class Text(Protocol):
+    """What a tokenizer has to offer for this."""
+
+    def encode_part(self, text: str, *, split_special: bool = False) -> list[int]:
+        """Ids of a part of a text."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of ids."""
+        ...
+
+
+def continuation(tokenizer: Text, before: Sequence[int], text: str) -> list[int]:
+    """Tokens that add `text`, and nothing else, to what the tokens `before` say.
+
+    A tokenizer may put a space before whatever it is given, or take words for a special token; so each way
+    to write the text is decoded in its place and the first faithful one is taken. A tokenizer that alters
+    what it reads (one that drops accents, say) has no faithful way, and gets the plain one.
+    """
+    for tokens in _ways(tokenizer, text):
+        if added(tokenizer, before, tokens) == text:
+            return tokens
+    return tokenizer.encode_part(text)
+
+
+def added(tokenizer: Text, before: Sequence[int], tokens: Sequence[int]) -> str:
+    """The text that tokens add to those before them."""
+    return tokenizer.decode([*before, *tokens])[len(tokenizer.decode(before)) :]
+
+
+def _ways(tokenizer: Text, text: str) -> Iterator[list[int]]:
+    for split_special in (False, True):
+        yield tokenizer.encode_part(text, split_special=split_special)
+        for anchor in ANCHORS:  # after it, no space is put before the text; then the anchor is taken off
+            start = tokenizer.encode_part(anchor)
+            anchored = tokenizer.encode_part(anchor + text, split_special=split_special)
+            if anchored[: len(start)] == start:
+                yield anchored[len(start) :]
