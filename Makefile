@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
 	bench-a-against-a clean
+.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft bench-specem clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -66,6 +67,11 @@ bench-forward: $(READY)  ## Each way to compute a pass, beside the memory's limi
 bench-multi-draft: $(READY)  ## Multi-draft methods on equal trees: tokens per pass, and the share of the bound
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/multi_draft.py
+
+bench-specem: $(READY)  ## SpecEM's rounds per second with the caches kept and without
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/specdec models pull gemma3-270m
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/specem_cache.py
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

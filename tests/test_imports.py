@@ -98,6 +98,7 @@ MAY_IMPORT = {
         "evaluation",
         "drafting",
         "engine",
+        "ensemble",
         "benchmarking",
         "settings",
         "models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
-from specdec_cli.evaluation.results import objects, text_of
+from specdec_cli.evaluation.results import objects
 
 OPENING, CLOSING = "[\n", "\n]\n"
 
@@ -106,7 +107,7 @@ class ResultsFile:
 
     def _read(self) -> list[dict[str, Any]]:
         """The records up to one that was torn."""
-        text = text_of(self._path)
+        text = _up_to_torn_character(self._path)
         known: list[dict[str, Any]] = []
         try:
             for line, value in objects(self._path, text):
@@ -141,6 +142,16 @@ class ResultsFile:
         beside = self._path.with_name(f".{self._path.name}.part")
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, self._path)
+
+
+def _up_to_torn_character(path: Path) -> str:
+    """The text of a file, without the bytes of a character that it ends inside of."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text.", "Give another --output, or remove the file."
+        ) from error
 
 
 def run_batch(

@@ -7,9 +7,12 @@ from specdec_cli.models.registry import REGISTRY, find, suggest
 def test_every_entry_is_pinned_and_goes_by_its_own_name():
     for name, entry in REGISTRY.items():
         assert entry.name == name
-        assert "==" in entry.wheel
-        assert len(entry.wheel_sha256) == len(entry.gguf_sha256) == 64
-        assert entry.wheel_file.startswith(entry.wheel.split("==")[0].replace("-", "_"))
+        assert len(entry.gguf_sha256) == 64
+        assert len({part.wheel for part in entry.parts}) == len(entry.parts)
+        for part in entry.parts:
+            assert "==" in part.wheel
+            assert len(part.wheel_sha256) == 64
+            assert part.wheel_file.startswith(part.wheel.split("==")[0].replace("-", "_"))
 
 
 def test_the_default_target_is_found_by_name():

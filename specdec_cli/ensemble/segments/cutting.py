@@ -7,14 +7,21 @@ from collections.abc import Sequence
 
 WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
 INSIDE_WORDS = "'’_"
-LONGEST = 2  # windows that a draft may be long where no place to cut comes
+LONGEST = 2  # windows that a draft may be long where no good place to cut comes
+BYTES = 4  # tokens of one character, at most
+
+
+def draft_limit(window: int, stops: Sequence[str] = ()) -> int:
+    """Tokens that a draft has at most: room to end a character or a stop string begun before."""
+    return LONGEST * window + BYTES + max(map(len, stops), default=0)
 
 
 def find_cut(texts: Sequence[str | None], window: int, stops: Sequence[str] = ()) -> int | None:
     """After how many tokens to end a draft; None where it has to go on.
 
     That is the last good place within the window, else the first one after it, else, at `LONGEST` windows,
-    the last place between two characters. It depends on the tokens alone, not on how many came at once.
+    the last place between two characters, and at `draft_limit` wherever it stands. It depends on the tokens
+    alone, not on how many came at once.
 
     Args:
         texts: the draft's text up to each token; None where a token ends inside a character.
@@ -30,8 +37,10 @@ def find_cut(texts: Sequence[str | None], window: int, stops: Sequence[str] = ()
         for count in (seen - 1, seen):
             if _good(texts, count, seen, stops):
                 return count
-        if seen == LONGEST * window:
-            return _last_resort(texts, seen, stops)
+        if seen >= LONGEST * window and (clear := _last_clear(texts, seen, stops)) is not None:
+            return clear
+        if seen == draft_limit(window, stops):
+            return seen
     return None
 
 
@@ -52,10 +61,13 @@ def _starts_no_word(text: str, following: Sequence[str | None]) -> bool:
     return longer is not None and not is_wordy(longer[len(text)])
 
 
-def _last_resort(texts: Sequence[str | None], seen: int, stops: Sequence[str]) -> int:
-    whole = [count for count in range(1, seen + 1) if texts[count - 1]]
-    clear = [count for count in whole if not begins_stop(texts[count - 1] or "", stops)]
-    return max(clear or whole or [seen])
+def _last_clear(texts: Sequence[str | None], seen: int, stops: Sequence[str]) -> int | None:
+    """The last place between two characters where no stop string may have begun."""
+    for count in range(seen, 0, -1):
+        text = texts[count - 1]
+        if text and not begins_stop(text, stops):
+            return count
+    return None
 
 
 def is_wordy(character: str) -> bool:

@@ -11,14 +11,12 @@ import torch
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.engine.text import Detokenizer
-from specdec_cli.ensemble.segments.cutting import LONGEST, find_cut
-from specdec_cli.ensemble.segments.reading import Text, continuation
+from specdec_cli.engine.text import UNFINISHED, Detokenizer
+from specdec_cli.ensemble.segments.cutting import draft_limit, find_cut
+from specdec_cli.ensemble.segments.reading import Text, continuation, tail
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.sampling.scoring import token_scores
 from specdec_cli.tree import ROOT, TokenTree
-
-JOINED = 8  # tokens before a segment that can change how it is written, and more than enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ class Member:
 
     def draft(self, window: int, seed: int) -> Segment:
         """A segment of about `window` tokens to follow the answer so far."""
-        stopping = Stopping(LONGEST * window + 1, self.asking.stop_tokens)
+        stopping = Stopping(draft_limit(window, self.asking.stops) + 1, self.asking.stop_tokens)
         steps = decode(self.tokens, self._roles, SeededRandomness(seed), stopping)
         found = cut_draft(steps, Detokenizer(self._tokenizer.decode, self._before()), window, self.asking)
         if self._answering or not found.text.startswith(self.asking.lead):
@@ -157,7 +155,8 @@ class Member:
         self._answering = self._answering or bool(tokens)
 
     def _before(self) -> list[int]:
-        return self.tokens[-JOINED:] if self._answering or self.asking.joined else []
+        joined = self._answering or self.asking.joined
+        return tail(self._tokenizer, self.tokens) if joined else []
 
 
 def cut_draft(steps: Iterable[Step], stream: Detokenizer, window: int, asking: Asking) -> Segment:
@@ -178,9 +177,16 @@ def cut_draft(steps: Iterable[Step], stream: Detokenizer, window: int, asking: A
             count = find_cut(texts, window, asking.stops)
             if count is not None:
                 kept = texts[count - 1]
-                whole = kept if kept is not None else text + stream.finish()
-                return Segment(whole, tuple(tokens[:count]), finished=False)
+                if kept is None:
+                    return _inside_character(text + stream.finish(), tokens)
+                return Segment(kept, tuple(tokens[:count]), finished=False)
     return Segment(text + stream.finish(), tuple(tokens), finished=False)
+
+
+def _inside_character(text: str, tokens: Sequence[int]) -> Segment:
+    """A draft whose tokens end inside a character, as far as its characters are whole."""
+    whole = text.rstrip(UNFINISHED)
+    return Segment(whole, None, finished=False) if whole else Segment(text, tuple(tokens), finished=False)
 
 
 def merge(sequences: Sequence[Sequence[int]]) -> tuple[TokenTree, list[list[int]]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from specdec_cli.engine.text import UNFINISHED
+
+JOINED = 8  # tokens before a text that can change how it is written, and more than enough
 ANCHORS = ("\n", ":", "|")
 
 
@@ -31,6 +34,13 @@ def continuation(tokenizer: Text, before: Sequence[int], text: str) -> list[int]
         if added(tokenizer, before, tokens) == text:
             return tokens
     return tokenizer.encode_part(text)
+
+
+def tail(tokenizer: Text, tokens: Sequence[int]) -> list[int]:
+    """The last tokens, from the beginning of a character on: a torn one can spoil how the others decode."""
+    sizes = range(JOINED, min(2 * JOINED, len(tokens)) + 1)
+    whole = (size for size in sizes if not tokenizer.decode(tokens[-size:]).startswith(UNFINISHED))
+    return list(tokens[-next(whole, JOINED) :])
 
 
 def added(tokenizer: Text, before: Sequence[int], tokens: Sequence[int]) -> str:

@@ -1,0 +1,97 @@
+"""What keeping each model's cache between SpecEM's rounds is worth: rounds per second, paired, interleaved.
+
+Both sides answer the same prompts with the same models in one process; the order turns from prompt to prompt.
+`make bench-specem`; the second model needs `specdec models pull gemma3-270m --accept-terms` once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from specdec_cli.benchmarking.machine import fingerprint
+from specdec_cli.benchmarking.summary import paired_ratio
+from specdec_cli.ensemble.segments.rounds import Ensemble, Round
+from specdec_cli.evaluation.datasets import read_dataset
+from specdec_cli.settings import Settings
+from specdec_cli.specem import load_ensemble
+
+console = Console(width=110)
+SIDES = ("cache", "no cache")
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="smollm2-135m,gemma3-270m")
+    parser.add_argument("--dataset", default="prompts", help="prompts to answer: a file or a data set's name")
+    parser.add_argument("--start", type=int, default=0)
+    parser.add_argument("--prompts", type=int, default=10)
+    parser.add_argument("--max-words", type=int, default=60)
+    parser.add_argument("--window-size", type=int, default=10)
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args()
+    settings = Settings(
+        models=options.models,
+        method="autoregressive",
+        max_words=options.max_words,
+        window_size=options.window_size,
+        dtype=options.dtype,
+        threads=options.threads,
+    )
+    sides = {side: load_ensemble(settings, console.print, reuse=side == "cache") for side in SIDES}
+    for ensemble in sides.values():  # the first pass packs weights and allocates
+        list(replaced(ensemble, max_words=1).answer("Hello."))
+        replaced(ensemble, max_words=options.max_words)
+    items = read_dataset(options.dataset, options.prompts, options.start)
+    measured: dict[str, list[list[Round]]] = {side: [] for side in SIDES}
+    for number, item in enumerate(items):
+        for side in SIDES if number % 2 else SIDES[::-1]:
+            measured[side].append(list(sides[side].answer(item.prompt)))
+        speeds = ", ".join(f"{side} {speed(measured[side][-1]):.2f}" for side in SIDES)
+        console.print(f"{item.id}: {len(measured['cache'][-1])} rounds; rounds/s: {speeds}")
+    report(measured, options.models)
+
+
+def replaced(ensemble: Ensemble, max_words: int) -> Ensemble:
+    """The same ensemble, to write another length."""
+    ensemble.rules = replace(ensemble.rules, max_words=max_words)
+    return ensemble
+
+
+def speed(rounds: list[Round]) -> float:
+    """Rounds per second."""
+    return len(rounds) / sum(each.seconds for each in rounds)
+
+
+def report(measured: dict[str, list[list[Round]]], models: str) -> None:
+    """Print medians, the paired ratio with its interval, and whether the texts agree."""
+    machine = fingerprint()
+    ratio = paired_ratio(*([speed(rounds) for rounds in measured[side]] for side in SIDES))
+    interval = "" if ratio.low is None else f" ({ratio.low:.2f}-{ratio.high:.2f})"
+    texts = {side: ["".join(each.text for each in rounds) for rounds in measured[side]] for side in SIDES}
+    same = sum(one == other for one, other in zip(*texts.values(), strict=True))
+    table = Table(title=f"{models}; {machine['processor']}, {machine['threads']} threads")
+    for heading in ("", "rounds", "rounds/s (median)", "draft s", "verify s", "ratio (95%)"):
+        table.add_column(heading, justify="right")
+    for side in SIDES[::-1]:
+        rounds = [each for answer in measured[side] for each in answer]
+        table.add_row(
+            side,
+            str(len(rounds)),
+            f"{median(map(speed, measured[side])):.2f}",
+            f"{sum(each.draft_seconds for each in rounds):.1f}",
+            f"{sum(each.verify_seconds for each in rounds):.1f}",
+            f"{ratio.value:.2f}x{interval}" if side == "cache" else "1.00x",
+        )
+    console.print(table)
+    console.print(f"The same text: {same} of {len(texts['cache'])}.")
+
+
+if __name__ == "__main__":
+    main()

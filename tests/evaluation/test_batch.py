@@ -1,0 +1,122 @@
+"""A file of results is valid whenever the run stops, and is gone on from where it stopped."""
+
+import json
+
+import pytest
+
+from specdec_cli.errors import InputError
+from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
+from specdec_cli.evaluation.datasets import Item, read_dataset
+from specdec_cli.evaluation.results import read_answers
+
+ITEMS = [Item("a", "one?"), Item("b", "two?", "numbers", "2"), Item("c", "三?", reference="3")]
+SETTINGS = {"models": "x", "stop": ("a", "b")}
+
+
+class Silent:
+    def __init__(self):
+        self.told = []
+
+    def begin(self, total):
+        self.told.append(total)
+
+    def advance(self, what):
+        self.told.append(what)
+
+
+def run(path, answer=lambda prompt: {"prediction": prompt.upper(), "rounds": 1}, names="plain", items=ITEMS):
+    progress = Silent()
+    run_batch(items, answer, ResultsFile(path, NAMES[names], SETTINGS), progress)
+    return progress.told
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_answers_come_out_in_order_with_what_was_known_of_the_prompts(tmp_path, name):
+    path = tmp_path / "new" / name
+    assert run(path) == [3, "a", "b", "c"]
+    found = read_answers(path)
+    assert [(each.id, each.prediction, each.reference, each.dataset) for each in found] == [
+        ("a", "ONE?", None, ""),
+        ("b", "TWO?", "2", "numbers"),
+        ("c", "三?", "3", ""),
+    ]
+    assert [each.line for each in found] == ([2, 3, 4] if name == "r.json" else [1, 2, 3])
+
+
+def test_the_papers_field_names_can_be_written(tmp_path):
+    run(tmp_path / "r.json", names="specem")
+    record = json.loads((tmp_path / "r.json").read_text())[1]
+    assert (record["instruction"], record["output"], record["spec_pred"]) == ("two?", "2", "TWO?")
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_the_file_is_valid_after_every_answer(tmp_path, name):
+    path = tmp_path / name
+    seen = []
+
+    def answer(prompt):
+        if path.exists():
+            seen.append(len(read_answers(path)))
+            if name == "r.json":
+                json.loads(path.read_text())
+        return {"prediction": prompt}
+
+    run(path, answer)
+    assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_a_run_killed_at_any_byte_goes_on_and_ends_the_same(tmp_path, name):
+    whole = tmp_path / name
+    run(whole)
+    content = whole.read_bytes()
+    torn = tmp_path / f"torn-{name}"
+    for size in range(0, len(content), 2):
+        torn.write_bytes(content[:size])
+        asked = []
+
+        def answer(prompt, asked=asked):
+            asked.append(prompt)
+            return {"prediction": prompt.upper(), "rounds": 1}
+
+        run(torn, answer)
+        assert torn.read_bytes() == content
+        assert len(asked) >= 3 - content[:size].count(b'"settings"') - 1
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_nothing_is_asked_twice(tmp_path):
+    run(tmp_path / "r.json", items=ITEMS[:2])
+    asked = []
+    run(tmp_path / "r.json", lambda prompt: asked.append(prompt) or {"prediction": "x"})
+    assert asked == ["三?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"id": "a", "prompt": "one?"}]', "no result of this command"),
+        ('[{"id":"a","prompt":"one?","prediction":"x","settings":{"models":"y"}}]', "models, stop"),
+        ('[{"id":"a","prompt":"else","prediction":"x","settings":{"models":"x","stop":["a","b"]}}]',
+         "another prompt"),
+        ("notes of mine", "not valid JSON"),
+    ],
+)  # fmt: skip
+def test_a_file_of_something_else_is_left_alone(tmp_path, text, said):
+    path = tmp_path / "r.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        run(path)
+    assert json.loads(path.read_text()) == json.loads(text) if text.startswith("[") else True
+
+
+def test_two_prompts_under_one_id_are_refused(tmp_path):
+    with pytest.raises(InputError, match="id 'a'"):
+        run(tmp_path / "r.json", items=[ITEMS[0], ITEMS[0]])
+
+
+def test_what_tests_need_travels_with_the_prompt(tmp_path):
+    source = tmp_path / "p.jsonl"
+    source.write_text(json.dumps({"task_id": "t", "prompt": "def f():", "test": "T", "entry_point": "f"}))
+    run(tmp_path / "r.json", items=read_dataset(str(source)))
+    assert read_answers(tmp_path / "r.json")[0].record["test"] == "T"
