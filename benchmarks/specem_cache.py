@@ -15,8 +15,9 @@ from rich.table import Table
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.benchmarking.summary import paired_ratio
+from specdec_cli.ensemble.segments.member import Member
 from specdec_cli.ensemble.segments.rounds import Ensemble, Round
-from specdec_cli.evaluation.datasets import read_dataset
+from specdec_cli.evaluation.datasets import Item, read_dataset
 from specdec_cli.settings import Settings
 from specdec_cli.specem import load_ensemble
 
@@ -28,9 +29,12 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="smollm2-135m,gemma3-270m")
-    parser.add_argument("--dataset", default="prompts", help="prompts to answer: a file or a data set's name")
-    parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--prompts", type=int, default=10)
+    parser.add_argument(
+        "--categories",
+        default="writing,summarization,long",
+        help="of the shipped prompts, from short to long",
+    )
+    parser.add_argument("--prompts", type=int, default=4, help="of each category")
     parser.add_argument("--max-words", type=int, default=60)
     parser.add_argument("--window-size", type=int, default=10)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
@@ -48,14 +52,34 @@ def main() -> None:
     for ensemble in sides.values():  # the first pass packs weights and allocates
         list(replaced(ensemble, max_words=1).answer("Hello."))
         replaced(ensemble, max_words=options.max_words)
-    items = read_dataset(options.dataset, options.prompts, options.start)
+    console.print(f"{machine_line()}; {options.models}")
+    for category in options.categories.split(","):
+        items = [item for item in read_dataset() if item.category == category][: options.prompts]
+        measured = measure(sides, items)
+        lengths = [len(member_of(sides).asking.opening(item.prompt)) for item in items]
+        report(measured, f"{category}: prompts of {min(lengths)} to {max(lengths)} tokens")
+
+
+def measure(sides: dict[str, Ensemble], items: list[Item]) -> dict[str, list[list[Round]]]:
+    """The rounds of each side's answers, in turn."""
     measured: dict[str, list[list[Round]]] = {side: [] for side in SIDES}
     for number, item in enumerate(items):
         for side in SIDES if number % 2 else SIDES[::-1]:
             measured[side].append(list(sides[side].answer(item.prompt)))
         speeds = ", ".join(f"{side} {speed(measured[side][-1]):.2f}" for side in SIDES)
         console.print(f"{item.id}: {len(measured['cache'][-1])} rounds; rounds/s: {speeds}")
-    report(measured, options.models)
+    return measured
+
+
+def member_of(sides: dict[str, Ensemble]) -> Member:
+    """The first model, to count a prompt's tokens."""
+    return sides["cache"].drafters[0]
+
+
+def machine_line() -> str:
+    """The processor and its threads."""
+    machine = fingerprint()
+    return f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
 
 
 def replaced(ensemble: Ensemble, max_words: int) -> Ensemble:
@@ -69,14 +93,13 @@ def speed(rounds: list[Round]) -> float:
     return len(rounds) / sum(each.seconds for each in rounds)
 
 
-def report(measured: dict[str, list[list[Round]]], models: str) -> None:
+def report(measured: dict[str, list[list[Round]]], title: str) -> None:
     """Print medians, the paired ratio with its interval, and whether the texts agree."""
-    machine = fingerprint()
     ratio = paired_ratio(*([speed(rounds) for rounds in measured[side]] for side in SIDES))
     interval = "" if ratio.low is None else f" ({ratio.low:.2f}-{ratio.high:.2f})"
     texts = {side: ["".join(each.text for each in rounds) for rounds in measured[side]] for side in SIDES}
     same = sum(one == other for one, other in zip(*texts.values(), strict=True))
-    table = Table(title=f"{models}; {machine['processor']}, {machine['threads']} threads")
+    table = Table(title=title)
     for heading in ("", "rounds", "rounds/s (median)", "draft s", "verify s", "ratio (95%)"):
         table.add_column(heading, justify="right")
     for side in SIDES[::-1]:
