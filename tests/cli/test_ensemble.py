@@ -7,7 +7,7 @@ import pytest
 import tiny_checkpoints as tiny
 from program import Program
 
-SIZES = {"initializer_range": 0.3, "max_position_embeddings": 512}
+SIZES = {"initializer_range": 0.3, "max_position_embeddings": 128}
 
 
 @pytest.fixture(scope="module")

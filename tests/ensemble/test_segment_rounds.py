@@ -12,7 +12,7 @@ from specdec_cli.settings import Settings
 from specdec_cli.specem import load_ensemble
 from specdec_cli.tree import TokenTree
 
-SIZES = {"initializer_range": 0.3, "max_position_embeddings": 256}
+SIZES = {"initializer_range": 0.3, "max_position_embeddings": 200}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +86,7 @@ def test_scores_are_those_of_each_candidate_alone(models):
         member.begin("Score these.")
         candidates = [member.encode(text) for text in ("the man", "the men!", "another", "the man", "t")]
         found = member.score(candidates, "logprob")
-        alone = Runner(member._runner._forward, 256)
+        alone = Runner(member._runner._forward, 200)
         for tokens, score in zip(candidates, found, strict=True):
             alone.begin(member.tokens)
             logits = alone.score(TokenTree.chain(tokens[:-1])).double()
