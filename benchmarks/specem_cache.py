@@ -66,7 +66,7 @@ def measure(sides: dict[str, Ensemble], items: list[Item]) -> dict[str, list[lis
     for number, item in enumerate(items):
         for side in SIDES if number % 2 else SIDES[::-1]:
             measured[side].append(list(sides[side].answer(item.prompt)))
-        speeds = ", ".join(f"{side} {speed(measured[side][-1]):.2f}" for side in SIDES)
+        speeds = ", ".join(f"{side} {speed(measured[side][-1]):.3f}" for side in SIDES)
         console.print(f"{item.id}: {len(measured['cache'][-1])} rounds; rounds/s: {speeds}")
     return measured
 
@@ -107,7 +107,7 @@ def report(measured: dict[str, list[list[Round]]], title: str) -> None:
         table.add_row(
             side,
             str(len(rounds)),
-            f"{median(map(speed, measured[side])):.2f}",
+            f"{median(map(speed, measured[side])):.3f}",
             f"{sum(each.draft_seconds for each in rounds):.1f}",
             f"{sum(each.verify_seconds for each in rounds):.1f}",
             f"{ratio.value:.2f}x{interval}" if side == "cache" else "1.00x",

@@ -130,7 +130,7 @@ def asking_of(session: Session) -> Asking:
     def question_and_answer(question: str) -> list[int]:
         return tokenizer.encode(QUESTION.format(question))
 
-    closing = tuple(tokenizer.encode_part(NEXT_QUESTION))
+    closing = tuple(tokenizer.encode_plain(NEXT_QUESTION))
     return Asking(
         question_and_answer, LEAD, (*settings.stop, NEXT_QUESTION), stop_tokens, closing, joined=True
     )
@@ -140,7 +140,7 @@ def _closing(session: Session) -> tuple[int, ...]:
     """The token by which the model ends a text: its tokenizer's own, if it has one."""
     tokenizer = session.target.tokenizer
     ends = tokenizer.stop_tokens or session.target.stop_tokens
-    return (min(ends),) if ends else tuple(tokenizer.encode_part("\n\n"))
+    return (min(ends),) if ends else tuple(tokenizer.encode_plain("\n\n"))
 
 
 def _listed(text: str | None) -> list[str]:

@@ -55,11 +55,8 @@ class Tokenizer:
                 tokens.pop()
         return tokens
 
-    def encode_plain(self, text: str) -> list[int]:
-        """Ids of a piece of text, with nothing before or after it."""
-        return list(self.inner(text, add_special_tokens=False, verbose=False)["input_ids"])
-    def encode_part(self, text: str, *, split_special: bool = False) -> list[int]:
-        """Ids of a part of a text: no opening or closing token is added.
+    def encode_plain(self, text: str, *, split_special: bool = False) -> list[int]:
+        """Ids of a piece of text, with nothing before or after it.
 
         Args:
             text: what to write in tokens.

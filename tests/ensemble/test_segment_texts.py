@@ -84,7 +84,7 @@ def segments_of(whole, cuts):
 
 def read_back(tokenizer, segments):
     """The segments as another model reads them, one after the other, behind a prompt."""
-    prompt = tokenizer.encode_part("Question: x\nAnswer:")
+    prompt = tokenizer.encode_plain("Question: x\nAnswer:")
     tokens = list(prompt)
     for segment in segments:
         tokens += continuation(tokenizer, tail(tokenizer, tokens), segment)
@@ -106,14 +106,14 @@ def test_words_that_look_like_a_special_token_stay_words():
 def test_without_the_check_in_its_place_a_space_slips_in():
     naive = broken(reading, "if added(tokenizer, before, tokens) == text:", "if True:")
     tokenizer = TOKENIZERS["llama"]
-    tokens = tokenizer.encode_part("Hel")
+    tokens = tokenizer.encode_plain("Hel")
     tokens += naive.continuation(tokenizer, tokens, "lo")
     assert tokenizer.decode(tokens) == "Hel lo"
 
 
 def stream(tokenizer, whole, sizes):
     """Steps of these sizes that emit the tokens of a text, and its end."""
-    tokens = [*tokenizer.encode_part(whole), *sorted(tokenizer.stop_tokens)]
+    tokens = [*tokenizer.encode_plain(whole), *sorted(tokenizer.stop_tokens)]
     place = 0
     for size in [*sizes, *([1] * len(tokens))]:
         if tokens[place : place + size]:
@@ -129,7 +129,7 @@ def drafts(tokenizer, whole, window, sizes=(), stops=()):
     """The drafts of an author who means to write `whole`, each going on where the last was cut."""
     found, rest = [], whole
     while not found or not found[-1].finished:
-        before = tokenizer.encode_part("Answer:")
+        before = tokenizer.encode_plain("Answer:")
         segment = cut_draft(
             stream(tokenizer, rest, sizes),
             Detokenizer(tokenizer.decode, before),

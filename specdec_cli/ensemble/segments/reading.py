@@ -14,8 +14,8 @@ ANCHORS = ("\n", ":", "|")
 class Text(Protocol):
     """What a tokenizer has to offer for this."""
 
-    def encode_part(self, text: str, *, split_special: bool = False) -> list[int]:
-        """Ids of a part of a text."""
+    def encode_plain(self, text: str, *, split_special: bool = False) -> list[int]:
+        """Ids of a piece of text."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -33,7 +33,7 @@ def continuation(tokenizer: Text, before: Sequence[int], text: str) -> list[int]
     for tokens in _ways(tokenizer, text):
         if added(tokenizer, before, tokens) == text:
             return tokens
-    return tokenizer.encode_part(text)
+    return tokenizer.encode_plain(text)
 
 
 def tail(tokenizer: Text, tokens: Sequence[int]) -> list[int]:
@@ -50,9 +50,9 @@ def added(tokenizer: Text, before: Sequence[int], tokens: Sequence[int]) -> str:
 
 def _ways(tokenizer: Text, text: str) -> Iterator[list[int]]:
     for split_special in (False, True):
-        yield tokenizer.encode_part(text, split_special=split_special)
+        yield tokenizer.encode_plain(text, split_special=split_special)
         for anchor in ANCHORS:  # after it, no space is put before the text; then the anchor is taken off
-            start = tokenizer.encode_part(anchor)
-            anchored = tokenizer.encode_part(anchor + text, split_special=split_special)
+            start = tokenizer.encode_plain(anchor)
+            anchored = tokenizer.encode_plain(anchor + text, split_special=split_special)
             if anchored[: len(start)] == start:
                 yield anchored[len(start) :]
