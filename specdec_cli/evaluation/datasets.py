@@ -9,12 +9,9 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -74,7 +71,7 @@ class Item:
     prompt: str
     category: str = ""
     reference: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def read_dataset(name: str = "prompts", count: int | None = None, start: int = 0) -> list[Item]:
@@ -268,7 +265,7 @@ def _item(row: Row) -> Item:
         prompt += "".join(f"\n{index}. {choice}" for index, choice in enumerate(choices))
     name = _field(record, ID_FIELDS, place) or str(number)
     category = _field(record, CATEGORY_FIELDS, place) or ""
-    extra = {field: record[field] for field in SCORING_FIELDS if isinstance(record.get(field), str)}
+    extra = {key: record[key] for key in SCORING_FIELDS if isinstance(record.get(key), str)}
     return Item(name, prompt, category, _field(record, REFERENCE_FIELDS, place) or None, extra)
 
 
