@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \ bench-specem clean
-	bench-a-against-a clean
+.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
+	bench-specem bench-a-against-a clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
