@@ -15,7 +15,6 @@ from rich.table import Table
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.benchmarking.summary import paired_ratio
-from specdec_cli.ensemble.segments.member import Member
 from specdec_cli.ensemble.segments.rounds import Ensemble, Round
 from specdec_cli.evaluation.datasets import Item, read_dataset
 from specdec_cli.settings import Settings
@@ -48,44 +47,45 @@ def main() -> None:
         dtype=options.dtype,
         threads=options.threads,
     )
-    sides = {side: load_ensemble(settings, console.print, reuse=side == "cache") for side in SIDES}
-    for ensemble in sides.values():  # the first pass packs weights and allocates
-        list(replaced(ensemble, max_words=1).answer("Hello."))
-        replaced(ensemble, max_words=options.max_words)
+    ensemble = load_ensemble(settings, console.print)
+    rules = ensemble.rules
+    ensemble.rules = replace(rules, max_words=1)  # the first passes pack weights and allocate
+    for side in SIDES:
+        answer(ensemble, side, "Hello.")
+    ensemble.rules = rules
     console.print(f"{machine_line()}; {options.models}")
     for category in options.categories.split(","):
         items = [item for item in read_dataset() if item.category == category][: options.prompts]
-        measured = measure(sides, items)
-        lengths = [len(member_of(sides).asking.opening(item.prompt)) for item in items]
+        measured = measure(ensemble, items)
+        lengths = [len(ensemble.drafters[0].asking.opening(item.prompt)) for item in items]
         report(measured, f"{category}: prompts of {min(lengths)} to {max(lengths)} tokens")
 
 
-def measure(sides: dict[str, Ensemble], items: list[Item]) -> dict[str, list[list[Round]]]:
+def measure(ensemble: Ensemble, items: list[Item]) -> dict[str, list[list[Round]]]:
     """The rounds of each side's answers, in turn."""
     measured: dict[str, list[list[Round]]] = {side: [] for side in SIDES}
     for number, item in enumerate(items):
         for side in SIDES if number % 2 else SIDES[::-1]:
-            measured[side].append(list(sides[side].answer(item.prompt)))
+            measured[side].append(answer(ensemble, side, item.prompt))
         speeds = ", ".join(f"{side} {speed(measured[side][-1]):.3f}" for side in SIDES)
         console.print(f"{item.id}: {len(measured['cache'][-1])} rounds; rounds/s: {speeds}")
     return measured
 
 
-def member_of(sides: dict[str, Ensemble]) -> Member:
-    """The first model, to count a prompt's tokens."""
-    return sides["cache"].drafters[0]
+def answer(ensemble: Ensemble, side: str, prompt: str) -> list[Round]:
+    """The rounds of an answer, on the same weights for both sides, from empty caches."""
+    for member in ensemble.drafters:
+        runner = member._runner
+        runner.reuse = False
+        runner.begin([0])  # forget what the other side read
+        runner.reuse = side == "cache"
+    return list(ensemble.answer(prompt))
 
 
 def machine_line() -> str:
     """The processor and its threads."""
     machine = fingerprint()
     return f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"
-
-
-def replaced(ensemble: Ensemble, max_words: int) -> Ensemble:
-    """The same ensemble, to write another length."""
-    ensemble.rules = replace(ensemble.rules, max_words=max_words)
-    return ensemble
 
 
 def speed(rounds: list[Round]) -> float:
