@@ -94,6 +94,15 @@ def tree_of(settings: Settings) -> StaticTree:
     return best_tree(USUAL_ACCEPTANCE, settings.max_budget, settings.max_beam_len).tree
 
 
+def largest_tree(settings: Settings) -> int:
+    """Nodes of the largest tree that these settings can draft."""
+    if resolve_draft(settings) is None:
+        return 0
+    if METHODS[settings.method].takes_tree:
+        return tree_of(settings).size
+    return settings.gamma if settings.method == "sps" else settings.max_budget
+
+
 def policy_of(settings: Settings) -> Policy:
     """How children are chosen under these settings, whose method takes a tree."""
     name = METHODS[settings.method].policy

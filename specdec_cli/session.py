@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import drafter_of, sampling_of, tree_of, verifier_of
+from specdec_cli.assembly import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
 from specdec_cli.drafts import LAYERS, NGRAM, SELF, is_model, layer_count, resolve_draft, self_precision
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
@@ -32,9 +32,11 @@ from specdec_cli.models.hardware import default_threads, resolve_device
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
 from specdec_cli.models.low_precision import low_precision_twin, require_cpu
+from specdec_cli.models.offload.self_draft import rounded_copy
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.models.vocabulary import compare, require_compatible
+from specdec_cli.offloading import device_of, offload_of
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
@@ -79,11 +81,12 @@ class Session:
         report(f"Loading {settings.target}")
         target = load_model(
             settings.target,
-            device=settings.device,
+            device=device_of(settings),
             dtype=settings.dtype,
             quantize=settings.quantize,
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
+            offload=offload_of(settings, draft_name, largest_tree(settings), report),
             report=report,
         )
         require_tree_support(target)
@@ -111,6 +114,8 @@ class Session:
             return _rounded(draft, name, settings.draft_quantize)
         if name.startswith(SELF):
             report(f"Rounding a copy of {self.target.name}")
+            if self.target.stream is not None:
+                return rounded_copy(self.target, self_precision(name), report)
             return _rounded(self.target, name, self_precision(name))
         report(f"Loading {name}")
         head = head_folder(name)
@@ -118,7 +123,7 @@ class Session:
             return load_feature_head(name, head, self.target, settings.draft_quantize)
         draft = load_model(
             name,
-            device=settings.draft_device or settings.device,
+            device=settings.draft_device or device_of(settings),
             dtype=settings.dtype,
             quantize=settings.draft_quantize,
             trust_remote_code=settings.trust_remote_code,
@@ -253,10 +258,10 @@ class Session:
             forward_of_head = head_forward(loaded.model, self.settings.compile, report)
             self._runners[id(loaded)] = FeatureRunner(forward_of_head, loaded.context, self.runner())
             return
-        if self.settings.compile and can_compile(loaded.model):
-            forward: Forward = compiled_forward(loaded.model, report)
+        if self.settings.compile and can_compile(loaded.model, loaded.stream):
+            forward: Forward = compiled_forward(loaded.model, report, loaded.stream)
         else:
-            forward = new_forward(loaded.model)
+            forward = new_forward(loaded.model, loaded.stream)
             if self.settings.compile:
                 self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
         self._runners[id(loaded)] = Runner(forward, loaded.context)

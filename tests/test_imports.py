@@ -26,8 +26,10 @@ MAY_IMPORT = {
     "settings": {"methods", "resources", "errors"},
     "drafts": {"methods", "settings", "models", "errors"},
     "assembly": {"drafting", "verification", "sampling", "drafts", "methods", "settings"},
+    "offloading": {"drafts", "models", "settings", "errors"},
     "session": {
         "assembly",
+        "offloading",
         "drafts",
         "methods",
         "engine",

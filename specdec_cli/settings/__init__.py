@@ -3,6 +3,7 @@
 from specdec_cli.settings.fields import DEFAULTS, DTYPES, RULES, VERIFIERS, Rule, Settings
 from specdec_cli.settings.loading import Resolved, load_settings
 from specdec_cli.settings.presets import Preset, find_preset, list_presets
+from specdec_cli.settings.sizes import parse_size
 
 __all__ = [
     "DEFAULTS",
@@ -16,4 +17,5 @@ __all__ = [
     "find_preset",
     "list_presets",
     "load_settings",
+    "parse_size",
 ]

@@ -13,6 +13,7 @@ from specdec_cli.methods import METHODS
 
 VERIFIERS = ("token", "block", "traversal")
 PRECISIONS = ("none", "int8", "int4")
+OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -100,6 +101,34 @@ class Settings:
     draft_quantize: str = field(
         default="none",
         metadata=_models("Round the draft's weights on the CPU: only guesses change.", choices=PRECISIONS),
+    )
+    offload: str = field(
+        default="none",
+        metadata=_models(
+            "Keep most of the target's layers out of memory: on disk (computed on the CPU) or in cpu memory "
+            "(streamed to the GPU).",
+            choices=OFFLOADS,
+        ),
+    )
+    resident_layers: int | None = field(
+        default=None,
+        metadata=_models(
+            "Layers of an offloaded target that stay in memory.", low=0, unset="as many as memory allows"
+        ),
+    )
+    memory_limit: str | None = field(
+        default=None,
+        metadata=_models(
+            "Memory that an offloaded run may take in all, such as 2GiB.", unset="what is free, less a tenth"
+        ),
+    )
+    link_gbps: float | None = field(
+        default=None,
+        metadata=_models(
+            "Slow the streaming of an offloaded target down to this many gigabytes per second: a simulation.",
+            above=0,
+            unset="as fast as it goes",
+        ),
     )
     compile: bool = field(
         default=False,

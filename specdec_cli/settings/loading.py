@@ -14,6 +14,7 @@ from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
+from specdec_cli.settings.sizes import parse_size
 
 PREFIX = "SPECDEC_"
 PRESET_VARIABLE = "SPECDEC_PRESET"
@@ -213,6 +214,7 @@ READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
 
 def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
     """Refuse settings that are right one by one and contradict each other."""
+    _check_offload(settings, places)
     method = METHODS[settings.method]
     if settings.verify not in method.verify:
         takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
@@ -239,3 +241,17 @@ def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
             f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."
         )
         raise InputError(problem, "Add --draft ngram, or choose another --method.")
+
+
+def _check_offload(settings: Settings, places: Mapping[str, str]) -> None:
+    if settings.memory_limit is not None:
+        parse_size(settings.memory_limit, places["memory_limit"])
+    if settings.offload == "none":
+        for name in ("resident_layers", "memory_limit", "link_gbps"):
+            if getattr(settings, name) is not None:
+                problem = f"{places[name]} has no use: the target is not offloaded."
+                raise InputError(problem, "Leave it out, or add --offload disk.")
+    elif settings.quantize != "none":
+        problem = f"{places['quantize']} {settings.quantize} does not go with an offloaded target."
+        hint = "An offloaded target keeps its own weights. Round its draft instead: --draft self:int4."
+        raise InputError(problem, hint)
