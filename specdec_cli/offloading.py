@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ from specdec_cli.settings import Settings, parse_size
 def device_of(settings: Settings) -> str:
     """Where the target runs: a target on disk is computed on the CPU unless another device is named."""
     return "cpu" if settings.offload == DISK and settings.device == "auto" else settings.device
+
+
+def with_quarter_resident(settings: Settings, report: Callable[[str], None]) -> Settings:
+    """The settings with a quarter of the target's layers in memory, where they do not say how many."""
+    if settings.resident_layers is not None or settings.memory_limit is not None:
+        return settings
+    config = _config(settings.target, settings, report)[1]
+    return replace(settings, resident_layers=config.get_text_config(decoder=True).num_hidden_layers // 4)
 
 
 def offload_of(

@@ -53,8 +53,8 @@ MAY_IMPORT = {
         "tree",
     },
     "benchmarking": {
+        "offloading",
         "evaluation",
-        "models",
         "methods",
         "assembly",
         "drafts",

@@ -72,6 +72,10 @@ class Record:
         finish_reason: "stop" or "length".
         baseline: name of the plain decoding that it is compared with; may be empty in old logs.
         levels: what acceptance depended on; None for peers and in old logs.
+        streamed_bytes: of an offloaded target's weights, that came during the steps after the first.
+        streamed_tokens, streamed_seconds: emitted in those steps, and their time.
+        transfer_seconds: of it, while weights were on their way.
+        wait_seconds: of it, while the computation stood still for them.
     """
 
     configuration: str
@@ -98,6 +102,11 @@ class Record:
     finish_reason: str
     baseline: str = ""
     levels: Levels | None = None
+    streamed_bytes: int = 0
+    streamed_tokens: int = 0
+    streamed_seconds: float = 0.0
+    transfer_seconds: float = 0.0
+    wait_seconds: float = 0.0
 
     @property
     def speed(self) -> float:

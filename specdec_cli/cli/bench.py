@@ -98,7 +98,7 @@ def bench(
     given = opt.given_settings(locals())
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
-    chosen = [] if zero else _names(methods or method or "specexec")
+    chosen = [] if zero else names_of(methods or method or "specexec")
     wanted = configurations(preset, flags, chosen, swept)
     if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
@@ -187,7 +187,8 @@ def compare(
         raise typer.Exit(CHECK_FAILED)
 
 
-def _names(text: str) -> list[str]:
+def names_of(text: str) -> list[str]:
+    """The names in a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

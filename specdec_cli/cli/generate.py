@@ -142,7 +142,8 @@ def run(
     from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
-    from specdec_cli.reporting.console import print_json, report_warning, status
+    from specdec_cli.reporting.console import print_json, report_line, report_warning, status
+    from specdec_cli.reporting.streaming import plan_lines
     from specdec_cli.session import Session
 
     settings = resolved.settings
@@ -155,6 +156,8 @@ def run(
     if not quiet:
         for warning in session.warnings:
             report_warning(warning)
+        for line in plan_lines(session.target.plan) if session.target.plan is not None else ():
+            report_line(line)
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:

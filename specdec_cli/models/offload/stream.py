@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -61,6 +63,20 @@ class LayerStream:
     def pass_bytes(self) -> int:
         """Bytes that every pass streams."""
         return sum(self.layouts[layer].read_bytes for layer in range(self.resident, len(self.layouts)))
+
+    def read_through(self, passes: int = 2) -> Traffic:
+        """Stream without computing, as fast as it goes: what came, and in `busy_seconds` the time it took."""
+        if self._ring is None:
+            return Traffic()
+        before, begun = self.traffic, 0.0
+        for number in range(passes + 1):
+            if number == 1:  # the first pass leaves the ring as every later one does
+                before, begun = self.traffic, time.perf_counter()
+            for layer in range(self.resident, len(self.layouts)):
+                self._ring.take(layer)
+                self._ring.give_back()
+        seconds = time.perf_counter() - begun
+        return replace(self.traffic.since(before), busy_seconds=seconds)
 
     @contextmanager
     def use(self, layer: int) -> Iterator[Tensors]:
