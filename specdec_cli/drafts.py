@@ -6,7 +6,7 @@ from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.low_precision import KINDS
 from specdec_cli.models.registry import find, suggest
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 
 NGRAM = "ngram"
 LAYERS = "layers:"
@@ -31,6 +31,7 @@ def resolve_draft(settings: Settings) -> str | None:
     if settings.draft is not None:
         if settings.draft == NGRAM:
             _require_samples(settings)
+            _require_budget(settings)
         if settings.draft.startswith(LAYERS):
             layer_count(settings.draft)
         if settings.draft.startswith(SELF):
@@ -44,6 +45,7 @@ def resolve_draft(settings: Settings) -> str | None:
         raise InputError(problem, f"Did you mean --target {near}? {hint}" if near else hint)
     if entry.default_draft == NGRAM:
         _require_samples(settings)
+        _require_budget(settings)
     return entry.default_draft
 
 
@@ -57,6 +59,17 @@ def _require_samples(settings: Settings) -> None:
         problem = f"The method {settings.method} draws samples of a draft model, and ngram is none."
         hint = "Name a smaller model of the family with --draft, or try --draft self:int4 or layers:N."
         raise InputError(problem, hint)
+
+
+def _require_budget(settings: Settings) -> None:
+    """N-grams have no probabilities that a growing tree could be weighed by.
+
+    Raises:
+        InputError: the budget is to be found by weighing.
+    """
+    if settings.max_budget == AUTO and settings.method == "specexec":
+        problem = "--max-budget auto weighs a draft's probabilities, and ngram has none."
+        raise InputError(problem, "Give a number, such as 32, or a draft model, such as --draft self:int4.")
 
 
 def layer_count(name: str) -> int:

@@ -244,7 +244,7 @@ class Session:
         target = self.runner()
         return Roles(
             ModelTarget(target, sampling_of(settings)),
-            drafter_of(settings, target.width, self.runner),
+            drafter_of(settings, target.width, self.runner, target.costs.seconds),
             verifier_of(settings),
         )
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from specdec_cli.models.costs import PassCosts
 from specdec_cli.models.forward.base import Forward, Pass
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -31,11 +32,13 @@ class Runner:
     Attributes:
         tokens: the committed text.
         forward_seconds: seconds spent in forward passes so far.
+        costs: what passes cost, by their number of rows.
     """
 
     def __init__(self, forward: Forward, context: int) -> None:
         self._forward = forward
         self._context = context
+        self.costs = PassCosts()
         self.tokens: list[int] = []
         self.forward_seconds = 0.0
         self._read = 0
@@ -140,7 +143,9 @@ class Runner:
         logits = self._forward.run(step)
         if logits.is_cuda:  # the call returns when the work is queued; the time is of the work
             torch.cuda.synchronize(logits.device)
-        self.forward_seconds += time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        self.forward_seconds += seconds
+        self.costs.observe(len(text) + len(nodes), seconds)
         if self._features is not None:
             self._store(self._features, start, rows)
         return logits

@@ -6,6 +6,7 @@ The options of the commands, the checks, the messages and the tables all read th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,6 +14,7 @@ from specdec_cli.methods import METHODS
 
 VERIFIERS = ("token", "block", "traversal")
 PRECISIONS = ("none", "int8", "int4")
+AUTO = 0  # a budget that follows from what passes cost here
 OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -29,6 +31,7 @@ class Rule:
         choices: the only values, if there are few.
         unset: what happens where the default is None.
         empty: an empty text is a value.
+        words: words that stand for numbers, whatever the range.
         hint: advice for a value out of range, where the default is not the best advice.
     """
 
@@ -40,6 +43,7 @@ class Rule:
     choices: tuple[str, ...] = ()
     unset: str = ""
     empty: bool = False
+    words: Mapping[str, int] = field(default_factory=dict)
     hint: str = ""
 
     @property
@@ -210,7 +214,11 @@ class Settings:
     max_budget: int = field(
         default=16,
         metadata=_method(
-            "Tokens in the drafted tree (specexec, ngram, sequoia).", low=1, high=4096, hint=NO_BUDGET
+            "Tokens in the drafted tree (specexec, ngram, sequoia); auto grows it while it pays (specexec).",
+            low=1,
+            high=4096,
+            hint=NO_BUDGET,
+            words={"auto": AUTO},
         ),
     )
     max_n_beams: int = field(

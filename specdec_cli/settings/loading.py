@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
-from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
+from specdec_cli.settings.fields import AUTO, DEFAULTS, RULES, Rule, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
 from specdec_cli.settings.sizes import parse_size
 
@@ -188,6 +188,8 @@ def _truth(value: object, rule: Rule) -> bool:
 def _whole(value: object, rule: Rule) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
+    if isinstance(value, str) and value in rule.words:
+        return rule.words[value]
     number = int(value)
     if not rule.admits(number) or abs(number) >= 2**63:
         raise ValueError
@@ -215,6 +217,9 @@ READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
 def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
     """Refuse settings that are right one by one and contradict each other."""
     _check_offload(settings, places)
+    if settings.max_budget == AUTO and settings.method in ("ngram", "sequoia"):
+        problem = f"{places['max_budget']} auto needs guesses with probabilities, for --method specexec."
+        raise InputError(problem, "Give a number, such as 32.")
     method = METHODS[settings.method]
     if settings.verify not in method.verify:
         takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
