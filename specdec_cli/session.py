@@ -31,7 +31,7 @@ from specdec_cli.models.forward.choice import (
 from specdec_cli.models.hardware import default_threads, resolve_device
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
-from specdec_cli.models.low_precision import low_precision_twin, require_cpu
+from specdec_cli.models.low_precision import KINDS, low_precision_twin, require_cpu
 from specdec_cli.models.offload.self_draft import rounded_copy
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
@@ -298,5 +298,7 @@ def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
     """A twin of a loaded model with weights of lower precision, or the model itself for "none"."""
     if kind == "none":
         return loaded
+    if kind not in KINDS:
+        raise InputError(f"The draft {name} cannot be rounded to {kind}.", f"Choose {' or '.join(KINDS)}.")
     require_cpu(kind, loaded.device)
     return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.bnb import BNB_KINDS, packed_weights, read_rounded
 from specdec_cli.models.checkpoint import (
     context_length,
     logit_width,
@@ -21,7 +22,7 @@ from specdec_cli.models.forward.lean_weights import LEAN
 from specdec_cli.models.forward.linear import packing
 from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
-from specdec_cli.models.low_precision import Int4Linear, Int8Linear, lower_precision, require_cpu
+from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, lower_precision, require_cpu
 from specdec_cli.models.offload.opening import Offload, open_offloaded
 from specdec_cli.models.offload.plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
@@ -90,7 +91,7 @@ def load_model(
         name: as the user wrote it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         dtype: "auto", "float32", "bfloat16" or "float16".
-        quantize: "none", "int8" or "int4", on the CPU only.
+        quantize: "none"; "int8" or "int4", on the CPU only; "bnb-8bit" or "bnb-4bit".
         revision: branch, tag or commit on the hub.
         trust_remote_code: run Python code that comes with the model.
         offload: which layers stay out of memory, and how; None for none.
@@ -102,7 +103,7 @@ def load_model(
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
     place = resolve_device(device)
-    if quantize != "none":
+    if quantize in KINDS:
         require_cpu(quantize, place)
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
@@ -141,6 +142,9 @@ def _whole_model(
     trust_remote_code: bool,
     report: Report,
 ) -> Any:
+    if quantize in BNB_KINDS:
+        report(f"Rounding the weights to {quantize}")
+        return read_rounded(found.folder, config, dtype, quantize, place, trust_remote_code)
     if is_gptq(config):
         model = read_gptq(found.folder, config, dtype, packed=place.type == "cpu")
     else:
@@ -170,7 +174,7 @@ def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
     low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
     dense: int = sum(parameter.numel() for parameter in model.parameters())
-    return dense + sum(each.in_features * each.out_features for each in low)
+    return dense + packed_weights(model) + sum(each.in_features * each.out_features for each in low)
 
 
 def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.device) -> int:

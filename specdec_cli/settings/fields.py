@@ -13,7 +13,7 @@ from typing import Any
 from specdec_cli.methods import METHODS
 
 VERIFIERS = ("token", "block", "traversal")
-PRECISIONS = ("none", "int8", "int4")
+PRECISIONS = ("none", "int8", "int4", "bnb-8bit", "bnb-4bit")
 AUTO = 0  # a budget that follows from what passes cost here
 OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -100,11 +100,15 @@ class Settings:
     dtype: str = field(default="auto", metadata=_models("Number format of the weights.", choices=DTYPES))
     quantize: str = field(
         default="none",
-        metadata=_models("Round the target's weights on the CPU: its text changes.", choices=PRECISIONS),
+        metadata=_models(
+            "Round the target's weights (int8, int4 on the CPU): its text changes.", choices=PRECISIONS
+        ),
     )
     draft_quantize: str = field(
         default="none",
-        metadata=_models("Round the draft's weights on the CPU: only guesses change.", choices=PRECISIONS),
+        metadata=_models(
+            "Round the draft's weights (int8, int4 on the CPU): only guesses change.", choices=PRECISIONS
+        ),
     )
     offload: str = field(
         default="none",
