@@ -33,8 +33,8 @@ def main() -> None:
     """Write the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--layers", type=int, default=36)
-    parser.add_argument("--hidden", type=int, default=1536)
+    parser.add_argument("--layers", type=int, default=64)
+    parser.add_argument("--hidden", type=int, default=1024)
     parser.add_argument("--inner", type=int, default=4096)
     parser.add_argument("--tokenizer", default="smollm2-135m")
     options = parser.parse_args()

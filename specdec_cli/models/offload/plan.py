@@ -19,7 +19,7 @@ from specdec_cli.models.runner import CHUNK
 
 SLOTS = 3  # one that computes, one that is ready, one that is on its way
 SHARE = 0.9  # of the free memory, where no limit is given
-PROMPT = 1024  # rows of a prompt that the caches are planned for
+PROMPT = 512  # rows of a prompt that the caches are planned for
 ACTIVATIONS = 4  # widths of a layer that a pass holds at once beside its inner ones
 LOGITS = 3  # times that a tree's logits are held: raw, as a distribution, and in between
 

@@ -107,7 +107,9 @@ class LayerStream:
         raw = self.layouts[layer].views(self.source.load(layer))
         if all(each.dtype == self.dtype for each in raw.values()):
             return raw
-        room = torch.empty(staging_bytes(self.layouts[layer], self.dtype), dtype=torch.uint8)
+        device = next(iter(raw.values())).device
+        size = staging_bytes(self.layouts[layer], self.dtype)
+        room = torch.empty(size, dtype=torch.uint8, device=device)
         return _converted(raw, room, self.dtype)
 
     def _convert(self, raw: Tensors) -> Tensors:
