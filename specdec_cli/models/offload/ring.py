@@ -6,6 +6,7 @@ go on at once. A buffer is filled again only after the layer in it was given bac
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import weakref
@@ -16,6 +17,8 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from torch import Tensor
+
+PATIENCE = 10.0  # seconds for a thread to end at the end of the program
 
 
 @dataclass(slots=True, eq=False)
@@ -95,9 +98,47 @@ class _Shared:
     traffic: Traffic = field(default_factory=Traffic)
     flying: int = 0
     busy_since: float = 0.0
+    ended: bool = False
 
 
 _Jobs = SimpleQueue[tuple[object, _Load] | None]
+_CREWS: weakref.WeakSet[_Crew] = weakref.WeakSet()
+
+
+class _Crew:
+    """The threads of a ring, which hold no reference to it, and end with it or with the program."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.jobs: _Jobs = SimpleQueue()
+        self.shared = _Shared()
+        work = (self.jobs, transport, self.shared)
+        self._threads = [
+            threading.Thread(target=_work, args=work, daemon=True) for _ in range(transport.workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+        _CREWS.add(self)
+
+    def dismiss(self) -> None:
+        """Let the threads end after what they are at; what is queued is left undone."""
+        self.shared.ended = True
+        for _ in self._threads:
+            self.jobs.put(None)
+
+    def join(self) -> None:
+        """Wait for the threads to end."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+
+@atexit.register
+def _dismiss_all() -> None:
+    """End all threads before the interpreter does: one that wakes up in native code later would abort it."""
+    crews = list(_CREWS)
+    for crew in crews:
+        crew.dismiss()
+    for crew in crews:
+        crew.join()
 
 
 class Ring:
@@ -115,12 +156,10 @@ class Ring:
         self._order = list(order)
         self._next = 0
         self._transport = transport
-        self._shared = _Shared()
-        self._jobs: _Jobs = SimpleQueue()
+        crew = _Crew(transport)
+        self._shared, self._jobs = crew.shared, crew.jobs
         self._loads: deque[_Load] = deque()
-        for _ in range(transport.workers):
-            threading.Thread(target=_work, args=(self._jobs, transport, self._shared), daemon=True).start()
-        weakref.finalize(self, _stop, self._jobs, transport.workers)
+        weakref.finalize(self, crew.dismiss)
         for _ in range(slots):
             self._send_for_next(transport.new_slot())
 
@@ -177,7 +216,7 @@ class Ring:
 
 
 def _work(jobs: _Jobs, transport: Transport, shared: _Shared) -> None:
-    while (job := jobs.get()) is not None:
+    while (job := jobs.get()) is not None and not shared.ended:
         piece, load = job
         with shared.changed:
             if shared.flying == 0:
@@ -196,8 +235,3 @@ def _work(jobs: _Jobs, transport: Transport, shared: _Shared) -> None:
             load.error = load.error or error
             load.pending -= 1
             shared.changed.notify_all()
-
-
-def _stop(jobs: _Jobs, workers: int) -> None:
-    for _ in range(workers):
-        jobs.put(None)

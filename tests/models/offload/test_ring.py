@@ -1,8 +1,12 @@
 """The ring brings every layer in turn, ahead of its use, and never writes to a buffer that is in use."""
 
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -172,6 +176,22 @@ def test_the_threads_end_with_the_ring():
     for thread in started:
         thread.join(5)
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_a_program_that_ends_while_layers_come_ends_well():
+    """A thread that is left in native code when the interpreter goes would abort the process."""
+    program = (
+        "import sys, threading, time, torch; sys.path.insert(0, sys.argv[1])\n"
+        "from test_ring import FakeDevice, Ring\n"
+        "ring = Ring(range(5), 2, FakeDevice(workers=3, delay=0.05))\n"
+        "ring.take(0)\n"
+    )
+    paths = [str(Path(__file__).parents[2]), *sys.path]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(Path(__file__).parent)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_link_takes_at_least_the_bytes_over_its_speed_and_saves_nothing_up():
