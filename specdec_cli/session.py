@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,8 +30,7 @@ from specdec_cli.models.forward.choice import (
 from specdec_cli.models.hardware import default_threads, resolve_device
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
-from specdec_cli.models.low_precision import KINDS, low_precision_twin, require_cpu
-from specdec_cli.models.offload.self_draft import rounded_copy
+from specdec_cli.models.rounding import rounded
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.models.vocabulary import compare, require_compatible
@@ -111,12 +109,10 @@ class Session:
         settings = self.settings
         if name.startswith(LAYERS):
             draft = first_layers(self.target, layer_count(name))
-            return _rounded(draft, name, settings.draft_quantize)
+            return rounded(draft, name, settings.draft_quantize, report)
         if name.startswith(SELF):
             report(f"Rounding a copy of {self.target.name}")
-            if self.target.stream is not None:
-                return rounded_copy(self.target, self_precision(name), report)
-            return _rounded(self.target, name, self_precision(name))
+            return rounded(self.target, name, self_precision(name), report)
         report(f"Loading {name}")
         head = head_folder(name)
         if head is not None:
@@ -292,13 +288,3 @@ def _require_vocabulary(settings: Settings, draft: str, report: Callable[[str], 
     draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
     found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
     require_compatible(settings.target, draft, found)
-
-
-def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
-    """A twin of a loaded model with weights of lower precision, or the model itself for "none"."""
-    if kind == "none":
-        return loaded
-    if kind not in KINDS:
-        raise InputError(f"The draft {name} cannot be rounded to {kind}.", f"Choose {' or '.join(KINDS)}.")
-    require_cpu(kind, loaded.device)
-    return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))

@@ -122,6 +122,9 @@ def test_too_little_memory_is_refused_before_loading_with_exit_code_4(specdec: P
     assert "--memory-limit" in outcome.err
 
 
+CUT = ["--offload", "disk", "--draft", "layers:2", "--resident-layers", "2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -130,6 +133,20 @@ def test_too_little_memory_is_refused_before_loading_with_exit_code_4(specdec: P
         (["--offload", "disk", "--memory-limit", "lots"], "--memory-limit must be an amount of memory"),
         (["--offload", "disk", "--quantize", "int4"], "--quantize int4 does not go with an offloaded target"),
         (["--offload", "disk", "--draft", "layers:3"], "layers:3 needs its layers in memory"),
+        (
+            [
+                "--offload",
+                "disk",
+                "--draft",
+                "layers:2",
+                "--resident-layers",
+                "2",
+                "--draft-quantize",
+                "int8",
+            ],
+            "is cut from an offloaded target",
+        ),
+        (["--draft", "layers:2", "--draft-quantize", "bnb-4bit"], "cannot be rounded to bnb-4bit"),
         (["--offload", "disk", "--device", "cuda:9"], "cuda:9 is not in this machine"),
     ],
 )
