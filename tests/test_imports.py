@@ -55,6 +55,7 @@ MAY_IMPORT = {
     "benchmarking": {
         "offloading",
         "evaluation",
+        "models",
         "methods",
         "assembly",
         "drafts",
