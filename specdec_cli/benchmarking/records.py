@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Record:
         accepted_lengths: accepted guesses, step by step.
         text_hash: of the emitted ids, to see whether greedy texts agree.
         finish_reason: "stop" or "length".
+        shares: of an ensemble's models, each its calls and its drafted and accepted tokens.
     """
 
     configuration: str
@@ -63,6 +64,7 @@ class Record:
     accepted_lengths: tuple[int, ...]
     text_hash: str
     finish_reason: str
+    shares: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def speed(self) -> float:
@@ -84,6 +86,7 @@ def shape_of(stats: RunStats) -> dict[str, Any]:
         "prefill_seconds": stats.prefill_seconds,
         "first_token_seconds": stats.first_token_seconds or 0.0,
         "accepted_lengths": tuple(stats.accepted_lengths),
+        "shares": tuple((share.calls, share.drafted, share.accepted) for share in stats.shares),
     }
 
 
@@ -179,13 +182,13 @@ def _record(path: Path, number: int, line: Any) -> Record:
     if version != SCHEMA_VERSION:
         problem = f"{path}, line {number}: not a record of version {SCHEMA_VERSION}."
         raise InputError(problem, "Read it with the version of specdec that wrote it.")
-    names = [field.name for field in fields(Record)]
-    missing = [name for name in names if name not in line]
+    missing = [field.name for field in fields(Record) if field.name not in line and field.default is MISSING]
     if missing or "settings" not in line:
         problem = f"{path}, line {number}: {', '.join(missing) or 'settings'} missing."
         raise InputError(problem, "Remove the line.")
-    given = {name: line[name] for name in names}
-    return Record(**given | {"accepted_lengths": tuple(line["accepted_lengths"])})
+    given = {field.name: line[field.name] for field in fields(Record) if field.name in line}
+    shares = tuple(tuple(share) for share in line.get("shares", ()))
+    return Record(**given | {"accepted_lengths": tuple(line["accepted_lengths"]), "shares": shares})
 
 
 def _cut_last_line(path: Path) -> None:

@@ -13,11 +13,12 @@ from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import CHECK_FAILED, InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.settings import RULES, load_settings
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
-    "max_branch_width", "min_log_prob", "decay",
+    "max_branch_width", "min_log_prob", "decay", "alpha", "exec",
 )  # fmt: skip
 MAX_TOKENS = 64
 
@@ -88,6 +89,14 @@ def bench(
     decay: Annotated[str | None, _sweep("decay")] = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
+    models: opt.ModelsOption = None,
+    amateur: opt.AmateurOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
+    weights: opt.WeightsOption = None,
+    alpha: Annotated[str | None, _sweep("alpha", "--alpha", "--mu")] = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: Annotated[str | None, _sweep("exec")] = None,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns.
@@ -99,7 +108,7 @@ def bench(
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
     chosen = [] if zero else _names(methods or method or "specexec")
     wanted = configurations(preset, flags, chosen, swept)
-    if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
+    if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     run(wanted, dataset, start, n_tests, _peers(peer), log, format, plot, quiet)
@@ -123,7 +132,7 @@ def run(
     from specdec_cli.benchmarking.summary import DRIFT, drift, summarise
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting import bench as show
-    from specdec_cli.reporting.console import out, print_json, report_warning, status
+    from specdec_cli.reporting.console import out, print_json, report_line, report_warning, status
     from specdec_cli.reporting.plots import draw, require_plot
     from specdec_cli.session import Session
 
@@ -132,6 +141,7 @@ def run(
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
+    drafting = next((each for each in wanted if METHODS[each.settings.method].is_ensemble), drafting)
     with status("Loading", quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
@@ -149,6 +159,8 @@ def run(
             report_warning(f"Plain decoding's speed moved by {moved:+.0%} during the run; ratios are paired.")
     if plot is not None:
         draw(rows, settings, plot)
+        for choice in session.company.choices:
+            report_line(choice.describe())
     length = wanted[0].settings.max_tokens
     title = f"{session.target.name}, {len(items)} prompts of {dataset}, up to {length} tokens"
     if format is Format.JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +12,8 @@ from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.methods import METHODS, canonical
+from specdec_cli.settings.ensembles import check_ensemble
 from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
 
@@ -30,6 +32,7 @@ TRUTHS = {
 }
 TYPES = get_type_hints(Settings)
 SHOWN = 60
+SEVERAL = re.compile("[,:]")  # between whole numbers; a sweep keeps commas for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,25 @@ def load_settings(
     for layer in layers:
         checked |= {setting: _checked(setting, one) for setting, one in layer.items()}
         given |= layer
+    _settle_ensemble(checked, given)
     settings = Settings(**checked)
     _check_together(settings, {setting: one.place for setting, one in given.items()})
     return Resolved(settings, {setting: one.origin for setting, one in given.items()})
+
+
+def _settle_ensemble(checked: dict[str, Any], given: dict[str, _Given]) -> None:
+    """Let an ensemble's one `gamma` be its first proposer's, and its first model the target."""
+    ensemble = METHODS[checked["method"]].is_ensemble
+    newer = given["gamma"].origin == "flag" != given["gammas"].origin
+    if ensemble and given["gamma"].origin != "default" and (newer or not checked["gammas"]):
+        checked["gammas"], given["gammas"] = (checked["gamma"],), given["gamma"]
+    if checked["models"]:
+        first, named = checked["models"][0], given["target"]
+        if ensemble and named.origin == "flag" and checked["target"] != first:
+            problem = f"{named.place} {checked['target']} is not the first of the models, {first}."
+            raise InputError(problem, "Leave --target out: --models names all of them.")
+        if ensemble or named.origin == "default":
+            checked["target"], given["target"] = first, given["models"]
 
 
 def _from_preset(preset: Preset) -> dict[str, _Given]:
@@ -116,14 +135,18 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
     for setting, value in flags.items():
         if setting not in RULES:
             raise InputError(f"There is no setting {setting!r}.", suggestion(setting))
+        several = setting == "gamma" and isinstance(value, str) and SEVERAL.search(value)
         if value is not None and value != () and value != []:
-            given[setting] = _Given(value, "flag", f"--{setting.replace('_', '-')}")
+            place = f"--{setting.replace('_', '-')}"
+            given["gammas" if several else setting] = _Given(value, "flag", place)
     return given
 
 
 def _checked(setting: str, given: _Given) -> object:
     """The value in the setting's own type, if it takes it."""
     rule, kind, optional = RULES[setting], *_kind(setting)
+    if setting == "method" and isinstance(given.value, str):
+        given = given._replace(value=canonical(given.value))
     if given.value is None and optional:
         return None
     read, expected = READERS[kind]
@@ -167,6 +190,9 @@ def _text(value: object, rule: Rule) -> str:
 
 def _texts(value: object, rule: Rule) -> tuple[str, ...]:
     parts = value if isinstance(value, list | tuple) else (value,)
+    if rule.listed:
+        parts = [each for part in parts for each in (part.split(",") if isinstance(part, str) else (part,))]
+        return tuple(_text(str(part).strip(), rule) for part in parts)  # numbers are weights
     return tuple(_text(part, rule) for part in parts)
 
 
@@ -187,6 +213,11 @@ def _whole(value: object, rule: Rule) -> int:
     return number
 
 
+def _wholes(value: object, rule: Rule) -> tuple[int, ...]:
+    parts = SEVERAL.split(value) if isinstance(value, str) else value
+    return tuple(_whole(part, rule) for part in (parts if isinstance(parts, list | tuple) else (parts,)))
+
+
 def _number(value: object, rule: Rule) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError
@@ -199,6 +230,7 @@ def _number(value: object, rule: Rule) -> float:
 READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
     str: (_text, "text"),
     tuple[str, ...]: (_texts, "text or a list of texts, none of them empty"),
+    tuple[int, ...]: (_wholes, "whole numbers, such as 1,5, each"),
     bool: (_truth, "true or false"),
     int: (_whole, "a whole number"),
     float: (_number, "a number"),
@@ -208,6 +240,7 @@ READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
 def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
     """Refuse settings that are right one by one and contradict each other."""
     method = METHODS[settings.method]
+    check_ensemble(settings, places)
     if settings.verify not in method.verify:
         takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
         problem = f"{places['verify']} {settings.verify} does not go with the method {settings.method}."
