@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -150,7 +150,7 @@ class Session:
         ]
         quantize = self.settings.quantize, self.settings.draft_quantize
         members = [model_record(each, quantize[each is not self.target]) for each in loaded]
-        return {"members": members, "auto": [asdict(choice) for choice in self.company.choices]}
+        return {"members": members, "auto": [choice.record() for choice in self.company.choices]}
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
@@ -255,8 +255,7 @@ class Session:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
         if isinstance(loaded.model, FeatureHead):
             forward_of_head = head_forward(loaded.model, self.settings.compile, report)
-            self._runners[id(loaded)] = FeatureRunner(forward_of_head, loaded.context, self.runner())
-            return None
+            return FeatureRunner(forward_of_head, loaded.context, self.runner())
         if self.settings.compile and can_compile(loaded.model):
             forward: Forward = compiled_forward(loaded.model, report)
         else:

@@ -6,7 +6,7 @@ The law is the same whatever is chosen, so a wrong measurement costs time and no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from time import perf_counter
 
@@ -56,6 +56,20 @@ class Choice:
     acceptance: tuple[float, ...]
     prices: tuple[Price, ...]
     predictions: tuple[Prediction, ...]
+
+    def record(self) -> dict[str, object]:
+        """The same for JSON."""
+        return {
+            "exec": self.execution.kind,
+            "gammas": self.execution.gammas,
+            "predicted_speedup": self.speedup,
+            "acceptance": self.acceptance,
+            "prices": [asdict(price) for price in self.prices],
+            "predictions": [
+                {"exec": each.execution.kind, "gammas": each.execution.gammas, "seconds": each.seconds}
+                for each in self.predictions
+            ],
+        }
 
     def describe(self) -> str:
         """One sentence for the user."""

@@ -171,10 +171,7 @@ class Settings:
     )
     gamma: int = field(
         default=4,
-        metadata=_method(
-            "Tokens that sps drafts in a chain; in an ensemble, the first proposer, or each model (1,5).",
-            low=1,
-        ),
+        metadata=_method("Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.", low=1),
     )
     tree: str | None = field(
         default=None,
