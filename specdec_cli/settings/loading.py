@@ -97,7 +97,7 @@ def _settle_ensemble(checked: dict[str, Any], given: dict[str, _Given]) -> None:
             problem = f"{named.place} {checked['target']} is not the first of the models, {first}."
             raise InputError(problem, "Leave --target out: --models names all of them.")
         if ensemble or named.origin == "default":
-            checked["target"], given["target"] = first, given["models"]
+            checked["target"], given["target"] = first, given["models"]._replace(origin="the first model")
 
 
 def _from_preset(preset: Preset) -> dict[str, _Given]:
