@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft bench-ensemble clean
+.PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
+	bench-ensemble bench-a-against-a clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -40,8 +41,19 @@ format: $(READY)  ## Put imports and layout in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## Methods side by side on the default target: paired speed-ups, SpecExec's columns
-	$(BIN)/specdec bench --methods ngram,sps,specexec,topk,spechub,rrsw --draft layers:15 --compile
+# A killed run goes on where it was; `make bench NAME=another` measures anew, `specdec compare` pairs two logs.
+NAME ?= bench
+DRAFT ?= layers:15
+ALL_METHODS := ngram,sps,specexec,specinfer,rrsw,sequoia,spechub,kseq,topk
+
+bench: $(READY)  ## All methods on the default target over the first prompts: speed-ups, SpecExec's columns
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/specdec bench --methods $(ALL_METHODS) --draft $(DRAFT) --compile --n-tests 12 --peer transformers \
+		--exp-name $(NAME) --detail
+
+bench-a-against-a: $(READY)  ## How often the interval of a configuration against itself holds 1.00: 19 of 20 are due
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/python benchmarks/a_against_a.py
 
 bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead, and the cost of a commit
 	$(BIN)/specdec models pull smollm2-135m

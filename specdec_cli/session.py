@@ -192,6 +192,10 @@ class Session:
         """The text of token ids, special tokens left out."""
         return self.target.tokenizer.decode(tokens)
 
+    def token_text(self, token: int) -> str:
+        """The text of one id, special tokens by their names."""
+        return self.target.tokenizer.decode([token], skip_special=False)
+
     def logits(
         self, prompt: Sequence[int], tokens: Sequence[int], *, together: bool = True, draft: str | None = None
     ) -> Tensor:

@@ -59,6 +59,7 @@ MAY_IMPORT = {
     },
     "benchmarking": {
         "evaluation",
+        "models",
         "methods",
         "assembly",
         "drafts",
@@ -68,6 +69,7 @@ MAY_IMPORT = {
         "settings",
         "tree",
         "sampling",
+        "tracing",
         "errors",
     },
     "distillation": {
@@ -80,6 +82,20 @@ MAY_IMPORT = {
         "resources",
         "errors",
     },
+    "tracing": {
+        "drafts",
+        "assembly",
+        "audit",
+        "drafting",
+        "engine",
+        "errors",
+        "methods",
+        "sampling",
+        "session",
+        "settings",
+        "tree",
+        "verification",
+    },
     "api": {"session", "settings", "errors", "engine"},
     "reporting": {
         "audit",
@@ -90,6 +106,7 @@ MAY_IMPORT = {
         "settings",
         "models",
         "errors",
+        "tracing",
         "tree",
     },
     "cli": {
@@ -112,6 +129,8 @@ MAY_IMPORT = {
         "methods",
         "api",
         "reporting",
+        "assembly",
+        "tracing",
     },
 }
 ONLY_IN = {"typer": "cli", "rich": "reporting", "transformers": "models", "huggingface_hub": "models"}

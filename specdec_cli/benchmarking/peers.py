@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -20,16 +22,40 @@ ASSISTED = "transformers, assisted"
 Run = Callable[[Sequence[int], Settings], list[Step]]
 
 
-def transformers_peers(session: Session, settings: Settings) -> dict[str, Run]:
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another engine.
+
+    Attributes:
+        run: decodes a prompt.
+        settings: what it was set to, to be shown beside its figures.
+    """
+
+    run: Run
+    settings: Mapping[str, object]
+
+
+def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
     """`generate` as it is, with prompt lookup, and with the draft as assistant if the draft is a model."""
-    peers: dict[str, Run] = {
-        PLAIN: _peer(session, {}),
-        LOOKUP: _peer(session, {"prompt_lookup_num_tokens": settings.gamma}),
+    common = {
+        "version": version("transformers"),
+        "attention": session.target.model.config._attn_implementation,
+        "threads": torch.get_num_threads(),
+    }
+    lookup = {"prompt_lookup_num_tokens": settings.gamma}
+    peers = {
+        PLAIN: Peer(_peer(session, {}), common),
+        LOOKUP: Peer(_peer(session, lookup), common | lookup),
     }
     name = resolve_draft(settings)
     if name is not None and is_model(name):
         assistant = session.draft(name).model
-        peers[ASSISTED] = _peer(session, {"assistant_model": assistant})
+        options = {
+            key: getattr(assistant.generation_config, key, None)
+            for key in ("num_assistant_tokens", "num_assistant_tokens_schedule")
+        }
+        shown = common | {"assistant_model": name} | options
+        peers[ASSISTED] = Peer(_peer(session, {"assistant_model": assistant}), shown)
     return peers
 
 

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from specdec_cli.engine.observation import Level
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
+from specdec_cli.settings import DEFAULTS, Settings
 
 SCHEMA_VERSION = 1
+ENTROPY_DIGITS = 4
+PLAIN = "autoregressive"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The positions at which a run had guesses to judge, in columns of one length.
+
+    Attributes:
+        place: of the token in the output, from 0.
+        depth: of the guess in the draft, from 1.
+        entropy: of the target's own distribution there, at temperature 1, in bits.
+        accepted: 1 where a guess was accepted, else 0.
+    """
+
+    place: tuple[int, ...]
+    depth: tuple[int, ...]
+    entropy: tuple[float, ...]
+    accepted: tuple[int, ...]
+
+    @classmethod
+    def of(cls, levels: Sequence[Level]) -> Levels:
+        """Some levels as columns."""
+        return cls(
+            tuple(level.place for level in levels),
+            tuple(level.depth for level in levels),
+            tuple(round(level.entropy, ENTROPY_DIGITS) for level in levels),
+            tuple(int(level.accepted) for level in levels),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +71,8 @@ class Record:
         text_hash: of the emitted ids, to see whether greedy texts agree.
         finish_reason: "stop" or "length".
         shares: of an ensemble's models, each its calls and its drafted and accepted tokens.
+        baseline: name of the plain decoding that it is compared with; may be empty in old logs.
+        levels: what acceptance depended on; None for peers and in old logs.
     """
 
     configuration: str
@@ -64,6 +97,8 @@ class Record:
     accepted_lengths: tuple[int, ...]
     text_hash: str
     finish_reason: str
+    baseline: str = ""
+    levels: Levels | None = None
     shares: tuple[tuple[int, int, int], ...] = ()
 
     @property
@@ -101,7 +136,7 @@ class Log:
         self._path = path
         self.records: list[Record] = []
         self._settings: dict[str, Any] = {}
-        for record, line in _read(path) if path and path.is_file() else ():
+        for record, line in _read(path, cut=True) if path and path.is_file() else ():
             self.records.append(record)
             self._settings.setdefault(record.configuration, line["settings"])
         self._known = {(record.configuration, record.item) for record in self.records}
@@ -164,14 +199,37 @@ def different_settings(one: Path, other: Path) -> list[str]:
     )
 
 
-def _read(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
+def settings_in(path: Path) -> dict[str, Settings]:
+    """The settings of each configuration in a log; what this version does not know of them is left out."""
+    known: dict[str, Settings] = {}
+    for record, line in _read(path):
+        given = {name: value for name, value in line["settings"].items() if name in DEFAULTS}
+        known.setdefault(record.configuration, Settings(**given))
+    return known
+
+
+def machine_in(path: Path) -> dict[str, str | int]:
+    """The machine that made the last record of a log."""
+    machine: dict[str, str | int] = {}
+    for _, line in _read(path):
+        machine = line.get("machine") or {}
+    return machine
+
+
+def baselines_of(records: Sequence[Record]) -> dict[str, str]:
+    """Which plain decoding each configuration is compared with: in old logs, which do not say, the first."""
+    return {record.configuration: record.baseline or PLAIN for record in records}
+
+
+def _read(path: Path, cut: bool = False) -> Iterator[tuple[Record, dict[str, Any]]]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)
         except ValueError as error:
             if number == len(lines):  # the run was killed while it wrote; that run is made again
-                _cut_last_line(path)
+                if cut:
+                    _cut_last_line(path)
                 return
             raise InputError(f"{path}, line {number}: not valid JSON.", "Remove the line.") from error
         yield _record(path, number, line), line
@@ -182,13 +240,26 @@ def _record(path: Path, number: int, line: Any) -> Record:
     if version != SCHEMA_VERSION:
         problem = f"{path}, line {number}: not a record of version {SCHEMA_VERSION}."
         raise InputError(problem, "Read it with the version of specdec that wrote it.")
-    missing = [field.name for field in fields(Record) if field.name not in line and field.default is MISSING]
-    if missing or "settings" not in line:
-        problem = f"{path}, line {number}: {', '.join(missing) or 'settings'} missing."
-        raise InputError(problem, "Remove the line.")
+    needed = [*(field.name for field in fields(Record) if field.default is MISSING), "settings"]
+    missing = [name for name in needed if name not in line]
+    if missing:
+        raise InputError(f"{path}, line {number}: {', '.join(missing)} missing.", "Remove the line.")
     given = {field.name: line[field.name] for field in fields(Record) if field.name in line}
-    shares = tuple(tuple(share) for share in line.get("shares", ()))
-    return Record(**given | {"accepted_lengths": tuple(line["accepted_lengths"]), "shares": shares})
+    try:
+        given |= {"accepted_lengths": tuple(line["accepted_lengths"]), "levels": _levels(line)}
+        return Record(**given | {"shares": tuple(tuple(share) for share in line.get("shares", ()))})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}, line {number}: its levels cannot be read.", "Remove the line.") from error
+
+
+def _levels(line: Mapping[str, Any]) -> Levels | None:
+    columns = line.get("levels")
+    if columns is None:
+        return None
+    found = Levels(**{name: tuple(column) for name, column in columns.items()})
+    if len({len(found.place), len(found.depth), len(found.entropy), len(found.accepted)}) > 1:
+        raise ValueError("columns of different lengths")
+    return found
 
 
 def _cut_last_line(path: Path) -> None:

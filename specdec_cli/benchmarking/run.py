@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
+from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
 from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
-from specdec_cli.benchmarking.peers import Run, transformers_peers
-from specdec_cli.benchmarking.records import Log, Record, shape_of
+from specdec_cli.benchmarking.peers import Peer, transformers_peers
+from specdec_cli.benchmarking.peers import Run as PeerRun
+from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
+from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+from specdec_cli.tracing.file import TracedRun, TraceFile
+from specdec_cli.tracing.record import recorded
 
 WARM_UP_TOKENS = 8
-PEERS = ("transformers",)
+PEERS: dict[str, Callable[[Session, Settings], dict[str, Peer]]] = {
+    "transformers": transformers_peers,
+    "llama-cpp": llama_cpp_peers,
+}
+
+
+class Made(NamedTuple):
+    """The steps of a run, and its levels where this engine made it."""
+
+    steps: list[Step]
+    levels: list[Level] | None
+
+
+Run = Callable[[Sequence[int], Settings], Made]
 
 
 class Progress:
@@ -25,6 +47,9 @@ class Progress:
 
     def begin(self, total: int) -> None:
         """So many runs are to be made."""
+
+    def peer(self, name: str, settings: Mapping[str, object]) -> None:
+        """Another engine takes part, set in this way."""
 
     def advance(self, what: str) -> None:
         """One more run was made, or was found in the log."""
@@ -45,11 +70,13 @@ class Bench:
     peers: Sequence[str] = ()
 
 
-def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> list[Configuration]:
+def measure(
+    bench: Bench, session: Session, log: Log, progress: Progress, trace: TraceFile | None = None
+) -> list[Configuration]:
     """Make every run that the log does not hold: all configurations of a prompt, then the next prompt.
 
     The order of the configurations turns by one from prompt to prompt, so that none is always first. Each is
-    run once before for a few tokens, uncounted.
+    run once before for a few tokens, uncounted. A trace gets each run that is made here and drafts something.
 
     Returns:
         The configurations with those of the peers.
@@ -57,10 +84,13 @@ def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> lis
     Raises:
         InputError: the log holds a configuration with other settings, or a prompt is too long.
     """
-    runs, configurations = _runs(bench, session)
+    runs, configurations, peers = _runs(bench, session)
+    for name, peer in peers.items():
+        progress.peer(name, peer.settings)
     for each in configurations:
         log.require_same(each.name, asdict(each.settings))
     prompts = {item.id: _encode(session, item) for item in bench.items}
+    own = {each.name for each in bench.configurations}
     machine = fingerprint() | {"dtype": str(session.target.dtype).removeprefix("torch.")}
     progress.begin(len(configurations) * len(bench.items))
     warm: set[str] = set()
@@ -73,29 +103,69 @@ def measure(bench: Bench, session: Session, log: Log, progress: Progress) -> lis
                     runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
                     warm.add(each.name)
                 reset_peak_memory()
-                steps = runs[each.name](prompts[item.id], each.settings)
-                record = _record(each, item, prompts[item.id], steps, len(log.records))
-                log.add(record, asdict(each.settings), machine)
+                if trace is not None and each.name in own and each.name != each.baseline:
+                    made = _traced(session, each, item, prompts[item.id], trace)
+                else:
+                    made = runs[each.name](prompts[item.id], each.settings)
+                record = _record(each, item, prompts[item.id], made, len(log.records))
+                log.add(record, asdict(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations
 
 
-def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration]]:
-    own: Callable[..., list[Step]] = lambda prompt, settings: list(session.steps(prompt, settings))  # noqa: E731
+def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration], dict[str, Peer]]:
+    own = partial(_own, session)
     runs: dict[str, Run] = {each.name: own for each in bench.configurations}
     configurations = list(bench.configurations)
-    if "transformers" in bench.peers:
-        plain = [each for each in bench.configurations if each.name == each.baseline]
-        drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
-        for baseline in plain:
-            for name, run in transformers_peers(session, drafting.settings).items():
-                named = baseline.name.replace("autoregressive", name, 1)
-                settings = replace(
-                    baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma
-                )
-                runs[named] = run
-                configurations.append(Configuration(named, settings, baseline.name))
-    return runs, configurations
+    plain = [each for each in bench.configurations if each.name == each.baseline]
+    drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
+    peers: dict[str, Peer] = {}
+    for engine in bench.peers:
+        peers |= PEERS[engine](session, drafting.settings)
+    for baseline in plain:
+        settings = replace(baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma)
+        for name, peer in peers.items():
+            named = baseline.name.replace("autoregressive", name, 1)
+            runs[named] = partial(_others, peer.run)
+            configurations.append(Configuration(named, settings, baseline.name))
+    return runs, configurations, peers
+
+
+def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
+    """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
+    if METHODS[settings.method].is_ensemble:
+        return Made(list(session.steps(prompt, settings)), None)
+    roles, observer = observed(session.roles(settings))
+    return _gathered((step, observer.last()) for step in session.steps(prompt, settings, roles))
+
+
+def _traced(
+    session: Session, configuration: Configuration, item: Item, prompt: Sequence[int], trace: TraceFile
+) -> Made:
+    """The same, each step written to a trace."""
+    settings = configuration.settings
+    run = TracedRun(configuration.name, item.id, item.category, settings, tuple(prompt))
+    return _gathered((view.step, view.sight) for view in recorded(session, run, trace))
+
+
+def _gathered(steps: Iterable[tuple[Step, Sight]]) -> Made:
+    made: list[Step] = []
+    judged: list[Level] = []
+    done = 0
+    for step, sight in steps:
+        made.append(step)
+        judged += levels(sight, step, done)
+        done += len(step.tokens)
+    return Made(made, judged)
+
+
+def _others(run: PeerRun, prompt: Sequence[int], settings: Settings) -> Made:
+    return Made(run(prompt, settings), None)
+
+
+def _peer_settings(configuration: str, peers: Mapping[str, Peer]) -> dict[str, Any]:
+    names = [name for name in peers if configuration.startswith(name)]
+    return {"peer": dict(peers[max(names, key=len)].settings)} if names else {}
 
 
 def _encode(session: Session, item: Item) -> list[int]:
@@ -106,8 +176,9 @@ def _encode(session: Session, item: Item) -> list[int]:
 
 
 def _record(
-    configuration: Configuration, item: Item, prompt: Sequence[int], steps: Sequence[Step], order: int
+    configuration: Configuration, item: Item, prompt: Sequence[int], made: Made, order: int
 ) -> Record:
+    steps = made.steps
     scores = [step.least_score for step in steps if step.least_score is not None]
     tokens = [token for step in steps for token in step.tokens]
     return Record(
@@ -122,5 +193,7 @@ def _record(
         memory_bytes=peak_memory(),
         text_hash=hashlib.sha256(repr(tokens).encode()).hexdigest()[:16],
         finish_reason=steps[-1].finish_reason or "length",
+        baseline=configuration.baseline,
+        levels=None if made.levels is None else Levels.of(made.levels),
         **shape_of(RunStats.of(steps)),
     )

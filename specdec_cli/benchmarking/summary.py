@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
+from specdec_cli.benchmarking.intervals import Numbers, interval
 from specdec_cli.benchmarking.records import Record
 
-RESAMPLES = 4000
 DRIFT = 0.1  # relative change of plain decoding's speed between the halves of a run that is worth a warning
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +129,8 @@ def paired_ratio(own: Sequence[float], other: Sequence[float]) -> Ratio:
     value = float(np.exp(logs.mean()))
     if len(logs) < 2 or bool(np.ptp(logs) == 0):
         return Ratio(value, None, None)
-    method = "BCa" if len(logs) > 9 else "basic"
-    found = stats.bootstrap((logs,), np.mean, n_resamples=RESAMPLES, method=method, rng=0)
-    interval = found.confidence_interval
-    return Ratio(value, float(np.exp(interval.low)), float(np.exp(interval.high)))
+    low, high = interval((logs,), np.mean)
+    return Ratio(value, None if low is None else exp(low), None if high is None else exp(high))
 
 
 def drift(records: Sequence[Record], baseline: str) -> float | None:

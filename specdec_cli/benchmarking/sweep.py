@@ -122,7 +122,10 @@ def configurations(
             chosen = dict(zip(read, combination, strict=True))
             given = {name: value for name, value in flags.items() if _applies(method, name, is_plain)}
             given |= {"exec": "plain"} if is_plain and METHODS[method].is_ensemble else {}
-            settings = load_settings(preset, flags={**given, "method": method, **chosen}).settings
+            useless = _useless(preset, method, is_plain)
+            settings = load_settings(
+                preset, flags={**given, "method": method, **chosen}, leave_out=useless
+            ).settings
             varied = {setting: value for setting, value in chosen.items() if len(choices[setting]) > 1}
             sampling = {setting: value for setting, value in varied.items() if setting in (*ALWAYS, *law)}
             if not METHODS[method].is_ensemble:
@@ -148,6 +151,14 @@ def _read(method: str, is_plain: bool, law: Sequence[str]) -> tuple[str, ...]:
     own = () if is_plain else EXECUTED[known.execution]
     shared = [setting for setting in law if setting != "alpha" or known.combine == "contrastive"]
     return (*own, *shared, *ALWAYS)
+
+
+def _useless(preset: str | None, method: str, is_plain: bool) -> set[str]:
+    """Settings of a preset for one method that another, which runs beside it, would refuse."""
+    own = load_settings(preset, flags={}).settings
+    names = {name for name in ("tree", "hub_above", "coupled") if not _applies(method, name, is_plain)}
+    names |= {"verify"} if own.verify not in METHODS[method].verify else set()
+    return names | ({"draft"} if method == "ngram" else set())
 
 
 def _applies(method: str, setting: str, is_plain: bool) -> bool:

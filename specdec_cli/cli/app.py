@@ -18,9 +18,12 @@ from specdec_cli.cli.demo import demo
 from specdec_cli.cli.distill import distill
 from specdec_cli.cli.ensemble import ensemble
 from specdec_cli.cli.generate import generate
+from specdec_cli.cli.inspect import inspect
+from specdec_cli.cli.replay import replay
+from specdec_cli.cli.report import report
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
-COMMANDS = (generate, ensemble, bench, compare, distill, audit, demo)
+COMMANDS = (generate, ensemble, bench, report, compare, inspect, replay, distill, audit, demo)
 USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app, "trees": trees.app}
 

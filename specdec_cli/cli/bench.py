@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,29 +12,25 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.dry_run import DryRunOption, plan_bench
+from specdec_cli.cli.results import (
+    DetailOption,
+    Format,
+    FormatOption,
+    PlotOption,
+    Showing,
+    require_showing,
+    show_results,
+)
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS
-from specdec_cli.settings import RULES, load_settings
+from specdec_cli.settings import load_settings
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
     "max_branch_width", "min_log_prob", "decay", "alpha", "exec",
 )  # fmt: skip
 MAX_TOKENS = 64
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    TABLE = "table"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    JSON = "json"
-
-
-def _sweep(setting: str, *names: str) -> object:
-    flag = f"--{setting.replace('_', '-')}"
-    return typer.Option(*(names or (flag,)), help=f"{RULES[setting].help} Sweeps.", rich_help_panel="Sweep")
 
 
 def bench(
@@ -48,19 +44,20 @@ def bench(
     n_tests: Annotated[int, typer.Option(min=1, help="Prompts.")] = 10,
     start: Annotated[int, typer.Option(min=0, help="Prompts to leave out at the beginning.")] = 0,
     peer: Annotated[
-        list[str] | None, typer.Option("--peer", help="Other engines in the same run: transformers.")
+        list[str] | None, typer.Option("--peer", help="Other engines beside: transformers, llama-cpp.")
     ] = None,
     exp_name: Annotated[
         str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
     ] = None,
     save_dir: Annotated[Path, typer.Option("--save-dir", help="Folder of the logs.")] = Path("logs"),
-    format: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TABLE,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw the result: a .png, .svg or .html file.")
-    ] = None,
+    detail: DetailOption = False,
+    format: FormatOption = Format.TABLE,
+    plot: PlotOption = None,
+    trace: opt.TraceOption = None,
+    dry_run: DryRunOption = False,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,
-    draft: Annotated[str | None, _sweep("draft", "--draft", "-d")] = None,
+    draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
     device: opt.DeviceOption = None,
     draft_device: opt.DraftDeviceOption = None,
     dtype: opt.DtypeOption = None,
@@ -70,23 +67,23 @@ def bench(
     trust_remote_code: opt.TrustRemoteCodeOption = None,
     threads: opt.ThreadsOption = None,
     compile: opt.CompileOption = None,
-    temperature: Annotated[str | None, _sweep("temperature", "--temperature", "-t")] = None,
-    top_p: Annotated[str | None, _sweep("top_p")] = None,
+    temperature: Annotated[str | None, opt.sweep("temperature", "--temperature", "-t")] = None,
+    top_p: Annotated[str | None, opt.sweep("top_p")] = None,
     seed: opt.SeedOption = None,
     max_tokens: opt.MaxTokensOption = None,
     ignore_eos: opt.IgnoreEosOption = None,
     chat: opt.ChatOption = None,
     method: opt.MethodOption = None,
-    verify: Annotated[str | None, _sweep("verify")] = None,
-    gamma: Annotated[str | None, _sweep("gamma", "--gamma", "-k")] = None,
-    tree: Annotated[str | None, _sweep("tree")] = None,
+    verify: Annotated[str | None, opt.sweep("verify")] = None,
+    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
+    tree: Annotated[str | None, opt.sweep("tree")] = None,
     hub_above: opt.HubAboveOption = None,
-    max_budget: Annotated[str | None, _sweep("max_budget")] = None,
-    max_n_beams: Annotated[str | None, _sweep("max_n_beams")] = None,
-    max_beam_len: Annotated[str | None, _sweep("max_beam_len")] = None,
-    max_branch_width: Annotated[str | None, _sweep("max_branch_width")] = None,
-    min_log_prob: Annotated[str | None, _sweep("min_log_prob")] = None,
-    decay: Annotated[str | None, _sweep("decay")] = None,
+    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
+    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
+    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
+    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
+    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
+    decay: Annotated[str | None, opt.sweep("decay")] = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
     models: opt.ModelsOption = None,
@@ -94,9 +91,9 @@ def bench(
     ensemble_fn: opt.EnsembleFnOption = None,
     ensemble_target: opt.EnsembleTargetOption = None,
     weights: opt.WeightsOption = None,
-    alpha: Annotated[str | None, _sweep("alpha", "--alpha", "--mu")] = None,
+    alpha: Annotated[str | None, opt.sweep("alpha", "--alpha", "--mu")] = None,
     plausibility: opt.PlausibilityOption = None,
-    exec: Annotated[str | None, _sweep("exec")] = None,
+    exec: Annotated[str | None, opt.sweep("exec")] = None,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns.
@@ -106,12 +103,24 @@ def bench(
     given = opt.given_settings(locals())
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
-    chosen = [] if zero else _names(methods or method or "specexec")
+    chosen = [] if zero else _names(methods or method or _method_of(preset))
     wanted = configurations(preset, flags, chosen, swept)
     if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
-    run(wanted, dataset, start, n_tests, _peers(peer), log, format, plot, quiet)
+    if dry_run:
+        runs = len(wanted) * n_tests
+        facts = [f"Runs: {len(wanted)} configurations on {n_tests} prompts of {dataset}, {runs} in all."]
+        plan_bench([(each.name, each.settings) for each in wanted], facts, format is Format.JSON)
+        return
+    peers = _peers(peer, wanted[0].settings.target)
+    run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
+
+
+def _method_of(preset: str | None) -> str:
+    """The method that a preset or the environment names, or SpecExec."""
+    resolved = load_settings(preset, flags={})
+    return "specexec" if resolved.origins["method"] == "default" else resolved.settings.method
 
 
 def run(
@@ -121,56 +130,45 @@ def run(
     n_tests: int,
     peers: list[str],
     log_file: Path | None,
-    format: Format,
-    plot: Path | None,
-    quiet: bool,
+    trace_file: Path | None,
+    showing: Showing,
 ) -> None:
     """Load, measure, show."""
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.benchmarking.summary import DRIFT, drift, summarise
     from specdec_cli.evaluation.datasets import read_dataset
-    from specdec_cli.reporting import bench as show
-    from specdec_cli.reporting.console import out, print_json, report_line, report_warning, status
-    from specdec_cli.reporting.plots import draw, require_plot
+    from specdec_cli.reporting.bench import BarProgress
+    from specdec_cli.reporting.console import report_line, report_warning, status
     from specdec_cli.session import Session
+    from specdec_cli.tracing.file import TraceFile
+    from specdec_cli.tracing.record import require_traceable
 
-    if plot is not None:
-        require_plot(plot)
+    require_showing(showing)
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
+    trace = None if trace_file is None else TraceFile(trace_file)
+    for each in wanted if trace else ():
+        require_traceable(each.settings)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
     drafting = next((each for each in wanted if METHODS[each.settings.method].is_ensemble), drafting)
-    with status("Loading", quiet) as activity:
+    with status("Loading", showing.quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
-    with show.BarProgress(quiet) as progress:
-        everything = measure(Bench(wanted, items, peers), session, log, progress)
-    settings = {each.name: each.settings for each in everything}
-    ids = {item.id for item in items}
-    records = [each for each in log.records if each.item in ids]
-    rows = summarise(records, {each.name: each.baseline for each in everything})
-    moved = drift(records, everything[0].baseline)
-    if not quiet:
+    with BarProgress(showing.quiet) as progress, nullcontext() if trace is None else trace:
+        everything = measure(Bench(wanted, items, peers), session, log, progress, trace)
+    if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)
-        if moved is not None and abs(moved) > DRIFT:
-            report_warning(f"Plain decoding's speed moved by {moved:+.0%} during the run; ratios are paired.")
-    if plot is not None:
-        draw(rows, settings, plot)
         for choice in session.company.choices:
             report_line(choice.describe())
+    settings = {each.name: each.settings for each in everything}
+    baselines = {each.name: each.baseline for each in everything}
+    ids = {item.id for item in items}
+    records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
     title = f"{session.target.name}, {len(items)} prompts of {dataset}, up to {length} tokens"
-    if format is Format.JSON:
-        print_json(show.record(rows, settings, fingerprint(), moved))
-    elif format is Format.TABLE:
-        for table in show.bench_tables(rows, settings, title):
-            out().print(table)
-    else:
-        text = show.markdown if format is Format.MARKDOWN else show.comma_separated
-        out().out(text(rows, settings), highlight=False)
+    show_results(records, settings, baselines, fingerprint(), title, showing)
 
 
 def compare(
@@ -207,8 +205,13 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _peers(given: list[str] | None) -> list[str]:
+def _peers(given: list[str] | None, target: str) -> list[str]:
+    from specdec_cli.benchmarking.llama_peer import require_llama_cpp
+    from specdec_cli.benchmarking.run import PEERS
+
     for name in given or ():
-        if name != "transformers":
-            raise InputError(f"There is no peer {name!r}.", "The peer is transformers.")
-    return given or []
+        if name not in PEERS:
+            raise InputError(f"There is no peer {name!r}.", f"The peers are {', '.join(PEERS)}.")
+    if "llama-cpp" in (given or ()):
+        require_llama_cpp(target)
+    return list(dict.fromkeys(given or ()))

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.dry_run import DryRunOption, plan_generate
 from specdec_cli.errors import INTERRUPTED, InputError
-from specdec_cli.settings import Resolved, load_settings
+from specdec_cli.settings import Resolved, Settings, load_settings
+
+if TYPE_CHECKING:
+    from specdec_cli.engine.roles import Step
+    from specdec_cli.session import Session
+    from specdec_cli.tracing.file import TraceFile
 
 STDIN = "-"
 
@@ -61,11 +70,16 @@ def generate(
     exec: opt.ExecOption = None,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
+    trace: opt.TraceOption = None,
+    dry_run: DryRunOption = False,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Answer a prompt, or continue it with --raw. The text goes to stdout, figures to stderr."""
     resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    if dry_run:
+        plan_generate(resolved, as_json)
+        return
     text = read_prompt(prompt)
     if stream is None:
         stream = sys.stdout.isatty()
@@ -76,6 +90,7 @@ def generate(
         show_accepted=show_accepted,
         as_json=as_json,
         quiet=quiet,
+        trace=trace,
     )
 
 
@@ -117,7 +132,14 @@ def require_text(prompt: str) -> None:
 
 
 def run(
-    text: str, resolved: Resolved, *, stream: bool, show_accepted: bool, as_json: bool, quiet: bool
+    text: str,
+    resolved: Resolved,
+    *,
+    stream: bool,
+    show_accepted: bool,
+    as_json: bool,
+    quiet: bool,
+    trace: Path | None = None,
 ) -> None:
     """Load, decode, show. Ctrl-C keeps what was generated and ends with exit code 130."""
     from specdec_cli.benchmarking.machine import fingerprint
@@ -128,6 +150,7 @@ def run(
     from specdec_cli.session import Session
 
     settings = resolved.settings
+    writing = None if trace is None else _trace_file(trace, settings)
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)
     interrupts.check()
@@ -142,7 +165,7 @@ def run(
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:
-        for step in session.steps(prompt):
+        for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
             with interrupts.held():
                 pieces = completion.add(step)
                 if stream:
@@ -164,3 +187,23 @@ def run(
             report_line(choice.describe())
     if completion.finish_reason == BROKEN_OFF:
         raise typer.Exit(INTERRUPTED)
+
+
+def _trace_file(path: Path, settings: Settings) -> TraceFile:
+    from specdec_cli.tracing.file import TraceFile
+    from specdec_cli.tracing.record import require_traceable
+
+    require_traceable(settings)
+    return TraceFile(path)
+
+
+def _traced(session: Session, prompt: list[int], file: TraceFile) -> Iterator[Step]:
+    """The steps of a run, each written down before it is shown."""
+    from specdec_cli.tracing.file import TracedRun
+    from specdec_cli.tracing.record import recorded
+
+    settings = session.settings
+    run = TracedRun(settings.method, "prompt", "", settings, tuple(prompt))
+    with file:
+        for view in recorded(session, run, file):
+            yield view.step

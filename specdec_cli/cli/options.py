@@ -6,6 +6,7 @@ Every setting defaults to None, which means "not given": `load_settings` fills i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +29,12 @@ def _option(setting: str, *names: str) -> Any:
     return typer.Option(
         *(names or (flag,)), help=" ".join(about), rich_help_panel=rule.panel, show_default=False
     )
+
+
+def sweep(setting: str, *names: str) -> Any:
+    """An option that takes lists and ranges of a setting's values."""
+    flag = f"--{setting.replace('_', '-')}"
+    return typer.Option(*(names or (flag,)), help=f"{RULES[setting].help} Sweeps.", rich_help_panel="Sweep")
 
 
 def given_settings(parameters: Mapping[str, object]) -> dict[str, object]:
@@ -91,6 +98,14 @@ GammasOption = Annotated[str | None, _option("gammas", "--gamma", "-k")]
 
 PromptOption = Annotated[
     str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from standard input.")
+]
+TraceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        help="Write trees and distributions for `specdec replay`: a .jsonl or .jsonl.gz file.",
+        rich_help_panel="Output",
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel="Output")

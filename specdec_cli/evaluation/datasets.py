@@ -9,9 +9,9 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,9 @@ from specdec_cli.errors import InputError
 from specdec_cli.resources import data_folder
 
 PROMPT_FIELDS = ("prompt", "instruction", "question", "turns", "article", "text", "input")
-REFERENCE_FIELDS = ("reference", "references", "answer", "output", "canonical_solution", "target")
+REFERENCE_FIELDS = (
+    "reference", "references", "answer", "output", "canonical_solution", "target", "highlights",
+)  # fmt: skip
 ID_FIELDS = ("id", "question_id", "task_id")
 CATEGORY_FIELDS = ("category", "dataset")
 NUMBERS_TOO = (str, int, float)
@@ -78,11 +80,36 @@ def read_dataset(name: str = "prompts", count: int | None = None, start: int = 0
     if count is None and name in STREAMS:
         raise InputError(f"{name} is too long to be read whole.", "Say how many prompts to take.")
     stop = None if count is None else start + count
-    items = [_item(row) for row in islice(_rows(name), stop)]
+    items = _unique(islice(_rows(name), stop), repairs=name in NAMED)
     if len(items) < (stop or start + 1):
         asked = f"{start + 1} to {stop or 'the last'}"
         raise InputError(f"{name} has {len(items)} prompts, not {asked}.", "Ask for others, or for fewer.")
     return items[start:]
+
+
+def _unique(rows: Iterable[Row], repairs: bool) -> list[Item]:
+    """The items of some rows. Runs are paired by id, so that two of one id would be taken for one.
+
+    Args:
+        rows: in order.
+        repairs: number the later of two, since nobody can change the data set.
+
+    Raises:
+        InputError: two rows have the same id.
+    """
+    items: list[Item] = []
+    places: dict[str, str] = {}
+    for row in rows:
+        place, number, _ = row
+        item = _item(row)
+        if item.id in places and repairs:
+            item = replace(item, id=f"{item.id}#{number}")
+        if item.id in places:
+            problem = f"{place}: the id {item.id!r} is also that of {places[item.id]}."
+            raise InputError(problem, "Give each prompt an id of its own, or none: its line counts then.")
+        places[item.id] = place
+        items.append(item)
+    return items
 
 
 def _rows(name: str) -> Iterator[Row]:

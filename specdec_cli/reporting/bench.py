@@ -15,7 +15,7 @@ from rich.table import Table
 
 from specdec_cli.benchmarking.run import Progress
 from specdec_cli.benchmarking.summary import Ratio, Row
-from specdec_cli.reporting.console import err, progress_lines_enabled
+from specdec_cli.reporting.console import err, progress_lines_enabled, report_line
 from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -28,6 +28,7 @@ class BarProgress(Progress):
 
     def __init__(self, quiet: bool) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._quiet = quiet
         self._bar = Bar(*columns, console=err(), transient=True, disable=not progress_lines_enabled(quiet))
         self._task = self._bar.add_task("Measuring", total=None)
 
@@ -40,6 +41,10 @@ class BarProgress(Progress):
 
     def begin(self, total: int) -> None:
         self._bar.update(self._task, total=total)
+
+    def peer(self, name: str, settings: Mapping[str, object]) -> None:
+        if not self._quiet:
+            report_line(f"{name}: {', '.join(f'{key}={value}' for key, value in settings.items())}")
 
     def advance(self, what: str) -> None:
         self._bar.update(self._task, advance=1, description=what)

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
+from rich.text import Text
 
-from specdec_cli.settings import RULES, Preset, Resolved
+from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
+from specdec_cli.reporting.plan import needs_text
+from specdec_cli.settings import DEFAULTS, RULES, Preset, Resolved
+
+NOTHING = "-"
 
 
 def presets_table(presets: Sequence[Preset]) -> Table:
     """One row a preset; a dash where it leaves the setting to the default."""
-    table = Table(title="Presets", show_lines=True)
-    table.add_column("Name", no_wrap=True)
-    for heading in ("Description", "Target\nDraft", "Method", "Needs"):
+    table = Table(title="Presets", caption="Memory for weights of 16 bits and a cache.", show_lines=True)
+    longest = max(len(preset.name) for preset in presets)
+    table.add_column("Name\nDescription", min_width=longest)
+    for heading in ("Target\nDraft\nMethod", "Needs"):
         table.add_column(heading, overflow="fold")
     for preset in presets:
-        target, draft, method = (_own(preset, setting) for setting in ("target", "draft", "method"))
-        table.add_row(preset.name, preset.description, f"{target}\n{draft}", method, preset.needs or "-")
+        models, method = _own(preset, "models"), _own(preset, "method")
+        about = Text.assemble((preset.name, "bold"), f"\n{preset.description}")
+        named = models if models != NOTHING else f"{_own(preset, 'target')}\n{_own(preset, 'draft')}"
+        table.add_row(about, f"{named}\n{method}", _needs(preset))
     return table
 
 
-def settings_table(resolved: Resolved, preset: Preset) -> Table:
+def _needs(preset: Preset) -> str:
+    """Memory at 16 bits a weight for the models that it names, and whether they come from a hub."""
+    values = {name: value for name, (value, _) in preset.values.items()}
+    names = _models(values)
+    if not names:
+        return preset.needs or NOTHING
+    tokens = PROMPT + int(str(values.get("max_tokens", DEFAULTS["max_tokens"])))
+    target = estimate("target", names[0], itemsize=2, tokens=tokens)
+    others = (estimate_draft(name, target, itemsize=2, tokens=tokens) for name in names[1:])
+    return needs_text([target, *(each for each in others if each is not None)], preset.needs)
+
+
+def _models(values: Mapping[str, object]) -> list[str]:
+    """The target first, then drafts or the other models of an ensemble, as far as a preset names them."""
+    named = values.get("models")
+    if isinstance(named, list | tuple):
+        return [str(each) for each in named]
+    return [str(values[name]) for name in ("target", "draft") if values.get(name) and "target" in values]
+
+
+def settings_table(resolved: Resolved, preset: Preset | None) -> Table:
     """One row a setting: its value, and where it came from."""
-    table = Table(title=f"Settings with preset {preset.name}")
+    table = Table(title=f"Settings with preset {preset.name}" if preset else "Settings")
     table.add_column("Setting", no_wrap=True)
     table.add_column("Value", overflow="fold")
     table.add_column("From", overflow="fold")
@@ -46,7 +74,8 @@ def settings_record(resolved: Resolved, preset: Preset) -> dict[str, object]:
 
 
 def _own(preset: Preset, setting: str) -> str:
-    return str(preset.values[setting][0]) if setting in preset.values else "-"
+    value = preset.values[setting][0] if setting in preset.values else NOTHING
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _shown(setting: str, value: object) -> str:

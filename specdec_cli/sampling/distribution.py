@@ -7,6 +7,7 @@ has a case for it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,11 @@ def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, T
     return scores.log_softmax(-1).gather(-1, tokens), tokens
 
 
+def entropy(probs: Tensor) -> float:
+    """Entropy of a distribution (V,), in bits."""
+    return float(torch.special.entr(probs.double()).sum()) / math.log(2)
+
+
 def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:
     """The target's mass that the proposal left uncovered: max(scale * target - proposal, 0), normalised.
 
@@ -118,3 +124,7 @@ class Distributions:
 
     def __getitem__(self, row: int) -> Tensor:
         return distribution(self._logits[row], self._sampling)
+
+    def plain(self, row: int) -> Tensor:
+        """The model's own distribution there, at temperature 1 and unfiltered: (V,)."""
+        return distribution(self._logits[row], Sampling())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -56,6 +56,7 @@ def load_settings(
     *,
     flags: Mapping[str, object],
     environ: Mapping[str, str] = os.environ,
+    leave_out: Collection[str] = (),
 ) -> Resolved:
     """Settings from, strongest first: flags, SPECDEC_* variables, the preset, the defaults.
 
@@ -63,6 +64,7 @@ def load_settings(
         preset: name or path; None for the one that SPECDEC_PRESET names, if any.
         flags: setting to value; None and empty lists count as not given.
         environ: the environment; empty variables count as not set.
+        leave_out: settings that the preset and the environment shall not decide.
 
     Raises:
         InputError: an unknown name, or a value that its setting does not take; nothing was loaded yet.
@@ -70,8 +72,8 @@ def load_settings(
     name = environ.get(PRESET_VARIABLE) or None if preset is None else preset
     layers = (
         {setting: _Given(value, "default", setting) for setting, value in DEFAULTS.items()},
-        {} if name is None else _from_preset(find_preset(name)),
-        _from_environment(environ),
+        _without(leave_out, {} if name is None else _from_preset(find_preset(name))),
+        _without(leave_out, _from_environment(environ)),
         _from_flags(flags),
     )
     checked: dict[str, Any] = {}
@@ -98,6 +100,10 @@ def _settle_ensemble(checked: dict[str, Any], given: dict[str, _Given]) -> None:
             raise InputError(problem, "Leave --target out: --models names all of them.")
         if ensemble or named.origin == "default":
             checked["target"], given["target"] = first, given["models"]._replace(origin="the first model")
+
+
+def _without(names: Collection[str], given: dict[str, _Given]) -> dict[str, _Given]:
+    return {setting: one for setting, one in given.items() if setting not in names}
 
 
 def _from_preset(preset: Preset) -> dict[str, _Given]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,120 @@ def test_a_picture_is_drawn(bench: Program, tmp_path: Path, ending: str) -> None
     assert bench("--plot", str(picture)).code == 0
     content = picture.read_bytes()
     assert content.startswith(b"\x89PNG") if ending == "png" else b"<svg" in content
+
+
+def test_detail_comes_from_the_run_and_again_from_its_log(
+    bench: Program, specdec: Program, tmp_path: Path
+) -> None:
+    shared = ("--methods", "sps,rrsw", "--tree", "2x2", "--gamma", "3", "--ignore-eos", "--detail")
+    fresh = json.loads(bench(*shared, "--exp-name", "why", "--format", "json").out)
+    log = str(tmp_path / "logs" / "why.jsonl")
+    again = json.loads(specdec("report", log, "--detail", "--format", "json").out)
+    assert fresh["detail"] == again["detail"]
+    assert fresh["rows"] == again["rows"]
+    groups = [group for group in fresh["detail"] if group["configuration"] == "sps"]
+    assert {group["kind"] for group in groups} == {"position", "category", "entropy", "depth"}
+    accepted = {row["configuration"]: row["acceptance_rate"] for row in fresh["rows"]}
+    for kind in ("position", "category", "entropy", "depth"):
+        some = [group for group in groups if group["kind"] == kind]
+        assert len({sum(group["levels"] for group in some)}) == 1
+        drafted = sum(json.loads(line)["drafted"] for line in _lines(log) if '"sps"' in line)
+        assert sum(group["accepted"] for group in some) == round((accepted["sps"] or 0) * drafted)
+    table = specdec("report", log, "--detail").out
+    for word in ("position in the draft", "category", "entropy", "place in the output", "of drafts"):
+        assert word in table
+    rows = list(csv.DictReader(io.StringIO(specdec("report", log, "--detail", "--format", "csv").out)))
+    assert len(rows) == len(fresh["detail"])
+    assert "by entropy" in specdec("report", log, "--detail", "--format", "markdown").out
+
+
+def test_a_log_without_levels_is_still_read_and_says_what_it_lacks(
+    bench: Program, specdec: Program, tmp_path: Path
+) -> None:
+    bench("--exp-name", "old")
+    log = tmp_path / "logs" / "old.jsonl"
+    lines = [json.loads(line) for line in _lines(str(log))]
+    old = [{name: each[name] for name in each if name not in ("levels", "baseline")} for each in lines]
+    log.write_text("\n".join(map(json.dumps, old)) + "\n")
+    outcome = specdec("report", str(log), "--detail")
+    assert outcome.code == 0
+    assert "2 runs of the log have no detail" in outcome.err
+    assert "1.00x" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "is empty"),
+        ('{"schema_version": 1}\n{"schema_version": 1}\n', "line 1: configuration, item"),
+        ('{"schema_version": 99}\n{}\n', "line 1: not a record of version 1"),
+        ("what?\n{}\n", "line 1: not valid JSON"),
+    ],
+)
+def test_a_log_that_cannot_be_read_is_named_and_left_as_it_was(
+    specdec: Program, tmp_path: Path, content: str, problem: str
+) -> None:
+    log = tmp_path / "bad.jsonl"
+    log.write_text(content)
+    for command in (("report", str(log)), ("compare", str(log), str(log))):
+        outcome = specdec(*command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert problem in outcome.err
+    assert log.read_text() == content
+
+
+def _lines(log: str) -> list[str]:
+    return Path(log).read_text().splitlines()
+
+
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be loaded."""
+    from specdec_cli.session import Session
+
+    monkeypatch.setattr(Session, "load", lambda *_: pytest.fail("a model was loaded"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("columns.csv", "name,size\na,1\n", "columns.csv, line 2: none of its fields is a prompt"),
+        ("empty.jsonl", "", "empty.jsonl is empty"),
+        ("middle.jsonl", '{"prompt": "a"}\n{oops\n{"prompt": "c"}\n', "middle.jsonl, line 2: not valid JSON"),
+        ("twins.jsonl", 2 * '{"id": 1, "prompt": "a"}\n', "twins.jsonl, line 2: the id"),
+        ("nowhere.jsonl", None, "nowhere.jsonl cannot be read"),
+        ("mtbench", None, "no data set 'mtbench'"),
+    ],
+)
+def test_a_data_set_that_cannot_be_used_is_named_before_anything_loads(
+    specdec: Program, tmp_path: Path, unloaded: None, name: str, content: str | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    outcome = specdec("bench", "--dataset", name, "--n-tests", "3", "--exp-name", "bad")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda line: "{oops", "line 2: not valid JSON"),
+        (lambda line: line.replace('version": 1', 'version": 2'), "line 2: not a record of version"),
+        (lambda line: line.replace('"passes"', '"steps"'), "line 2: passes missing"),
+    ],
+)
+def test_a_log_with_a_bad_line_in_the_middle_is_not_gone_on_from_and_not_lost(
+    bench: Program, tmp_path: Path, spoil: Callable[[str], str], problem: str
+) -> None:
+    bench("--exp-name", "mine")
+    log = tmp_path / "logs" / "mine.jsonl"
+    lines = _lines(str(log))
+    lines[1] = spoil(lines[1])
+    log.write_text("\n".join(lines) + "\n")
+    before = log.read_bytes()
+    outcome = bench("--exp-name", "mine")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+    assert log.read_bytes() == before

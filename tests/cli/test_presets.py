@@ -59,3 +59,48 @@ def test_show_of_an_unknown_preset_is_a_usage_error(specdec: Program) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.splitlines()[0] == "Error: There is no preset 'creativ'."
     assert "creative?" in outcome.err
+
+
+SHIPPED = sorted(path.stem for path in presets_folder().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_preset_is_planned_without_a_hub_and_without_loading(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    from specdec_cli.models import hub, loader
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a dry run fetches and loads nothing")
+
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path))
+    for module, function in ((hub, "download"), (hub, "hub_reachable"), (loader, "load_model")):
+        monkeypatch.setattr(module, function, never)
+    for command in (("generate", "--json"), ("bench", "--format", "json")):
+        outcome = specdec(*command, "--preset", name, "--dry-run")
+        assert outcome.code == 0, outcome.err
+        plan = json.loads(outcome.out)
+        assert plan["dry_run"] is True
+        assert plan["total_bytes"] > 0
+        assert plan["needs_hub"] == any("/" in model["name"] for model in plan["models"])
+    shown = specdec("generate", "--preset", name, "--dry-run").out
+    assert "nothing was loaded" in shown
+    assert f"preset {name}" in shown
+
+
+@pytest.mark.parametrize("name", [each for each in SHIPPED if each.startswith(("spec", "sps"))])
+def test_published_presets_name_their_source(name: str) -> None:
+    record = load_settings(name, flags={}, environ={})
+    assert record.origins["target"] == f"preset {name}"
+    assert "source:" in (presets_folder() / f"{name}.yaml").read_text("utf-8")
+
+
+def test_a_sweep_over_a_preset_leaves_out_what_a_method_does_not_take(specdec: Program) -> None:
+    outcome = specdec(
+        "bench", "--preset", "spechub-llama-68m-llama2-7b", "--methods", "spechub,sps,ngram", "--dry-run"
+    )
+    assert outcome.code == 0, outcome.err
+    for name in ("autoregressive", "spechub", "sps", "ngram"):
+        assert f"  {name}\n" in outcome.out
+    refused = specdec("generate", "--preset", "spechub-llama-68m-llama2-7b", "--method", "sps", "--dry-run")
+    assert refused.code == 2

@@ -409,3 +409,33 @@ def test_replies_are_no_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stream_is_not_read_whole() -> None:
     assert {"c4", "openwebtext"} == STREAMS
     assert "c4 is too long to be read whole. Say how many" in refusal("c4")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place", "first"),
+    [
+        ("d.jsonl", '{"id": 7, "prompt": "a"}\n\n{"id": "7", "prompt": "c"}\n', "line 3", "line 1"),
+        ("d.json", '[{"id": "x", "prompt": "a"}, {"id": "x", "prompt": "b"}]', "item 2", "item 1"),
+        ("d.csv", "id,prompt\n1,a\n2,b\n1,c\n", "line 4", "line 2"),
+        ("n.jsonl", '{"id": 2, "prompt": "a"}\n{"prompt": "b"}\n', "line 2", "line 1"),
+    ],
+)
+def test_two_prompts_of_one_id_are_refused_with_both_places(
+    write: Write, name: str, content: str, place: str, first: str
+) -> None:
+    path = write(name, content)
+    said = refusal(path)
+    assert f"{path}, {place}: the id" in said
+    assert f"also that of {path}, {first}" in said
+    assert read_dataset(path, 1)
+
+
+def test_a_hubs_data_set_with_twins_is_numbered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datasets, "_answers", lambda _: True)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    library(monkeypatch, [{"id": "a", "article": "x", "highlights": "h"}, {"id": "a", "article": "y"}])
+    items = read_dataset("cnn-dailymail", 2)
+    assert [item.id for item in items] == ["a", "a#2"]
+    assert items[0].reference == "h"

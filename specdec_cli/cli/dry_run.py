@@ -1,0 +1,84 @@
+"""`--dry-run`: what a run would do and take, without fetching or loading anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from specdec_cli.settings import Resolved, Settings
+
+if TYPE_CHECKING:
+    from specdec_cli.models.estimate import Estimate
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Say what would be loaded and whether it fits, and end there."),
+]
+
+
+def plan_generate(resolved: Resolved, as_json: bool) -> None:
+    """Print a generation's settings and its models' needs."""
+    from specdec_cli.reporting.console import out
+    from specdec_cli.reporting.presets import settings_table
+
+    if not as_json:
+        out().print(settings_table(resolved, None))
+    _show([resolved.settings], (), as_json)
+
+
+def plan_bench(settings: Sequence[tuple[str, Settings]], facts: Sequence[str], as_json: bool) -> None:
+    """Print a benchmark's configurations and their models' needs."""
+    from specdec_cli.reporting.console import out
+
+    if not as_json:
+        out().print("Configurations:", soft_wrap=True)
+        for name, _ in settings:
+            out().print(f"  {name}", soft_wrap=True)
+    _show([each for _, each in settings], facts, as_json)
+
+
+def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from specdec_cli.models.hardware import free_memory, resolve_device, resolve_dtype
+    from specdec_cli.reporting.console import print_json
+    from specdec_cli.reporting.plan import plan_record, show_plan
+
+    device = resolve_device(settings[0].device)
+    itemsize = resolve_dtype(settings[0].dtype, device).itemsize
+    models, free = _models(settings, itemsize), free_memory(device)
+    if as_json:
+        print_json(plan_record(models, itemsize, free, asdict(settings[-1]), facts=list(facts)))
+    else:
+        show_plan(models, itemsize, free, facts)
+
+
+def _partners(settings: Settings) -> tuple[str, ...]:
+    from specdec_cli.methods import METHODS
+    from specdec_cli.settings.ensembles import member_names
+
+    return member_names(settings)[1:] if METHODS[settings.method].is_ensemble else ()
+
+
+def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
+    """The target, then every draft and every other model of an ensemble that any of the settings uses."""
+    from specdec_cli.drafts import is_model, resolve_draft
+    from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
+    from specdec_cli.models.hub import cached_folder
+
+    def here(found: Estimate) -> Estimate:
+        on_disk = found.needs_hub and cached_folder(found.name) is not None
+        return replace(found, needs_hub=False, gated=False) if on_disk else found
+
+    first = settings[0]
+    tokens = PROMPT + first.max_tokens + max(each.max_budget for each in settings)
+    target = here(estimate("target", first.target, itemsize=itemsize, tokens=tokens, quantize=first.quantize))
+    names = dict.fromkeys(name for each in settings for name in (resolve_draft(each), *_partners(each)))
+    drafts = (
+        estimate_draft(name, target, itemsize=itemsize, tokens=tokens, quantize=first.draft_quantize)
+        for name in names
+    )
+    return [target, *(here(each) if is_model(each.name) else each for each in drafts if each is not None)]

@@ -1,0 +1,109 @@
+"""`specdec inspect`: a generation's draft trees, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from specdec_cli.cli import interrupts
+from specdec_cli.cli import options as opt
+from specdec_cli.cli.generate import read_prompt
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
+from specdec_cli.settings import Resolved, Settings, load_settings
+
+if TYPE_CHECKING:
+    from specdec_cli.session import Session
+    from specdec_cli.tracing.inspection import StepPicture
+
+STEPS = 8
+CONTEXT = 6  # tokens of text shown before a tree
+
+
+def inspect(
+    prompt: opt.PromptOption = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps to draw.")] = STEPS,
+    preset: opt.PresetOption = None,
+    target: opt.TargetOption = None,
+    draft: opt.DraftOption = None,
+    device: opt.DeviceOption = None,
+    draft_device: opt.DraftDeviceOption = None,
+    dtype: opt.DtypeOption = None,
+    quantize: opt.QuantizeOption = None,
+    draft_quantize: opt.DraftQuantizeOption = None,
+    revision: opt.RevisionOption = None,
+    trust_remote_code: opt.TrustRemoteCodeOption = None,
+    threads: opt.ThreadsOption = None,
+    compile: opt.CompileOption = None,
+    temperature: opt.TemperatureOption = None,
+    top_p: opt.TopPOption = None,
+    top_k: opt.TopKOption = None,
+    min_p: opt.MinPOption = None,
+    seed: opt.SeedOption = None,
+    max_tokens: opt.MaxTokensOption = None,
+    stop: opt.StopOption = None,
+    ignore_eos: opt.IgnoreEosOption = None,
+    chat: opt.ChatOption = None,
+    system: opt.SystemOption = None,
+    method: opt.MethodOption = None,
+    verify: opt.VerifyOption = None,
+    gamma: opt.GammaOption = None,
+    tree: opt.TreeOption = None,
+    hub_above: opt.HubAboveOption = None,
+    max_budget: opt.MaxBudgetOption = None,
+    max_n_beams: opt.MaxNBeamsOption = None,
+    max_beam_len: opt.MaxBeamLenOption = None,
+    max_branch_width: opt.MaxBranchWidthOption = None,
+    min_log_prob: opt.MinLogProbOption = None,
+    decay: opt.DecayOption = None,
+    coupled: opt.CoupledOption = None,
+    ngram_size: opt.NgramSizeOption = None,
+    as_json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Draw what was guessed, what was accepted and what came instead, one tree a step."""
+    resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    if METHODS[resolved.settings.method].is_ensemble:
+        problem = f"inspect draws trees of one target, and {resolved.settings.method} has several."
+        raise InputError(problem, "`specdec ensemble --show-owners` shows who proposed which token.")
+    run(read_prompt(prompt), resolved, steps, as_json, quiet)
+
+
+def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -> None:
+    """Load, decode, draw each step as it comes."""
+    from dataclasses import asdict
+
+    from specdec_cli.reporting.console import print_json, report_warning, status
+    from specdec_cli.reporting.inspection import inspection_record, show_legend, show_step
+    from specdec_cli.session import Session
+
+    settings = resolved.settings
+    with status("Loading", quiet) as activity:
+        session = Session.load(settings, activity.update)
+    interrupts.check()
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
+    pictures = _pictures(session, session.encode(text), settings, steps)
+    if as_json:
+        print_json(inspection_record(text, pictures, asdict(settings)))
+        return
+    show_legend()
+    for picture in pictures:
+        show_step(picture)
+
+
+def _pictures(session: Session, prompt: list[int], settings: Settings, steps: int) -> Iterator[StepPicture]:
+    from itertools import islice
+
+    from specdec_cli.assembly import sampling_of
+    from specdec_cli.tracing.inspection import picture
+    from specdec_cli.tracing.watching import watch
+
+    text = list(prompt)
+    views = islice(watch(session, prompt, settings), steps)
+    for number, view in enumerate(views, 1):
+        yield picture(view, number, text[-CONTEXT:], sampling_of(settings), session.token_text)
+        text += view.step.tokens

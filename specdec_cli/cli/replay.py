@@ -1,0 +1,90 @@
+"""`specdec replay`: verifiers and trees side by side on a trace, without the models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from specdec_cli.benchmarking.sweep import configurations
+from specdec_cli.cli import options as opt
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
+from specdec_cli.settings import Settings
+
+# What a trace fixes: the models and the sampling whose distributions it holds.
+FIXED = (
+    "target", "draft", "temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "ignore_eos",
+)  # fmt: skip
+DRAWS = 4
+
+
+def replay(
+    trace: Annotated[Path, typer.Argument(help="What --trace wrote.")],
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Methods, with commas. \\[default: the recorded one]")
+    ] = None,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Trees to draw at each step where they are drawn by chance.")
+    ] = DRAWS,
+    verify: Annotated[str | None, opt.sweep("verify")] = None,
+    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
+    tree: Annotated[str | None, opt.sweep("tree")] = None,
+    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
+    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
+    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
+    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
+    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
+    decay: Annotated[str | None, opt.sweep("decay")] = None,
+    hub_above: opt.HubAboveOption = None,
+    ngram_size: opt.NgramSizeOption = None,
+    as_json: opt.JsonOption = False,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Compare methods, verifiers and trees on recorded distributions, without the models.
+
+    docs/benchmarking.md says what a trace keeps and which figures are exact.
+    """
+    given = opt.given_settings(locals())
+    shared = {name: given.pop(name) for name in ("hub_above", "ngram_size")}
+    swept = {name: str(value) for name, value in given.items() if value is not None}
+    chosen = [part.strip() for part in (methods or "").split(",") if part.strip()]
+    unknown = next((name for name in chosen if name not in METHODS), None)
+    if unknown is not None:
+        raise InputError(f"There is no method {unknown!r}.", f"The methods are {', '.join(METHODS)}.")
+    run(trace, chosen, shared, swept, draws, as_json, quiet)
+
+
+def run(
+    path: Path,
+    methods: list[str],
+    shared: dict[str, object],
+    swept: dict[str, str],
+    draws: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Read, replay, show."""
+    from specdec_cli.benchmarking.replays import compare_on
+    from specdec_cli.reporting.console import out, print_json, status
+    from specdec_cli.reporting.replay import replay_record, replay_tables
+    from specdec_cli.tracing.file import read_trace
+
+    asked: dict[str, Settings] = {}
+
+    def wanted(recorded: Settings) -> dict[str, Settings]:
+        flags = {name: getattr(recorded, name) for name in FIXED} | shared
+        found = configurations(None, flags, methods, swept) if methods else []
+        own = {each.name: each.settings for each in found if each.name != each.baseline}
+        asked.update(own)
+        return own
+
+    trace = read_trace(path)
+    with status("Reading", quiet) as activity:
+        rows = compare_on(trace, wanted, draws, activity.update)
+    if as_json:
+        print_json(replay_record(rows, asked, trace.top))
+    else:
+        for table in replay_tables(rows):
+            out().print(table)

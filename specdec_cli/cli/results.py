@@ -1,0 +1,109 @@
+"""How a benchmark's records are shown: what `specdec bench` and `specdec report` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from specdec_cli.settings import Settings
+
+if TYPE_CHECKING:
+    from specdec_cli.benchmarking.records import Record
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+PlotOption = Annotated[
+    Path | None, typer.Option("--plot", help="Draw the result: a .png, .svg or .html file.")
+]
+DetailOption = Annotated[
+    bool,
+    typer.Option(
+        "--detail",
+        help="What acceptance depends on: place in the draft, category, the target's entropy, place in the "
+        "output. With --format csv, that table alone.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What is to be shown, and how.
+
+    Attributes:
+        format: of the print.
+        plot: file to draw into, if any.
+        detail: whether to say what acceptance depended on.
+        quiet: no warnings.
+    """
+
+    format: Format
+    plot: Path | None
+    detail: bool
+    quiet: bool
+
+
+def require_showing(showing: Showing) -> None:
+    """Check before a long run that what it gives can be shown.
+
+    Raises:
+        InputError: no picture can be drawn there.
+    """
+    from specdec_cli.reporting.plots import require_plot
+
+    if showing.plot is not None:
+        require_plot(showing.plot)
+
+
+def show_results(
+    records: Sequence[Record],
+    settings: Mapping[str, Settings],
+    baselines: Mapping[str, str],
+    machine: Mapping[str, str | int],
+    title: str,
+    showing: Showing,
+) -> None:
+    """Print a benchmark, and draw it where asked to."""
+    from specdec_cli.benchmarking.detail import explain, unexplained
+    from specdec_cli.benchmarking.summary import DRIFT, drift, summarise
+    from specdec_cli.reporting import bench as show
+    from specdec_cli.reporting import detail as why
+    from specdec_cli.reporting.console import out, print_json, report_warning
+    from specdec_cli.reporting.plots import draw
+
+    rows = summarise(records, baselines)
+    groups = explain(records, baselines) if showing.detail else []
+    moved = drift(records, next(iter(baselines.values())))
+    if not showing.quiet:
+        if moved is not None and abs(moved) > DRIFT:
+            report_warning(f"Plain decoding's speed moved by {moved:+.0%} during the run; ratios are paired.")
+        old = unexplained(records) if showing.detail else 0
+        if old:
+            report_warning(f"{old} runs of the log have no detail: an older version made them.")
+    if showing.plot is not None:
+        draw(rows, settings, showing.plot)
+    if showing.format is Format.JSON:
+        record = show.record(rows, settings, machine, moved)
+        print_json(record | {"detail": why.detail_record(groups)} if showing.detail else record)
+    elif showing.format is Format.TABLE:
+        for table in [*show.bench_tables(rows, settings, title), *why.detail_tables(groups)]:
+            out().print(table)
+    elif showing.format is Format.CSV:
+        text = why.detail_csv(groups) if showing.detail else show.comma_separated(rows, settings)
+        out().out(text, highlight=False)
+    else:
+        parts = [show.markdown(rows, settings), why.detail_markdown(groups)]
+        out().out("\n\n".join(filter(None, parts)), highlight=False)

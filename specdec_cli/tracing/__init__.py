@@ -1,0 +1,1 @@
+"""Looks into a run step by step: inspection, traces and their replay."""

@@ -1,0 +1,215 @@
+"""A trace on disk: JSON lines, written as a run goes; with an ending of .gz they are compressed.
+
+The first line says what it is; then each run has a line of its own, and a line for each of its steps.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from specdec_cli.errors import InputError
+from specdec_cli.settings import DEFAULTS, Settings
+from specdec_cli.tracing.truncation import Row
+
+SCHEMA_VERSION = 1
+KIND = "specdec trace"
+TOP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStep:
+    """One pass of the target.
+
+    Attributes:
+        position: of the first guess in the text.
+        tokens, parents: of the guesses, as in `TokenTree`.
+        scores: of the guesses; may be empty.
+        without: for each guess, the ids that could not be drawn in its place; None where it was chosen
+            without chance.
+        path: guesses that survived.
+        next_token: that came after them.
+        emitted: ids added to the text.
+        expected: guesses that the verifier was expected to accept of this tree, from the whole distributions.
+        rows: what target and draft thought after the text and after each guess.
+    """
+
+    position: int
+    tokens: tuple[int, ...]
+    parents: tuple[int, ...]
+    scores: tuple[float, ...]
+    without: tuple[tuple[int, ...] | None, ...]
+    path: tuple[int, ...]
+    next_token: int
+    emitted: tuple[int, ...]
+    expected: float
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRun:
+    """One prompt under one configuration.
+
+    Attributes:
+        configuration: its name.
+        item: id of the prompt.
+        category: of the prompt.
+        settings: that made it.
+        prompt: ids.
+        steps: of the run.
+    """
+
+    configuration: str
+    item: str
+    category: str
+    settings: Settings
+    prompt: tuple[int, ...]
+    steps: list[TracedStep] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All that a file holds.
+
+    Attributes:
+        width: of the target's vocabulary.
+        top: likeliest tokens that were kept of each distribution.
+        runs: in the order in which they were made.
+    """
+
+    width: int
+    top: int
+    runs: list[TracedRun]
+
+
+class TraceFile(AbstractContextManager["TraceFile"]):
+    """A trace that is being written; what is there already is never written over.
+
+    Args:
+        path: of the file.
+        top: likeliest tokens to keep of each distribution.
+
+    Raises:
+        InputError: there is such a file, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, top: int = TOP) -> None:
+        if path.exists():
+            raise InputError(f"The file {path} is there already.", "Give --trace another name, or remove it.")
+        if not path.parent.is_dir():
+            raise InputError(f"The file {path} cannot be written.", "Give a path in a folder that exists.")
+        self.top = top
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def begin(self, run: TracedRun, width: int) -> None:
+        """A run begins."""
+        if self._file is None:
+            self._file = _open(self._path, "x")
+            self._write({"kind": KIND, "schema_version": SCHEMA_VERSION, "width": width, "top": self.top})
+        given = {"configuration": run.configuration, "item": run.item, "category": run.category}
+        self._write({"run": given | {"settings": asdict(run.settings), "prompt": run.prompt}})
+
+    def add(self, step: TracedStep) -> None:
+        """A step of the run that was begun last."""
+        self._write({"step": asdict(step)})
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        assert self._file is not None, "begin comes first"
+        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+def read_trace(path: Path) -> Trace:
+    """The trace in a file; a last line that a kill cut short is left out.
+
+    Raises:
+        InputError: there is none, or it is no trace of this version; the line is named.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Give a trace that --trace wrote.")
+    lines = _lines(path)
+    head = next(lines, (1, None))[1]
+    if not isinstance(head, dict) or head.get("kind") != KIND:
+        raise InputError(f"{path}, line 1: not a trace.", "Give a file that --trace wrote.")
+    if head.get("schema_version") != SCHEMA_VERSION:
+        problem = f"{path}, line 1: not a trace of version {SCHEMA_VERSION}."
+        raise InputError(problem, "Read it with the version of specdec that wrote it.")
+    runs: list[TracedRun] = []
+    for number, line in lines:
+        try:
+            if "run" in line:
+                runs.append(_run(line["run"]))
+            else:
+                runs[-1].steps.append(_step(line["step"]))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: not a line of a trace.", "Remove the line.") from error
+    if not any(run.steps for run in runs):
+        raise InputError(f"The trace {path} has no steps.", "Record one with --trace.")
+    return Trace(int(head["width"]), int(head["top"]), runs)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    broken: int | None = None
+    try:
+        with _open(path, "r") as file:
+            for number, text in enumerate(file, 1):
+                if broken is not None:
+                    raise InputError(f"{path}, line {broken}: not valid JSON.", "Remove the line.")
+                try:
+                    yield number, json.loads(text)
+                except ValueError:
+                    broken = number  # the last line may be cut short, any other may not
+    except EOFError:  # a compressed file whose writer was killed: what came before is whole
+        return
+    except (OSError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a trace.", "Give a file that --trace wrote.") from error
+
+
+def _open(path: Path, mode: str) -> IO[str]:
+    if path.suffix.lower() == ".gz":
+        return io.TextIOWrapper(gzip.GzipFile(path, f"{mode}b"), encoding="utf-8")
+    return path.open(mode, encoding="utf-8")
+
+
+def _run(line: Mapping[str, Any]) -> TracedRun:
+    given = {name: value for name, value in line["settings"].items() if name in DEFAULTS}
+    settings = Settings(**given | {"stop": tuple(given.get("stop", ()))})
+    return TracedRun(line["configuration"], line["item"], line["category"], settings, tuple(line["prompt"]))
+
+
+def _step(line: Mapping[str, Any]) -> TracedStep:
+    rows = tuple(
+        Row(tuple(row["tokens"]), tuple(row["target"]), tuple(row["draft"]), _rest(row["rest"]))
+        for row in line["rows"]
+    )
+    if len(rows) != len(line["tokens"]) + 1 or len(line["without"]) != len(line["tokens"]):
+        raise ValueError("as many rows as guesses, and one")
+    return TracedStep(
+        position=line["position"],
+        tokens=tuple(line["tokens"]),
+        parents=tuple(line["parents"]),
+        scores=tuple(line["scores"]),
+        without=tuple(None if each is None else tuple(each) for each in line["without"]),
+        path=tuple(line["path"]),
+        next_token=line["next_token"],
+        emitted=tuple(line["emitted"]),
+        expected=line["expected"],
+        rows=rows,
+    )
+
+
+def _rest(classes: Sequence[Sequence[Any]]) -> tuple[tuple[int, float, float], ...]:
+    return tuple((int(count), float(target), float(draft)) for count, target, draft in classes)

@@ -1,0 +1,103 @@
+"""A run that is watched from both sides: what the verifier saw, and what the draft thought at every node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from specdec_cli.assembly import drafter_of
+from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.engine.observation import Sight, observed
+from specdec_cli.engine.roles import Roles, Step
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+from specdec_cli.tree import ROOT, TokenTree
+
+Path = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One step, its tree and everything that is known about the tree's nodes.
+
+    Attributes:
+        step: what was emitted.
+        sight: what the verifier was shown.
+        draft_logits: the draft's logits (V,) after each node that it read, by row: 0 for the text, `i + 1`
+            for node `i`; empty where the draft is no model.
+    """
+
+    step: Step
+    sight: Sight
+    draft_logits: dict[int, Tensor]
+
+
+class WatchedDraft:
+    """A draft model that remembers its logits since the last `root`, by the tokens that lead there."""
+
+    def __init__(self, model: DraftModel, width: int) -> None:
+        self._model = model
+        self._width = width
+        self._paths: list[Path] = []
+        self.logits: dict[Path, Tensor] = {}
+
+    @property
+    def forward_seconds(self) -> float:
+        return self._model.forward_seconds
+
+    @property
+    def free_positions(self) -> int:
+        return self._model.free_positions
+
+    def begin(self, tokens: Sequence[int]) -> None:
+        self._model.begin(tokens)
+
+    def root(self) -> Tensor:
+        logits = self._model.root()
+        self._paths = []
+        self.logits = {(): fit_width(logits, self._width)}
+        return logits
+
+    def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
+        logits = self._model.grow(tokens, parents)
+        for row, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
+            path = (*(() if parent == ROOT else self._paths[parent]), token)
+            self._paths.append(path)
+            self.logits[path] = fit_width(logits[row], self._width)
+        return logits
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        self._model.commit(path, tokens)
+
+
+def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterator[View]:
+    """Decode a prompt as `Session.steps` does, and look at every step."""
+    drafts: list[WatchedDraft] = []
+    width = session.runner().width
+
+    def draft_model(name: str) -> DraftModel:
+        drafts.append(WatchedDraft(session.runner(name), width))
+        return drafts[-1]
+
+    plain = session.roles(settings)
+    roles, observer = observed(Roles(plain.target, drafter_of(settings, width, draft_model), plain.verify))
+    for step in session.steps(prompt, settings, roles):
+        sight = observer.last()
+        yield View(step, sight, _by_row(sight.tree, drafts))
+
+
+def paths_of(tree: TokenTree) -> list[Path]:
+    """The tokens that lead to each row: () for row 0, then those of each node."""
+    paths: list[Path] = [()]
+    for token, parent in zip(tree.tokens, tree.parents, strict=True):
+        paths.append((*paths[parent + 1], token))
+    return paths
+
+
+def _by_row(tree: TokenTree, drafts: Sequence[WatchedDraft]) -> dict[int, Tensor]:
+    if not len(tree):  # what a draft remembers then is of an earlier step
+        return {}
+    logits = {path: row for draft in drafts for path, row in draft.logits.items()}
+    return {row: logits[path] for row, path in enumerate(paths_of(tree)) if path in logits}

@@ -1,0 +1,180 @@
+"""A replay finds the recorded trees and figures again, without the models."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from specdec_cli.benchmarking.replays import compare_on
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+from specdec_cli.tracing.file import Trace, TracedRun, TraceFile, read_trace
+from specdec_cli.tracing.record import recorded, require_traceable
+from specdec_cli.tracing.replay import replay, replay_recorded
+
+PROMPT = "the cat and the dog and the cat and the"
+ALL = 10_000  # nothing is truncated
+CASES = [
+    (name, verify) for name, method in METHODS.items() for verify in method.verify if not method.is_ensemble
+][1:]
+
+
+def write(session: Session, path: Path, settings: Settings, top: int) -> Trace:
+    with TraceFile(path, top) as file:
+        prompt = tuple(session.encode(PROMPT))
+        list(recorded(session, TracedRun(settings.method, "a", "", settings, prompt), file))
+    return read_trace(path)
+
+
+def of(settings: Settings, method: str, verify: str = "token") -> Settings:
+    settings = replace(settings, method=method, verify=verify, max_tokens=6)
+    return replace(settings, draft=None) if method == "ngram" else settings
+
+
+@pytest.mark.parametrize(
+    ("method", "verify", "temperature"),
+    [(*case, 0.7) for case in CASES] + [(name, "token", 0.0) for name in ("sps", "specexec", "rrsw")],
+)
+def test_the_recorded_method_on_a_whole_trace_makes_the_recorded_trees(
+    session: Session, settings: Settings, tmp_path: Path, method: str, verify: str, temperature: float
+) -> None:
+    settings = replace(of(settings, method, verify), temperature=temperature)
+    trace = write(session, tmp_path / "t.jsonl", settings, ALL)
+    (run,) = trace.runs
+    assert [token for step in run.steps for token in step.emitted] == [
+        token for step in session.steps(run.prompt, settings) for token in step.tokens
+    ]
+    wanted = sum(step.expected for step in run.steps)
+    again = replay(run, settings, trace.width)
+    assert wanted > 0 or method == "ngram"
+    assert again.unknown == 0
+    assert again.drafted == sum(len(step.tokens) for step in run.steps)
+    assert again.expected == pytest.approx(wanted, rel=2e-3)
+    assert replay_recorded(run, trace.width).expected == pytest.approx(wanted, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("method", "verify"), [("specexec", "token"), ("ngram", "token"), ("sps", "token"), ("topk", "token")]
+)
+def test_truncation_changes_nothing_for_single_guesses_and_the_targets_own_samples(
+    session: Session, settings: Settings, tmp_path: Path, method: str, verify: str
+) -> None:
+    trace = write(session, tmp_path / "t.jsonl", of(settings, method, verify), 2)
+    (run,) = trace.runs
+    assert any(row.rest for step in run.steps for row in step.rows)
+    wanted = sum(step.expected for step in run.steps)
+    assert replay_recorded(run, trace.width).expected == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "verify"), [("rrsw", "token"), ("spechub", "traversal"), ("sps", "block"), ("kseq", "token")]
+)
+def test_truncation_changes_the_others_by_no_more_than_the_rest(
+    session: Session, settings: Settings, tmp_path: Path, method: str, verify: str
+) -> None:
+    trace = write(session, tmp_path / "t.jsonl", of(settings, method, verify), 12)
+    (run,) = trace.runs
+    rest = sum(sum(mass for _, mass, _ in row.rest) for step in run.steps for row in step.rows)
+    wanted = sum(step.expected for step in run.steps)
+    assert abs(replay_recorded(run, trace.width).expected - wanted) <= rest + 1e-4
+
+
+def test_a_trace_that_was_tampered_with_gives_other_figures(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    write(session, path, of(settings, "rrsw"), ALL)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        for row in line.get("step", {}).get("rows", ()):
+            row["target"] = row["target"][::-1]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    (run,) = read_trace(path).runs
+    wanted = sum(step.expected for step in run.steps)
+    assert replay_recorded(run, read_trace(path).width).expected != pytest.approx(wanted, rel=0.01)
+
+
+def test_other_methods_on_a_wide_trace_know_most_of_their_guesses(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    wide = replace(of(settings, "specexec"), max_budget=48, max_branch_width=12, max_n_beams=16)
+    trace = write(session, tmp_path / "t.jsonl.gz", wide, 32)
+    others = {name: of(settings, name) for name in ("sps", "topk", "ngram", "spechub")}
+    rows = compare_on(trace, lambda _: others, draws=2, report=lambda _: None)
+    assert [row.method for row in rows] == ["", *others]
+    assert rows[0].with_models == pytest.approx(rows[0].tokens_per_pass, abs=1e-4)
+    for row in rows[1:]:
+        assert 0.3 < row.known <= 1 or row.method == "ngram"  # which copies what no draft would say
+        assert 1 <= row.tokens_per_pass < 4
+    assert rows[2].tokens_per_pass <= rows[0].tokens_per_pass + 1e-6  # a smaller tree of likeliest tokens
+
+
+def test_a_method_that_needs_a_draft_model_is_refused_on_a_trace_without(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    trace = write(session, tmp_path / "t.jsonl", of(settings, "ngram"), 8)
+    with pytest.raises(InputError, match="no draft model's distributions"):
+        replay(trace.runs[0], of(settings, "sps"), trace.width)
+
+
+def test_coupled_guesses_are_not_traced(settings: Settings) -> None:
+    with pytest.raises(InputError, match="coupled"):
+        require_traceable(replace(settings, coupled=True))
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
+def test_a_trace_whose_writer_was_killed_keeps_its_whole_steps(
+    session: Session, settings: Settings, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"t.{ending}"
+    whole = write(session, path, of(settings, "sps"), 4)
+    if ending == "jsonl":
+        path.write_text(path.read_text()[:-40])
+        assert read_trace(path).runs[0].steps == whole.runs[0].steps[:-1]
+    else:
+        path.write_bytes(path.read_bytes()[:-12])
+        steps = read_trace(path).runs[0].steps
+        assert steps == whole.runs[0].steps[: len(steps)]
+        assert steps
+
+
+def test_what_is_no_trace_is_named_with_its_line(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    write(session, path, of(settings, "sps"), 4)
+    lines = path.read_text().splitlines()
+    broken = tmp_path / "broken.jsonl"
+    cases = {
+        "line 1: not a trace": ["[]", *lines],
+        "line 1: not a trace of version": [json.dumps({**json.loads(lines[0]), "schema_version": 9})],
+        "line 3: not valid JSON": [*lines[:2], "{what", *lines[2:]],
+        "line 3: not a line of a trace": [*lines[:2], '{"step": {"position": 1}}', *lines[2:]],
+        "line 2: not a line of a trace": [lines[0], lines[2]],
+        "has no steps": lines[:2],
+        "line 1: not a trace.": [""],
+    }
+    for problem, content in cases.items():
+        broken.write_text("\n".join(content) + "\n")
+        with pytest.raises(InputError) as refused:
+            read_trace(broken)
+        assert problem in refused.value.problem
+    with pytest.raises(InputError, match="no file"):
+        read_trace(tmp_path / "nowhere.jsonl")
+    (tmp_path / "no.gz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_trace(tmp_path / "no.gz")
+    (tmp_path / "yes.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert read_trace(tmp_path / "yes.gz").runs
+
+
+def test_a_trace_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("mine")
+    with pytest.raises(InputError, match="already"):
+        TraceFile(tmp_path / "t.jsonl")
+    with pytest.raises(InputError, match="cannot be written"):
+        TraceFile(tmp_path / "nowhere" / "t.jsonl")
