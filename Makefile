@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
-	bench-a-against-a clean
+	bench-ensemble bench-a-against-a clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -66,6 +66,10 @@ bench-forward: $(READY)  ## Each way to compute a pass, beside the memory's limi
 bench-multi-draft: $(READY)  ## Multi-draft methods on equal trees: tokens per pass, and the share of the bound
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/multi_draft.py
+
+bench-ensemble: $(READY)  ## Ensembles: each way to sample a law beside asking every model for every token
+	$(BIN)/specdec models pull smollm2-135m
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/ensemble_speed.py
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

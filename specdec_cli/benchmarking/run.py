@@ -21,6 +21,7 @@ from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
+from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tracing.file import TracedRun, TraceFile
@@ -135,6 +136,8 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
 
 def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
+    if METHODS[settings.method].is_ensemble:
+        return Made(list(session.steps(prompt, settings)), None)
     roles, observer = observed(session.roles(settings))
     watch = StreamWatch(session)
     steps = watch.over(session.steps(prompt, settings, roles))

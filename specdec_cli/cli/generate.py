@@ -64,6 +64,14 @@ def generate(
     decay: opt.DecayOption = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
+    models: opt.ModelsOption = None,
+    amateur: opt.AmateurOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
+    weights: opt.WeightsOption = None,
+    alpha: opt.AlphaOption = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: opt.ExecOption = None,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
     trace: opt.TraceOption = None,
@@ -153,6 +161,9 @@ def run(
     interrupts.check()
     if show_accepted and not show.shows_colour():
         session.warnings.append("--show-accepted marks tokens by colour, and there is none here.")
+    members = session.members
+    if not quiet and show_accepted and members:
+        show.report_members(members)
     if not quiet:
         for warning in session.warnings:
             report_warning(warning)
@@ -178,7 +189,9 @@ def run(
         show.show_pieces(rest if stream else completion.pieces, show_accepted)
         show.end_line()
     if not quiet:
-        show.report_stats(completion.stats)
+        show.report_stats(completion.stats, members)
+        for choice in session.company.choices:
+            report_line(choice.describe())
     if completion.finish_reason == BROKEN_OFF:
         raise typer.Exit(INTERRUPTED)
 

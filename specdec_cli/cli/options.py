@@ -78,7 +78,7 @@ SystemOption = Annotated[str | None, _option("system")]
 
 MethodOption = Annotated[str | None, _option("method")]
 VerifyOption = Annotated[str | None, _option("verify")]
-GammaOption = Annotated[int | None, _option("gamma", "--gamma", "-k")]
+GammaOption = Annotated[str | None, _option("gamma", "--gamma", "-k")]
 TreeOption = Annotated[str | None, _option("tree")]
 HubAboveOption = Annotated[float | None, _option("hub_above")]
 CoupledOption = Annotated[bool | None, _option("coupled")]
@@ -89,6 +89,16 @@ MaxBranchWidthOption = Annotated[int | None, _option("max_branch_width")]
 MinLogProbOption = Annotated[float | None, _option("min_log_prob")]
 DecayOption = Annotated[float | None, _option("decay")]
 NgramSizeOption = Annotated[int | None, _option("ngram_size")]
+
+ModelsOption = Annotated[str | None, _option("models")]
+AmateurOption = Annotated[str | None, _option("amateur")]
+EnsembleFnOption = Annotated[str | None, _option("ensemble_fn")]
+EnsembleTargetOption = Annotated[str | None, _option("ensemble_target")]
+WeightsOption = Annotated[str | None, _option("weights")]
+AlphaOption = Annotated[float | None, _option("alpha", "--alpha", "--mu")]
+PlausibilityOption = Annotated[float | None, _option("plausibility")]
+ExecOption = Annotated[str | None, _option("exec")]
+GammasOption = Annotated[str | None, _option("gammas", "--gamma", "-k")]
 
 PromptOption = Annotated[
     str | None, typer.Option("--prompt", "-p", help="The prompt; - reads it from standard input.")

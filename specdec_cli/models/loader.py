@@ -69,6 +69,11 @@ class LoadedModel:
         """Number of decoder layers."""
         return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weights as they are held, tied ones counted once."""
+        return sum(each.nbytes for each in (*self.model.parameters(), *self.model.buffers()))
+
 
 def silent(_: str) -> None:
     """The report of those who do not want one."""

@@ -102,6 +102,23 @@ class Runner:
         """Add nodes, numbered on from earlier ones, to the tree begun by `root` or `score`: logits (n, V)."""
         return self._pass((), tokens, parents)
 
+    def read_on(self, tokens: Sequence[int]) -> Tensor:
+        """Read what is pending and then nodes that continue the chain of nodes, which must be one.
+
+        Logits that follow the pending text, if there is any, and each new node: (n or n + 1, V).
+        """
+        first = len(self._depths) - 1
+        return self._pass(self.tokens[self._read :], tokens, range(first, first + len(tokens)))
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Append `tokens` to the text, the first of the chain of nodes; the nodes behind them stay nodes."""
+        nodes = min(len(tokens), len(self._depths))
+        kept = len(self._depths) - nodes
+        self.tokens += tokens
+        self._read += nodes
+        self._lineage[:kept, :kept] = self._lineage[nodes : nodes + kept, nodes : nodes + kept].copy()
+        self._depths = self._depths[:kept]
+
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         """Append `tokens` to the text; `path` are the nodes, root downwards, that are its first ones.
 

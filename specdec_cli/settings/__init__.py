@@ -1,8 +1,9 @@
 """Preset, environment and flags become one frozen Settings, with every value checked and its origin known."""
 
-from specdec_cli.settings.fields import AUTO, DEFAULTS, DTYPES, RULES, VERIFIERS, Rule, Settings
+from specdec_cli.settings.fields import AUTO, DEFAULTS, DTYPES, RULES, VERIFIERS, Settings
 from specdec_cli.settings.loading import Resolved, load_settings
 from specdec_cli.settings.presets import Preset, find_preset, list_presets
+from specdec_cli.settings.rules import Rule
 from specdec_cli.settings.sizes import parse_size
 
 __all__ = [

@@ -5,64 +5,20 @@ The options of the commands, the checks, the messages and the tables all read th
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from specdec_cli.methods import METHODS
+from specdec_cli.settings.rules import Rule
 
 VERIFIERS = ("token", "block", "traversal")
+COMBINERS = ("weighted", "geometric", "contrastive", "proxy")
+COMBINED = ("probs", "logits", "raw-logits")
+EXECUTIONS = ("auto", "plain", "sd", "chef", "mixture")
 PRECISIONS = ("none", "int8", "int4", "bnb-8bit", "bnb-4bit")
 AUTO = 0  # a budget that follows from what passes cost here
 OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting is for and which values it takes.
-
-    Attributes:
-        panel: the group it belongs to in `--help`.
-        help: what it does, in one phrase.
-        low, high: the least and the greatest value, if any.
-        above: the value must be greater than this, if it is given.
-        choices: the only values, if there are few.
-        unset: what happens where the default is None.
-        empty: an empty text is a value.
-        words: words that stand for numbers, whatever the range.
-        hint: advice for a value out of range, where the default is not the best advice.
-    """
-
-    panel: str
-    help: str
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    choices: tuple[str, ...] = ()
-    unset: str = ""
-    empty: bool = False
-    words: Mapping[str, int] = field(default_factory=dict)
-    hint: str = ""
-
-    @property
-    def limits(self) -> str:
-        """The range in words that follow "a number", or nothing."""
-        ends = [f"at least {self.low}"] if self.low is not None else []
-        ends += [f"above {self.above}"] if self.above is not None else []
-        ends += [f"at most {self.high}"] if self.high is not None else []
-        words = " and ".join(ends)
-        return f"of {words}" if words.startswith("at") else words
-
-    def admits(self, number: float) -> bool:
-        """Whether the number is in range; infinity and NaN never are."""
-        return (
-            math.isfinite(number)
-            and (self.low is None or number >= self.low)
-            and (self.high is None or number <= self.high)
-            and (self.above is None or number > self.above)
-        )
 
 
 def _models(help: str, **limits: Any) -> dict[str, Rule]:
@@ -75,6 +31,10 @@ def _sampling(help: str, **limits: Any) -> dict[str, Rule]:
 
 def _method(help: str, **limits: Any) -> dict[str, Rule]:
     return {"rule": Rule("Method", help, **limits)}
+
+
+def _ensemble(help: str, **limits: Any) -> dict[str, Rule]:
+    return {"rule": Rule("Ensemble", help, **limits)}
 
 
 NO_BUDGET = "A budget of 0 would draft nothing: for that, use --method autoregressive."
@@ -197,7 +157,10 @@ class Settings:
             choices=VERIFIERS,
         ),
     )
-    gamma: int = field(default=4, metadata=_method("Tokens that sps drafts in a chain.", low=1))
+    gamma: int = field(
+        default=4,
+        metadata=_method("Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.", low=1),
+    )
     tree: str | None = field(
         default=None,
         metadata=_method(
@@ -251,6 +214,76 @@ class Settings:
         metadata=_method("Rank guesses with the noise that the target will draw by (specexec, above 0)."),
     )
     ngram_size: int = field(default=3, metadata=_method("Longest run of tokens that ngram looks up.", low=1))
+
+    models: tuple[str, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Models of the ensemble, with commas: names as for --target, or layers:N, self:int8, self:int4, "
+            "self:noise:0.01 made of the first. Without it: --target, and --amateur or --draft.",
+            listed=True,
+        ),
+    )
+    amateur: str | None = field(
+        default=None,
+        metadata=_ensemble("The model that cd subtracts from --target.", unset="--draft, if it is a model"),
+    )
+    ensemble_fn: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "How the models become one law: an average of probabilities (weighted) or of logits (geometric), "
+            "the first less --alpha of the second (contrastive), or the first and --alpha of what the second "
+            "says beyond the third (proxy).",
+            choices=COMBINERS,
+            unset="the method's own",
+        ),
+    )
+    ensemble_target: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "What is combined: distributions, logits after temperature and filters, or logits before them.",
+            choices=COMBINED,
+            unset="probs for weighted, raw-logits for the others",
+        ),
+    )
+    weights: tuple[str, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Weight of each model: 0.7,0.3 in the order of --models, or NAME=0.7,OTHER=0.3; else equal.",
+            listed=True,
+        ),
+    )
+    alpha: float | None = field(
+        default=None,
+        metadata=_ensemble(
+            "Weight of the amateur's logits (contrastive), or of the difference (proxy).",
+            low=0,
+            unset="0.1, or 1 for proxy",
+        ),
+    )
+    plausibility: float = field(
+        default=0.0,
+        metadata=_ensemble(
+            "Keep tokens this likely relative to the expert's likeliest (contrastive); 0 keeps all.",
+            low=0,
+            high=1,
+        ),
+    )
+    exec: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "How the law is sampled, always exactly: each model for each token (plain), one model proposes "
+            "(sd), all in turn (chef), one model drawn for each token (mixture), or what is fastest (auto).",
+            choices=EXECUTIONS,
+            unset="the method's own, or plain",
+        ),
+    )
+    gammas: tuple[int, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Tokens that each model proposes at a time; --gamma 1,5 says the same. Else 1 each, 4 for sd.",
+            low=1,
+        ),
+    )
 
 
 RULES: dict[str, Rule] = {setting.name: setting.metadata["rule"] for setting in fields(Settings)}

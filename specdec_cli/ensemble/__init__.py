@@ -1,0 +1,1 @@
+"""Several models as one: declared laws, and ways to sample them exactly."""
