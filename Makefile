@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
-	bench-specem bench-a-against-a clean
+	bench-ensemble bench-specem bench-a-against-a clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -71,6 +71,10 @@ bench-specem: $(READY)  ## SpecEM's rounds per second with the caches kept and w
 	$(BIN)/specdec models pull smollm2-135m
 	$(BIN)/specdec models pull gemma3-270m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/specem_cache.py
+
+bench-ensemble: $(READY)  ## Ensembles: each way to sample a law beside asking every model for every token
+	$(BIN)/specdec models pull smollm2-135m
+	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/ensemble_speed.py
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build

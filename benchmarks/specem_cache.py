@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     settings = Settings(
-        models=options.models,
+        models=tuple(options.models.split(",")),
         method="autoregressive",
         max_words=options.max_words,
         window_size=options.window_size,

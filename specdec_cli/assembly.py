@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from specdec_cli.drafting.base import Drafter, DraftModel
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
+from specdec_cli.drafting.budget import PassSeconds, Worth
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
@@ -19,7 +20,7 @@ from specdec_cli.drafting.tree_drafter import TreeDrafter
 from specdec_cli.drafts import NGRAM, resolve_draft
 from specdec_cli.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 from specdec_cli.verification.base import Verifier
 from specdec_cli.verification.block import verify_block
 from specdec_cli.verification.kseq import verify_kseq
@@ -34,6 +35,7 @@ VERIFIERS: dict[str, Verifier] = {
     "kseq": verify_kseq,
     "traversal": verify_traversal,
 }
+LARGEST_AUTO = 128  # nodes of a tree that is grown while it pays
 # How often the first, second, ... child of a node was the accepted one, for samples without replacement:
 # measured by `specdec trees plan` on the default target with the draft layers:28 at temperature 0.6.
 USUAL_ACCEPTANCE = (0.595, 0.107, 0.029, 0.016, 0.019, 0.005, 0.009, 0.005)
@@ -49,13 +51,19 @@ def verifier_of(settings: Settings) -> Verifier:
     return VERIFIERS[METHODS[settings.method].verify[settings.verify]]
 
 
-def drafter_of(settings: Settings, width: int, draft_model: Callable[[str], DraftModel]) -> Drafter:
+def drafter_of(
+    settings: Settings,
+    width: int,
+    draft_model: Callable[[str], DraftModel],
+    pass_seconds: PassSeconds = lambda rows: None,
+) -> Drafter:
     """Who guesses under these settings.
 
     Args:
         settings: of the run.
         width: of the target's vocabulary.
         draft_model: gives the model of a draft's name.
+        pass_seconds: what a pass of the target takes, by its rows, where that is known.
 
     Raises:
         InputError: the tree cannot be read, or the draft is of no use to the method.
@@ -71,7 +79,7 @@ def drafter_of(settings: Settings, width: int, draft_model: Callable[[str], Draf
     if settings.method == "sps":
         return ChainDrafter(draft_model(name), settings.gamma, sampling, width)
     shape_limits = TreeShape(
-        budget=settings.max_budget,
+        budget=settings.max_budget or LARGEST_AUTO,
         beams=settings.max_n_beams,
         depth=settings.max_beam_len,
         branches=settings.max_branch_width,
@@ -79,7 +87,8 @@ def drafter_of(settings: Settings, width: int, draft_model: Callable[[str], Draf
         decay=settings.decay,
     )
     ranking = CoupledRanking(sampling) if settings.coupled else DraftRanking(settings.temperature)
-    return BestFirstDrafter(draft_model(name), shape_limits, ranking, width)
+    worth = Worth(pass_seconds) if settings.max_budget == AUTO else None
+    return BestFirstDrafter(draft_model(name), shape_limits, ranking, width, worth)
 
 
 def tree_of(settings: Settings) -> StaticTree:
@@ -92,6 +101,15 @@ def tree_of(settings: Settings) -> StaticTree:
     if asked:
         return parse_tree(asked)
     return best_tree(USUAL_ACCEPTANCE, settings.max_budget, settings.max_beam_len).tree
+
+
+def largest_tree(settings: Settings) -> int:
+    """Nodes of the largest tree that these settings can draft."""
+    if resolve_draft(settings) is None:
+        return 0
+    if METHODS[settings.method].takes_tree:
+        return tree_of(settings).size
+    return settings.gamma if settings.method == "sps" else settings.max_budget or LARGEST_AUTO
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -1,16 +1,22 @@
-"""What `--draft` may say: a model, `ngram`, `layers:N` or `self:int4`; checked before anything is loaded."""
+"""What `--draft` may say: a model, `ngram`, `layers:N`, `self:int4` or `self:noise:0.01`.
+
+All of it is checked before anything is loaded.
+"""
 
 from __future__ import annotations
+
+import math
 
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.low_precision import KINDS
 from specdec_cli.models.registry import find, suggest
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 
 NGRAM = "ngram"
 LAYERS = "layers:"
 SELF = "self:"
+NOISE = "self:noise:"
 
 
 def is_model(draft: str) -> bool:
@@ -26,15 +32,15 @@ def resolve_draft(settings: Settings) -> str | None:
     """
     if settings.method == "autoregressive":
         return None
+    if METHODS[settings.method].is_ensemble:
+        return settings.draft if settings.models else None  # without --models it is one of them
     if settings.method == NGRAM:
         return NGRAM
     if settings.draft is not None:
         if settings.draft == NGRAM:
             _require_samples(settings)
-        if settings.draft.startswith(LAYERS):
-            layer_count(settings.draft)
-        if settings.draft.startswith(SELF):
-            self_precision(settings.draft)
+            _require_budget(settings)
+        require_readable(settings.draft)
         return settings.draft
     entry = find(settings.target)
     if entry is None or entry.default_draft is None:
@@ -44,7 +50,22 @@ def resolve_draft(settings: Settings) -> str | None:
         raise InputError(problem, f"Did you mean --target {near}? {hint}" if near else hint)
     if entry.default_draft == NGRAM:
         _require_samples(settings)
+        _require_budget(settings)
     return entry.default_draft
+
+
+def require_readable(name: str) -> None:
+    """Check a name that is made of a prefix and a value.
+
+    Raises:
+        InputError: the value is none.
+    """
+    if name.startswith(LAYERS):
+        layer_count(name)
+    elif name.startswith(NOISE):
+        noise_level(name)
+    elif name.startswith(SELF):
+        self_precision(name)
 
 
 def _require_samples(settings: Settings) -> None:
@@ -57,6 +78,17 @@ def _require_samples(settings: Settings) -> None:
         problem = f"The method {settings.method} draws samples of a draft model, and ngram is none."
         hint = "Name a smaller model of the family with --draft, or try --draft self:int4 or layers:N."
         raise InputError(problem, hint)
+
+
+def _require_budget(settings: Settings) -> None:
+    """N-grams have no probabilities that a growing tree could be weighed by.
+
+    Raises:
+        InputError: the budget is to be found by weighing.
+    """
+    if settings.max_budget == AUTO and settings.method == "specexec":
+        problem = "--max-budget auto weighs a draft's probabilities, and ngram has none."
+        raise InputError(problem, "Give a number, such as 32, or a draft model, such as --draft self:int4.")
 
 
 def layer_count(name: str) -> int:
@@ -79,6 +111,22 @@ def self_precision(name: str) -> str:
     """
     kind = name.removeprefix(SELF)
     if kind not in KINDS:
-        choices = " or ".join(f"{SELF}{each}" for each in KINDS)
+        choices = f"{' or '.join(f'{SELF}{each}' for each in KINDS)}, or {NOISE}0.01"
         raise InputError(f"{name} names no precision that weights can be rounded to.", f"Write {choices}.")
     return kind
+
+
+def noise_level(name: str) -> float:
+    """The relative size of the noise of a model called `self:noise:0.01`.
+
+    Raises:
+        InputError: it is no number above 0.
+    """
+    try:
+        level = float(name.removeprefix(NOISE))
+    except ValueError:
+        level = math.nan
+    if not 0 < level < math.inf:
+        problem = f"{name} does not say how much noise."
+        raise InputError(problem, f"Write {NOISE}0.01 for one percent of the weights' spread.")
+    return level

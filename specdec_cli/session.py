@@ -8,16 +8,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import drafter_of, sampling_of, tree_of, verifier_of
-from specdec_cli.drafts import LAYERS, NGRAM, SELF, is_model, layer_count, resolve_draft, self_precision
+from specdec_cli.assembly import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
+from specdec_cli.drafting.base import Drafter
+from specdec_cli.drafts import NGRAM, is_model, resolve_draft
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.ensemble.company import Company, Seat
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
-from specdec_cli.models.checkpoint import logit_width
-from specdec_cli.models.feature_folder import head_folder, load_feature_head, require_vocabulary
 from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.models.feature_runner import FeatureRunner
 from specdec_cli.models.forward.base import Forward
@@ -29,14 +29,14 @@ from specdec_cli.models.forward.choice import (
     new_forward,
 )
 from specdec_cli.models.hardware import default_threads, resolve_device
-from specdec_cli.models.layers import first_layers
-from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only, silent
-from specdec_cli.models.low_precision import low_precision_twin, require_cpu
+from specdec_cli.models.loader import LoadedModel, load_model, silent
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
-from specdec_cli.models.vocabulary import compare, require_compatible
+from specdec_cli.offloading import device_of, offload_of
+from specdec_cli.partners import load_partner, model_record, require_vocabulary
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
+from specdec_cli.settings.ensembles import member_names
 from specdec_cli.tree import TokenTree
 
 JOINED = 8  # tokens of a prompt that can change how the next one is written, and more than enough
@@ -49,6 +49,7 @@ class Session:
         settings: what the run was asked to do.
         target: the model whose text it is.
         warnings: what the user should know, a sentence each.
+        company: the members of its ensembles.
     """
 
     def __init__(
@@ -59,7 +60,8 @@ class Session:
         self.warnings: list[str] = []
         self._drafts: dict[str, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
-        self._make_runner(target, report)
+        self._runners[id(target)] = self._new_runner(target, report)
+        self.company = Company(lambda name, place: self._seat(name, place, report))
 
     @classmethod
     def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
@@ -73,24 +75,36 @@ class Session:
             tree_of(settings)  # a tree that cannot be read is known before anything is loaded
         for device in filter(None, (settings.device, settings.draft_device)):
             resolve_device(device)
+        names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
         if draft_name is not None and is_model(draft_name):
-            _require_vocabulary(settings, draft_name, report)
+            require_vocabulary(settings, draft_name, report)
+        for name in names[1:]:
+            if is_model(name) and name != settings.target:
+                require_vocabulary(settings, name, report)
         torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
         report(f"Loading {settings.target}")
         target = load_model(
             settings.target,
-            device=settings.device,
+            device=device_of(settings),
             dtype=settings.dtype,
             quantize=settings.quantize,
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
+            offload=offload_of(settings, draft_name, largest_tree(settings), report),
             report=report,
         )
         require_tree_support(target)
         session = cls(settings, target, report)
         if draft_name not in (None, NGRAM):
             session.draft(draft_name, report)
+        session.company.gather(names)
         return session
+
+    def _seat(self, name: str, place: int, report: Callable[[str], None]) -> Seat:
+        """A model in its n-th place of an ensemble, with a runner that is no other place's."""
+        loaded = self.target if name == self.settings.target else self.draft(name, report)
+        runner = self._new_runner(loaded, report) if place else self._runners[id(loaded)]
+        return Seat(runner, runner.width, loaded.weight_bytes, loaded.context)
 
     def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
         """The draft model of that name, loaded at the first call.
@@ -99,41 +113,16 @@ class Session:
             SpecdecError: it cannot be had, or does not fit the target.
         """
         if name not in self._drafts:
-            draft = self._load_draft(name, report)
-            self._make_runner(draft, report)
+            draft, warning = load_partner(self.target, name, self.settings, report)
+            self.warnings += [warning] if warning else []
+            self._runners[id(draft)] = self._new_runner(draft, report)
             self._drafts[name] = draft
         return self._drafts[name]
 
-    def _load_draft(self, name: str, report: Callable[[str], None]) -> LoadedModel:
-        settings = self.settings
-        if name.startswith(LAYERS):
-            draft = first_layers(self.target, layer_count(name))
-            return _rounded(draft, name, settings.draft_quantize)
-        if name.startswith(SELF):
-            report(f"Rounding a copy of {self.target.name}")
-            return _rounded(self.target, name, self_precision(name))
-        report(f"Loading {name}")
-        head = head_folder(name)
-        if head is not None:
-            return load_feature_head(name, head, self.target, settings.draft_quantize)
-        draft = load_model(
-            name,
-            device=settings.draft_device or settings.device,
-            dtype=settings.dtype,
-            quantize=settings.draft_quantize,
-            trust_remote_code=settings.trust_remote_code,
-            report=report,
-        )
-        require_tree_support(draft)
-        widths = logit_width(self.target.model.config), logit_width(draft.model.config)
-        vocabularies = compare(self.target.tokenizer, draft.tokenizer, *widths)
-        require_compatible(self.target.name, draft.name, vocabularies)
-        if draft.parameters >= self.target.parameters and settings.draft_quantize == "none":
-            self.warnings.append(
-                f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
-                f"{self.target.name} with {self.target.parameters:,}; were they swapped?"
-            )
-        return draft
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of an ensemble's models, in their order; none for other methods."""
+        return member_names(self.settings) if METHODS[self.settings.method].is_ensemble else ()
 
     @property
     def uses_chat(self) -> bool:
@@ -150,10 +139,20 @@ class Session:
         name = resolve_draft(self.settings)
         draft = self._drafts.get(name) if name is not None else None
         return {
-            "target": _model_record(self.target, self.settings.quantize),
-            "draft": name if draft is None else _model_record(draft, self.settings.draft_quantize),
+            "target": model_record(self.target, self.settings.quantize),
+            "draft": name if draft is None else model_record(draft, self.settings.draft_quantize),
             "chat": self.uses_chat,
-        }
+        } | self._describe_ensemble()
+
+    def _describe_ensemble(self) -> dict[str, object]:
+        if not self.members:
+            return {}
+        loaded = [
+            self.target if name == self.settings.target else self._drafts[name] for name in self.members
+        ]
+        quantize = self.settings.quantize, self.settings.draft_quantize
+        members = [model_record(each, quantize[each is not self.target]) for each in loaded]
+        return {"members": members, "auto": [choice.record() for choice in self.company.choices]}
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
@@ -178,6 +177,8 @@ class Session:
 
     def _require_room(self, length: int) -> None:
         context, wanted = self.target.context, self.settings.max_tokens
+        if self.members:
+            context = self.company.context(self.members)
         if length >= context:
             problem = (
                 f"The prompt has {length:,} tokens and the context of {self.target.name} holds {context:,}."
@@ -232,14 +233,23 @@ class Session:
             settings.stop,
             self.decode,
         )
-        return decode(prompt, roles or self.roles(settings), SeededRandomness(settings.seed), stopping)
+        randomness = SeededRandomness(settings.seed)
+        if METHODS[settings.method].is_ensemble and roles is None:
+            return self.company.steps(prompt, settings, randomness, stopping, self._outsider(settings))
+        return decode(prompt, roles or self.roles(settings), randomness, stopping)
+
+    def _outsider(self, settings: Settings) -> Drafter | None:
+        """The drafter that proposes to an ensemble though it is none of it, if one is named."""
+        if resolve_draft(settings) is None:
+            return None
+        return drafter_of(replace(settings, method="sps"), self.runner().width, self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""
         target = self.runner()
         return Roles(
             ModelTarget(target, sampling_of(settings)),
-            drafter_of(settings, target.width, self.runner),
+            drafter_of(settings, target.width, self.runner, target.costs.seconds),
             verifier_of(settings),
         )
 
@@ -247,51 +257,15 @@ class Session:
         """What scores trees with the target, or with the draft of that name."""
         return self._runners[id(self.target if draft is None else self.draft(draft))]
 
-    def _make_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> None:
+    def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
         if isinstance(loaded.model, FeatureHead):
             forward_of_head = head_forward(loaded.model, self.settings.compile, report)
-            self._runners[id(loaded)] = FeatureRunner(forward_of_head, loaded.context, self.runner())
-            return
-        if self.settings.compile and can_compile(loaded.model):
-            forward: Forward = compiled_forward(loaded.model, report)
+            return FeatureRunner(forward_of_head, loaded.context, self.runner())
+        if self.settings.compile and can_compile(loaded.model, loaded.stream):
+            forward: Forward = compiled_forward(loaded.model, report, loaded.stream)
         else:
-            forward = new_forward(loaded.model)
+            forward = new_forward(loaded.model, loaded.stream)
             if self.settings.compile:
                 self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
-        self._runners[id(loaded)] = Runner(forward, loaded.context)
-
-
-def _model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
-    return {
-        "name": loaded.name,
-        "source": loaded.source,
-        "parameters": loaded.parameters,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-        "device": str(loaded.device),
-        "quantize": quantize,
-    }
-
-
-def _require_vocabulary(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
-    """Compare the two vocabularies before any weights are read."""
-    trusted = settings.trust_remote_code
-    report("Comparing the vocabularies")
-    target_tokenizer, target_width = load_tokenizer_only(
-        settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
-    )
-    head = head_folder(draft)
-    if head is not None:
-        require_vocabulary(head, settings.target, target_tokenizer)
-        return
-    draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
-    found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
-    require_compatible(settings.target, draft, found)
-
-
-def _rounded(loaded: LoadedModel, name: str, kind: str) -> LoadedModel:
-    """A twin of a loaded model with weights of lower precision, or the model itself for "none"."""
-    if kind == "none":
-        return loaded
-    require_cpu(kind, loaded.device)
-    return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))
+        return Runner(forward, loaded.context)

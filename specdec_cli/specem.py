@@ -25,10 +25,10 @@ def model_names(settings: Settings) -> tuple[list[str], list[str]]:
     Raises:
         InputError: none is named.
     """
-    drafters = _listed(settings.models)
+    drafters = list(settings.models)
     if not drafters:
         raise InputError("There are no models.", "Name them with commas: --models smollm2-135m,another.")
-    return drafters, _listed(settings.verify_models) or drafters
+    return drafters, list(settings.verify_models) or drafters
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -143,21 +143,18 @@ def _closing(session: Session) -> tuple[int, ...]:
     return (min(ends),) if ends else tuple(tokenizer.encode_plain("\n\n"))
 
 
-def _listed(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def _weights(settings: Settings) -> tuple[float, ...] | None:
-    if settings.weights is None:
+    if not settings.weights:
         return None
+    given = ",".join(settings.weights)
     hint = "Give a number for each model that judges, with commas: --weights 1,2."
     try:
-        weights = tuple(float(part) for part in _listed(settings.weights))
+        weights = tuple(float(part) for part in settings.weights)
     except ValueError:
-        raise InputError(f"The weights {settings.weights!r} are no numbers.", hint) from None
+        raise InputError(f"The weights {given} are no numbers.", hint) from None
     judges = len(model_names(settings)[1])
     if len(weights) != judges:
         raise InputError(f"There are {len(weights)} weights for {judges} models that judge.", hint)
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) == 0:
-        raise InputError(f"The weights {settings.weights!r} are no weights.", "None below 0, one above it.")
+        raise InputError(f"The weights {given} are no weights.", "None below 0, one above it.")
     return weights

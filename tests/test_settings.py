@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from specdec_cli.errors import InputError
 from specdec_cli.settings import DEFAULTS, RULES, Settings, find_preset, list_presets, load_settings
+from specdec_cli.settings.ensembles import weights_of
 
 MakePreset = Callable[[str], str]
 
@@ -56,6 +58,7 @@ SOURCES: dict[str, tuple[object, str, object]] = {  # by flag, by variable, by p
 }
 
 
+@example_settings(deadline=None)  # a busy machine is no fault
 @given(
     by_flag=st.sets(st.sampled_from(sorted(SOURCES))),
     by_variable=st.sets(st.sampled_from(sorted(SOURCES))),
@@ -314,3 +317,23 @@ def test_coupling_is_for_specexec_above_temperature_zero() -> None:
     assert "temperature 0" in refusal(coupled=True)
     assert "--method specexec" in refusal(coupled=True, temperature=1.0, method="sps")
     assert "--method spechub" in refusal(hub_above=0.5, method="rrsw")
+
+
+def test_the_first_of_the_models_is_the_target_and_one_gamma_is_the_first_proposers() -> None:
+    given = {"method": "cd_chef", "models": "a, b", "gamma": "5"}
+    resolved = load_settings(flags=given, environ={})
+    settings = resolved.settings
+    assert (settings.method, settings.target, settings.models) == ("cd-chef", "a", ("a", "b"))
+    assert settings.gammas == (5,)
+    assert resolved.origins["target"] == "the first model"
+    assert load_settings(flags=given | {"gamma": "1:5"}, environ={}).settings.gammas == (1, 5)
+    assert load_settings(flags=given | {"gamma": "1,5"}, environ={}).settings.gammas == (1, 5)
+    assert load_settings("cd-llama3", flags={"gamma": "3"}, environ={}).settings.gammas == (3,)
+    assert load_settings("cd-llama3", flags={}, environ={}).settings.gammas == (1, 5)
+    assert "not the first" in refusal(method="we", models="a,b", target="b")
+
+
+def test_weights_are_named_or_in_order_and_sum_to_one() -> None:
+    named = load_settings(flags={"method": "we", "models": "a,b", "weights": "b=3,a=1"}, environ={}).settings
+    ordered = load_settings(flags={"method": "we", "models": "a,b", "weights": "1,3"}, environ={}).settings
+    assert weights_of(named) == weights_of(ordered) == (0.25, 0.75)

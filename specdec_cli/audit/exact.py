@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
+from specdec_cli.audit.ensembles import ensemble_cases, ensemble_distance
 from specdec_cli.audit.enumeration import EXACT, Law, distance, law_of, law_of_text
 from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.engine.loop import decode
@@ -18,6 +19,7 @@ from specdec_cli.engine.stopping import Stopping
 from specdec_cli.methods import METHODS
 from specdec_cli.sampling.randomness import Randomness, SeededRandomness
 from specdec_cli.settings import Settings
+from specdec_cli.settings.ensembles import combiner_name
 
 WIDTH = 3
 PROMPT = (0, 1, 0)
@@ -71,6 +73,9 @@ def cases(methods: Sequence[str]) -> Iterator[Settings]:
     """Settings that cover each method, each verifier that it takes, and each shape of tree."""
     for name in methods:
         method = METHODS[name]
+        if method.is_ensemble:
+            yield from ensemble_cases(name)
+            continue
         draft = "ngram" if name == "ngram" else PLAIN.draft
         for verify in method.verify:
             for tree in _trees(name):
@@ -91,6 +96,8 @@ def _trees(name: str) -> Sequence[str | None]:
 
 def check(settings: Settings, seed: int, damage: Damage = intact, chance: Chance = fresh) -> ExactCheck:
     """Compare the law of a text under these settings with the target's, for fresh random laws."""
+    if METHODS[settings.method].is_ensemble:
+        return _check_ensemble(settings, seed)
     sampling = sampling_of(settings)
     target_law = SampledLaw(WIDTH, 2 * seed, sampling)
     draft_law = ToyLaw(WIDTH, 2 * seed + 1)
@@ -109,6 +116,25 @@ def check(settings: Settings, seed: int, damage: Damage = intact, chance: Chance
         tree=settings.tree,
         sampling=_words(settings),
         paths=walk.paths,
+        distance=worst,
+        error=error,
+    )
+
+
+def _check_ensemble(settings: Settings, seed: int) -> ExactCheck:
+    """Compare the law of a text out of an ensemble of toys with the one that it declares."""
+    error, worst, paths = None, 0.0, 0
+    try:
+        worst, paths = ensemble_distance(settings, seed)
+    except Exception as failure:  # as in `check`
+        error = f"{type(failure).__name__}: {failure}"
+    law = f"{combiner_name(settings)} of {len(settings.models)}, {settings.exec}"
+    return ExactCheck(
+        method=f"{settings.method}: {law}",
+        verify=settings.verify,
+        tree=":".join(map(str, settings.gammas)) or None,
+        sampling=_words(settings),
+        paths=paths,
         distance=worst,
         error=error,
     )
@@ -200,6 +226,10 @@ def _text(roles: Roles, randomness: Randomness, length: int) -> tuple[int, ...]:
 
 def _words(settings: Settings) -> str:
     words = f"temperature {settings.temperature:g}"
+    if settings.ensemble_target is not None:
+        words += f", {settings.ensemble_target}"
+    if settings.plausibility > 0:
+        words += f", plausibility {settings.plausibility:g}"
     if settings.top_p < 1:
         words += f", top-p {settings.top_p:g}"
     if settings.hub_above > 0:

@@ -12,6 +12,7 @@ from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.self_test import Sighting, self_test
 from specdec_cli.audit.statistical import StatisticalTest
+from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
@@ -137,6 +138,10 @@ def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
 
 
 def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], None]) -> None:
+    ensembles = [method for method in plan.methods if METHODS[method].is_ensemble]
+    if ensembles:
+        problem = f"{ensembles[0]} is an ensemble, and these levels compare with the logits of one model."
+        raise InputError(problem, "Use --level exact, which compares every ensemble with its declared law.")
     every = plan.settings_of()
     for settings in every.values():
         if METHODS[settings.method].takes_tree:

@@ -70,8 +70,13 @@ class Record:
         accepted_lengths: accepted guesses, step by step.
         text_hash: of the emitted ids, to see whether greedy texts agree.
         finish_reason: "stop" or "length".
+        shares: of an ensemble's models, each its calls and its drafted and accepted tokens.
         baseline: name of the plain decoding that it is compared with; may be empty in old logs.
         levels: what acceptance depended on; None for peers and in old logs.
+        streamed_bytes: of an offloaded target's weights, that came during the steps after the first.
+        streamed_tokens, streamed_seconds: emitted in those steps, and their time.
+        transfer_seconds: of it, while weights were on their way.
+        wait_seconds: of it, while the computation stood still for them.
     """
 
     configuration: str
@@ -98,6 +103,12 @@ class Record:
     finish_reason: str
     baseline: str = ""
     levels: Levels | None = None
+    streamed_bytes: int = 0
+    streamed_tokens: int = 0
+    streamed_seconds: float = 0.0
+    transfer_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    shares: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def speed(self) -> float:
@@ -119,6 +130,7 @@ def shape_of(stats: RunStats) -> dict[str, Any]:
         "prefill_seconds": stats.prefill_seconds,
         "first_token_seconds": stats.first_token_seconds or 0.0,
         "accepted_lengths": tuple(stats.accepted_lengths),
+        "shares": tuple((share.calls, share.drafted, share.accepted) for share in stats.shares),
     }
 
 
@@ -243,9 +255,8 @@ def _record(path: Path, number: int, line: Any) -> Record:
         raise InputError(f"{path}, line {number}: {', '.join(missing)} missing.", "Remove the line.")
     given = {field.name: line[field.name] for field in fields(Record) if field.name in line}
     try:
-        return Record(
-            **given | {"accepted_lengths": tuple(line["accepted_lengths"]), "levels": _levels(line)}
-        )
+        given |= {"accepted_lengths": tuple(line["accepted_lengths"]), "levels": _levels(line)}
+        return Record(**given | {"shares": tuple(tuple(share) for share in line.get("shares", ()))})
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}, line {number}: its levels cannot be read.", "Remove the line.") from error
 

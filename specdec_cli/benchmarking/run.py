@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
@@ -13,12 +14,14 @@ from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_pea
 from specdec_cli.benchmarking.peers import Peer, transformers_peers
 from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
+from specdec_cli.benchmarking.streaming import StreamWatch
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
+from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tracing.file import TracedRun, TraceFile
@@ -32,10 +35,11 @@ PEERS: dict[str, Callable[[Session, Settings], dict[str, Peer]]] = {
 
 
 class Made(NamedTuple):
-    """The steps of a run, and its levels where this engine made it."""
+    """The steps of a run, its levels where this engine made it, and what an offloaded target streamed."""
 
     steps: list[Step]
     levels: list[Level] | None
+    streamed: Mapping[str, Any] = MappingProxyType({})
 
 
 Run = Callable[[Sequence[int], Settings], Made]
@@ -132,8 +136,12 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
 
 def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
+    if METHODS[settings.method].is_ensemble:
+        return Made(list(session.steps(prompt, settings)), None)
     roles, observer = observed(session.roles(settings))
-    return _gathered((step, observer.last()) for step in session.steps(prompt, settings, roles))
+    watch = StreamWatch(session)
+    steps = watch.over(session.steps(prompt, settings, roles))
+    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed)
 
 
 def _traced(
@@ -193,4 +201,5 @@ def _record(
         baseline=configuration.baseline,
         levels=None if made.levels is None else Levels.of(made.levels),
         **shape_of(RunStats.of(steps)),
+        **made.streamed,
     )

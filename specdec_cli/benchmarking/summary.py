@@ -42,6 +42,8 @@ class Row:
         memory_bytes: greatest use.
         seconds: of all its runs, prompts included.
         same_text: of the prompts, how many gave the baseline's tokens.
+        calls_per_token: passes of all models of an ensemble over its tokens; None for a single model.
+        member_acceptance: of each of its models, accepted over drafted; None where it drafted nothing.
     """
 
     configuration: str
@@ -62,6 +64,8 @@ class Row:
     memory_bytes: int
     seconds: float
     same_text: int
+    calls_per_token: float | None = None
+    member_acceptance: tuple[float | None, ...] = ()
 
 
 def summarise(records: Sequence[Record], baselines: Mapping[str, str]) -> list[Row]:
@@ -103,7 +107,20 @@ def _row(name: str, own: Mapping[str, Record], plain: Mapping[str, Record]) -> R
         memory_bytes=max(run.memory_bytes for run in runs),
         seconds=seconds + _sum(runs, "prefill_seconds"),
         same_text=sum(own[item].text_hash == plain[item].text_hash for item in items) if plain else len(runs),
+        calls_per_token=sum(share[0] for run in runs for share in run.shares) / tokens
+        if any(run.shares for run in runs)
+        else None,
+        member_acceptance=_member_acceptance(runs),
     )
+
+
+def _member_acceptance(runs: Sequence[Record]) -> tuple[float | None, ...]:
+    """Of each model of an ensemble, accepted over drafted tokens of all runs."""
+    totals = [
+        [sum(part) for part in zip(*shares, strict=True)]
+        for shares in zip(*(run.shares for run in runs), strict=True)
+    ]
+    return tuple(accepted / drafted if drafted else None for _, drafted, accepted in totals)
 
 
 def paired_ratio(own: Sequence[float], other: Sequence[float]) -> Ratio:

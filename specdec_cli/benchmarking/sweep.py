@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
+from specdec_cli.settings.ensembles import OWN, execution_name
 
 LONGEST = 10_000  # values of one range
 RANGE = re.compile(r"(-?[0-9]+)\s*-\s*([0-9]+)(?:\s*\+\s*([0-9]+))?")
@@ -26,6 +27,8 @@ SHOWN = {
     "decay": "decay",
     "draft": "draft",
     "verify": "verify",
+    "alpha": "alpha",
+    "exec": "exec",
 }
 # What a method reads: a sweep over what it does not read would measure the same thing again.
 READS: dict[str, tuple[str, ...]] = {
@@ -44,6 +47,12 @@ READS: dict[str, tuple[str, ...]] = {
     "sequoia": ("tree", "max_budget", "max_beam_len", "draft", "verify"),
 }
 ALWAYS = ("temperature", "top_p")
+LAW = ("alpha",)  # what else decides what an ensemble says
+EXECUTED = {  # what changes how its law is sampled, by the execution that its name fixes
+    None: ("gamma", "exec"),
+    "sd": ("gamma", "verify", "draft"),
+    "chef": ("gamma",),
+}
 STATIC = ("tree", "draft", "verify")
 
 
@@ -99,37 +108,67 @@ def configurations(
     Raises:
         InputError: an unknown method, or a value that its setting does not take.
     """
+    methods = [canonical(method) for method in methods]
     for method in methods:
         if method not in METHODS:
             raise InputError(f"There is no method {method!r}.", f"The methods are {', '.join(METHODS)}.")
     choices = {setting: values(text) for setting, text in swept.items()}
     found: dict[str, Configuration] = {}
-    for method in dict.fromkeys(("autoregressive", *methods)):
-        read = [setting for setting in choices if setting in (*READS.get(method, STATIC), *ALWAYS)]
+    plain = dict.fromkeys(plain_of(method) for method in methods or ["autoregressive"])
+    for method, is_plain in (*((name, True) for name in plain), *((name, False) for name in methods)):
+        law = LAW if flags.get("models") or flags.get("amateur") else (*LAW, "draft")
+        read = [setting for setting in choices if setting in _read(method, is_plain, law)]
         for combination in product(*(choices[setting] for setting in read)):
             chosen = dict(zip(read, combination, strict=True))
-            given = {name: value for name, value in flags.items() if _applies(method, name)}
+            given = {name: value for name, value in flags.items() if _applies(method, name, is_plain)}
+            given |= {"exec": "plain"} if is_plain and METHODS[method].is_ensemble else {}
+            useless = _useless(preset, method, is_plain)
             settings = load_settings(
-                preset, flags={**given, "method": method, **chosen}, leave_out=_useless(preset, method)
+                preset, flags={**given, "method": method, **chosen}, leave_out=useless
             ).settings
             varied = {setting: value for setting, value in chosen.items() if len(choices[setting]) > 1}
-            sampling = {setting: value for setting, value in varied.items() if setting in ALWAYS}
-            name = _name(method, settings, varied)
-            baseline = _name("autoregressive", settings, sampling)
-            found[name] = Configuration(name, settings, baseline)
+            sampling = {setting: value for setting, value in varied.items() if setting in (*ALWAYS, *law)}
+            if not METHODS[method].is_ensemble:
+                sampling.pop("draft", None)
+            baseline = _name(plain_of(method), replace(settings, exec=None), sampling)
+            is_same = METHODS[method].is_ensemble and execution_name(settings) == "plain"
+            name = baseline if is_same else _name(method, settings, varied)
+            found.setdefault(name, Configuration(name, settings, baseline))
     return list(found.values())
 
 
-def _useless(preset: str | None, method: str) -> set[str]:
+def plain_of(method: str) -> str:
+    """What a method is compared with: plain decoding, or every model of the ensemble for every token."""
+    known = METHODS[method]
+    return method.removesuffix(f"-{known.execution}") if known.is_ensemble else "autoregressive"
+
+
+def _read(method: str, is_plain: bool, law: Sequence[str]) -> tuple[str, ...]:
+    """The settings that a sweep over a method takes up; `law` are those that decide what an ensemble says."""
+    known = METHODS[method]
+    if not known.is_ensemble:
+        return (*READS.get(method, STATIC), *ALWAYS)
+    own = () if is_plain else EXECUTED[known.execution]
+    shared = [setting for setting in law if setting != "alpha" or known.combine == "contrastive"]
+    return (*own, *shared, *ALWAYS)
+
+
+def _useless(preset: str | None, method: str, is_plain: bool) -> set[str]:
     """Settings of a preset for one method that another, which runs beside it, would refuse."""
     own = load_settings(preset, flags={}).settings
-    names = {name for name in ("tree", "hub_above", "coupled") if not _applies(method, name)}
+    names = {name for name in ("tree", "hub_above", "coupled") if not _applies(method, name, is_plain)}
     names |= {"verify"} if own.verify not in METHODS[method].verify else set()
     return names | ({"draft"} if method == "ngram" else set())
 
 
-def _applies(method: str, setting: str) -> bool:
+def _applies(method: str, setting: str, is_plain: bool) -> bool:
     """Whether a shared flag is one that the method may be given: some refuse what they do not take."""
+    if METHODS[method].is_ensemble:
+        return setting not in ("tree", "hub_above", "coupled") and not (
+            is_plain and setting in ("exec", "gamma", "gammas", "verify", "draft")
+        )
+    if setting in OWN:
+        return False
     if setting == "tree":
         return METHODS[method].takes_tree
     if setting in ("hub_above", "coupled"):
@@ -139,6 +178,8 @@ def _applies(method: str, setting: str) -> bool:
 
 def _name(method: str, settings: Settings, chosen: Mapping[str, str]) -> str:
     parts = [method]
+    if settings.exec is not None and METHODS[method].execution is None and "exec" not in chosen:
+        parts += [] if settings.exec == "plain" or method == "autoregressive" else [settings.exec]
     if settings.verify != "token" and "verify" not in chosen and method != "autoregressive":
         parts.append(settings.verify)
     parts += [f"{SHOWN[setting]} {value}" for setting, value in chosen.items()]

@@ -20,11 +20,25 @@ from specdec_cli.cli.ensemble import ensemble
 from specdec_cli.cli.evaluate import evaluate
 from specdec_cli.cli.generate import generate
 from specdec_cli.cli.inspect import inspect
+from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
 
-COMMANDS = (generate, ensemble, bench, report, compare, evaluate, inspect, replay, distill, audit, demo)
+COMMANDS = (
+    generate,
+    ensemble,
+    bench,
+    offload_bench,
+    report,
+    compare,
+    evaluate,
+    inspect,
+    replay,
+    distill,
+    audit,
+    demo,
+)
 USAGE_ERROR: Any = typer.BadParameter.__base__  # typer exports no name for what its parser raises
 GROUPS = {"models": models.app, "presets": presets.app, "trees": trees.app}
 
@@ -100,7 +114,7 @@ def _as_input_error(error: Any) -> Exception:
         error.show()
         return SystemExit(USAGE)  # type: ignore[return-value]
     path = error.ctx.command_path if error.ctx else "specdec"
-    stray = "extra argument" in error.format_message() and path.endswith("generate")
+    stray = "extra argument" in error.format_message() and path.endswith(("generate", "ensemble"))
     hint = 'Give the prompt as -p "...".' if stray else f"`{path} --help` lists what it takes."
     problem = " ".join(error.format_message().split())
     return InputError(problem if problem.endswith((".", "?")) else f"{problem}.", hint)

@@ -13,7 +13,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import CHECK_FAILED, InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
 
 LEVELS = ("exact", "statistical", "greedy")
@@ -72,6 +72,14 @@ def audit(
     max_beam_len: opt.MaxBeamLenOption = None,
     max_branch_width: opt.MaxBranchWidthOption = None,
     coupled: opt.CoupledOption = None,
+    models: opt.ModelsOption = None,
+    amateur: opt.AmateurOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
+    weights: opt.WeightsOption = None,
+    alpha: opt.AlphaOption = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: opt.ExecOption = None,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -81,8 +89,9 @@ def audit(
     """
     flags = opt.given_settings(locals())
     levels = _levels(level, default=() if self_test or bound else ("exact",))
-    named = _methods(methods) or ([method] if method else [])
-    settings = _settings(preset, flags, named)
+    named = _methods(methods) or ([canonical(method)] if method else [])
+    needed = named if levels != ("exact",) else [each for each in named if not METHODS[each].is_ensemble]
+    settings = _settings(preset, flags, needed)
     chosen = tuple(named or [settings.method])
     plan = {
         "settings": settings,
@@ -172,7 +181,7 @@ def _methods(listed: str | None) -> list[str]:
         return []
     if listed.strip() == "all":
         return list(METHODS)
-    wanted = [part.strip() for part in listed.split(",") if part.strip()]
+    wanted = [canonical(part.strip()) for part in listed.split(",") if part.strip()]
     for each in wanted:
         if each not in METHODS:
             raise InputError(f"There is no method {each!r}.", f"The methods are {', '.join(METHODS)}.")

@@ -23,11 +23,12 @@ from specdec_cli.cli.results import (
     show_results,
 )
 from specdec_cli.errors import CHECK_FAILED, InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.settings import load_settings
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
-    "max_branch_width", "min_log_prob", "decay",
+    "max_branch_width", "min_log_prob", "decay", "alpha", "exec",
 )  # fmt: skip
 MAX_TOKENS = 64
 
@@ -62,6 +63,10 @@ def bench(
     dtype: opt.DtypeOption = None,
     quantize: opt.QuantizeOption = None,
     draft_quantize: opt.DraftQuantizeOption = None,
+    offload: opt.OffloadOption = None,
+    resident_layers: opt.ResidentLayersOption = None,
+    memory_limit: opt.MemoryLimitOption = None,
+    link_gbps: opt.LinkGbpsOption = None,
     revision: opt.RevisionOption = None,
     trust_remote_code: opt.TrustRemoteCodeOption = None,
     threads: opt.ThreadsOption = None,
@@ -85,6 +90,14 @@ def bench(
     decay: Annotated[str | None, opt.sweep("decay")] = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
+    models: opt.ModelsOption = None,
+    amateur: opt.AmateurOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
+    weights: opt.WeightsOption = None,
+    alpha: Annotated[str | None, opt.sweep("alpha", "--alpha", "--mu")] = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: Annotated[str | None, opt.sweep("exec")] = None,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns.
@@ -94,9 +107,9 @@ def bench(
     given = opt.given_settings(locals())
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
-    chosen = [] if zero else _names(methods or method or "specexec")
+    chosen = [] if zero else names_of(methods or method or _method_of(preset))
     wanted = configurations(preset, flags, chosen, swept)
-    if load_settings(preset, flags=flags).origins["max_tokens"] == "default":
+    if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     if dry_run:
@@ -106,6 +119,12 @@ def bench(
         return
     peers = _peers(peer, wanted[0].settings.target)
     run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
+
+
+def _method_of(preset: str | None) -> str:
+    """The method that a preset or the environment names, or SpecExec."""
+    resolved = load_settings(preset, flags={})
+    return "specexec" if resolved.origins["method"] == "default" else resolved.settings.method
 
 
 def run(
@@ -124,7 +143,7 @@ def run(
     from specdec_cli.benchmarking.run import Bench, measure
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting.bench import BarProgress
-    from specdec_cli.reporting.console import report_warning, status
+    from specdec_cli.reporting.console import report_line, report_warning, status
     from specdec_cli.session import Session
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
@@ -136,6 +155,7 @@ def run(
     for each in wanted if trace else ():
         require_traceable(each.settings)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
+    drafting = next((each for each in wanted if METHODS[each.settings.method].is_ensemble), drafting)
     with status("Loading", showing.quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
@@ -144,6 +164,8 @@ def run(
     if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)
+        for choice in session.company.choices:
+            report_line(choice.describe())
     settings = {each.name: each.settings for each in everything}
     baselines = {each.name: each.baseline for each in everything}
     ids = {item.id for item in items}
@@ -183,7 +205,8 @@ def compare(
         raise typer.Exit(CHECK_FAILED)
 
 
-def _names(text: str) -> list[str]:
+def names_of(text: str) -> list[str]:
+    """The names in a list with commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

@@ -56,8 +56,15 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
         show_plan(models, itemsize, free, facts)
 
 
+def _partners(settings: Settings) -> tuple[str, ...]:
+    from specdec_cli.methods import METHODS
+    from specdec_cli.settings.ensembles import member_names
+
+    return member_names(settings)[1:] if METHODS[settings.method].is_ensemble else ()
+
+
 def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
-    """The target, then every draft that any of the settings uses."""
+    """The target, then every draft and every other model of an ensemble that any of the settings uses."""
     from specdec_cli.drafts import is_model, resolve_draft
     from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
     from specdec_cli.models.hub import cached_folder
@@ -69,7 +76,7 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
     first = settings[0]
     tokens = PROMPT + first.max_tokens + max(each.max_budget for each in settings)
     target = here(estimate("target", first.target, itemsize=itemsize, tokens=tokens, quantize=first.quantize))
-    names = dict.fromkeys(resolve_draft(each) for each in settings)
+    names = dict.fromkeys(name for each in settings for name in (resolve_draft(each), *_partners(each)))
     drafts = (
         estimate_draft(name, target, itemsize=itemsize, tokens=tokens, quantize=first.draft_quantize)
         for name in names

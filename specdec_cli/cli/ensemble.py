@@ -1,25 +1,28 @@
-"""`specdec ensemble`: several models write one text."""
+"""`specdec ensemble`: several models as one, token by token or segment by segment."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from specdec_cli.cli import batch, generate, specem
 from specdec_cli.cli import options as opt
-from specdec_cli.cli import specem
-from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS, canonical
 from specdec_cli.settings import load_settings
+from specdec_cli.settings.ensembles import OWN
 
-
-class Algorithm(StrEnum):
-    """How the models work together."""
-
-    SPECEM = "specem"
+PLAIN = "autoregressive"  # also called large_model: the first model alone, to compare with
+TOKEN_LEVEL = (*(name for name, method in METHODS.items() if method.is_ensemble), PLAIN)
+SPECEM = "specem"
+DEFAULT = "we"
+Flags = dict[str, object]
 
 
 class Names(StrEnum):
@@ -29,14 +32,63 @@ class Names(StrEnum):
     SPECEM = "specem"
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of an algorithm besides the settings.
+
+    Attributes:
+        prompt: as given.
+        preset: to start from.
+        stream: whether text is printed as it comes; None where that depends on the terminal.
+        show_owners: whether to colour tokens by model.
+        as_json: whether the result is printed as JSON.
+        quiet: whether nothing but the result and errors is printed.
+        many: prompts to answer instead of one, and where to; None for one.
+        cache: whether models keep what they have read from round to round (specem).
+    """
+
+    prompt: str | None
+    preset: str | None
+    stream: bool | None
+    show_owners: bool
+    as_json: bool
+    quiet: bool
+    many: batch.Many | None
+    cache: bool
+
+    @property
+    def streams(self) -> bool:
+        """Whether text is printed as it comes."""
+        return (sys.stdout.isatty() if self.stream is None else self.stream) and not self.as_json
+
+
 def ensemble(
     prompt: opt.PromptOption = None,
     algorithm: Annotated[
-        Algorithm, typer.Option("--algorithm", "-a", help="How the models work together.")
-    ] = Algorithm.SPECEM,
+        str | None,
+        typer.Option(
+            "--algorithm",
+            help="we: a weighted average of the models; cd: the first against the second; -sd and -chef: "
+            "sampled as --exec says; specem: models draft segments and judge each other's; large_model: the "
+            "first alone. \\[default: the preset's, or we]",
+        ),
+    ] = None,
     models: opt.ModelsOption = None,
-    verify_models: opt.VerifyModelsOption = None,
+    preset: opt.PresetOption = None,
+    target: opt.TargetOption = None,
+    amateur: opt.AmateurOption = None,
+    draft: opt.DraftOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
     weights: opt.WeightsOption = None,
+    alpha: opt.AlphaOption = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: opt.ExecOption = None,
+    gamma: opt.GammasOption = None,
+    verify: opt.VerifyOption = None,
+    method: opt.MethodOption = None,
+    max_budget: opt.MaxBudgetOption = None,
+    verify_models: opt.VerifyModelsOption = None,
     window_size: opt.WindowSizeOption = None,
     max_words: opt.MaxWordsOption = None,
     fast_decoder: opt.FastDecoderOption = None,
@@ -47,7 +99,8 @@ def ensemble(
     cache: Annotated[
         bool,
         typer.Option(
-            "--cache/--no-cache", help="Keep what models have read from round to round, or read it anew."
+            "--cache/--no-cache",
+            help="Keep what models have read from round to round, or read it anew (specem).",
         ),
     ] = True,
     input: Annotated[
@@ -63,10 +116,12 @@ def ensemble(
     n_tests: Annotated[
         int | None, typer.Option(min=1, help="Prompts of --input to answer. \\[default: all]")
     ] = None,
-    preset: opt.PresetOption = None,
     device: opt.DeviceOption = None,
+    draft_device: opt.DraftDeviceOption = None,
     dtype: opt.DtypeOption = None,
     quantize: opt.QuantizeOption = None,
+    draft_quantize: opt.DraftQuantizeOption = None,
+    revision: opt.RevisionOption = None,
     trust_remote_code: opt.TrustRemoteCodeOption = None,
     threads: opt.ThreadsOption = None,
     compile: opt.CompileOption = None,
@@ -75,28 +130,89 @@ def ensemble(
     top_k: opt.TopKOption = None,
     min_p: opt.MinPOption = None,
     seed: opt.SeedOption = None,
+    max_tokens: opt.MaxTokensOption = None,
     stop: opt.StopOption = None,
     ignore_eos: opt.IgnoreEosOption = None,
     chat: opt.ChatOption = None,
     system: opt.SystemOption = None,
-    method: opt.MethodOption = None,
-    draft: opt.DraftOption = None,
-    gamma: opt.GammaOption = None,
-    max_budget: opt.MaxBudgetOption = None,
     stream: opt.StreamOption = None,
+    show_owners: Annotated[
+        bool,
+        typer.Option(
+            "--show-owners",
+            "--show-accepted",
+            help="Colour each token by the model that proposed it.",
+            rich_help_panel="Output",
+        ),
+    ] = False,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
-    """Let several models write one answer: they draft segments and judge each other's (specem)."""
-    resolved = load_settings(preset, flags=opt.given_settings(locals()))
-    streams = sys.stdout.isatty() if stream is None else stream
-    shown = specem.Output(stream=streams, as_json=as_json, quiet=quiet, reuse=cache)
-    if input is None:
-        if output is not None:
-            raise InputError("--output is for many prompts.", "Name them with --input.")
-        specem.run_prompt(read_prompt(prompt), resolved, shown)
+    """Answer a prompt, or a file of them, with several models as one.
+
+    Token by token the text follows exactly the law that the options declare; specem chooses among segments.
+    """
+    flags = {name: value for name, value in opt.given_settings(locals()).items() if name != "algorithm"}
+    many = batch.many(prompt, input, output, names.value, n_tests)
+    request = Request(prompt, preset, stream, show_owners, as_json, quiet, many, cache)
+    find(algorithm, preset)(algorithm, flags, request)
+
+
+def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
+    """The models agree on every token: what `specdec generate` does with the same method."""
+    resolved = load_settings(request.preset, flags=_with_method(algorithm, flags, request.preset))
+    if request.many is not None:
+        batch.run(request.many, resolved.settings, quiet=request.quiet)
         return
-    if prompt is not None or output is None or output.suffix.lower() not in (".json", ".jsonl"):
-        problem = "--input takes --output beside it, and no --prompt."
-        raise InputError(problem, "Write --input prompts.jsonl --output results.json.")
-    specem.run_file(input, output, names.value, n_tests, resolved, shown)
+    generate.run(
+        generate.read_prompt(request.prompt),
+        resolved,
+        stream=request.streams,
+        show_accepted=request.show_owners,
+        as_json=request.as_json,
+        quiet=request.quiet,
+    )
+
+
+def segment_level(algorithm: str | None, flags: Flags, request: Request) -> None:
+    """The models draft segments and judge each other's."""
+    given = flags | ({} if algorithm is None else {"algorithm": algorithm})
+    resolved = load_settings(request.preset, flags=given)
+    shown = specem.Output(request.streams, request.as_json, request.quiet, request.cache)
+    if request.many is not None:
+        specem.run_file(request.many, resolved, shown)
+    else:
+        specem.run_prompt(generate.read_prompt(request.prompt), resolved, shown)
+
+
+def _with_method(algorithm: str | None, flags: Flags, preset: str | None) -> Flags:
+    """The flags with the method that the algorithm is, or that the preset or the default names."""
+    if algorithm is None:
+        named = load_settings(preset, flags={}).origins["method"] != "default"
+        return flags if named else flags | {"method": DEFAULT}
+    if canonical(algorithm) != PLAIN:
+        return flags | {"method": algorithm}
+    alone = {name: value for name, value in flags.items() if name not in OWN}
+    if flags["models"]:
+        alone["target"] = str(flags["models"]).partition(",")[0].strip()
+    return alone | {"method": PLAIN}
+
+
+Runs = Callable[[str | None, Flags, Request], None]
+ALGORITHMS: dict[str, Runs] = {**dict.fromkeys(TOKEN_LEVEL, token_level), SPECEM: segment_level}
+
+
+def find(algorithm: str | None, preset: str | None) -> Runs:
+    """What runs an algorithm; the preset's or the default one where none is named.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if algorithm is None:
+        algorithm = load_settings(preset, flags={}).settings.algorithm or DEFAULT
+    found = ALGORITHMS.get(canonical(algorithm))
+    if found is None:
+        named = ", ".join(name for name in ALGORITHMS if name != PLAIN)
+        problem = f"There is no algorithm {algorithm!r}."
+        raise InputError(problem, f"The algorithms are {named}, large_model.")
+    return found

@@ -33,6 +33,10 @@ def generate(
     dtype: opt.DtypeOption = None,
     quantize: opt.QuantizeOption = None,
     draft_quantize: opt.DraftQuantizeOption = None,
+    offload: opt.OffloadOption = None,
+    resident_layers: opt.ResidentLayersOption = None,
+    memory_limit: opt.MemoryLimitOption = None,
+    link_gbps: opt.LinkGbpsOption = None,
     revision: opt.RevisionOption = None,
     trust_remote_code: opt.TrustRemoteCodeOption = None,
     threads: opt.ThreadsOption = None,
@@ -60,6 +64,14 @@ def generate(
     decay: opt.DecayOption = None,
     coupled: opt.CoupledOption = None,
     ngram_size: opt.NgramSizeOption = None,
+    models: opt.ModelsOption = None,
+    amateur: opt.AmateurOption = None,
+    ensemble_fn: opt.EnsembleFnOption = None,
+    ensemble_target: opt.EnsembleTargetOption = None,
+    weights: opt.WeightsOption = None,
+    alpha: opt.AlphaOption = None,
+    plausibility: opt.PlausibilityOption = None,
+    exec: opt.ExecOption = None,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
     trace: opt.TraceOption = None,
@@ -138,7 +150,8 @@ def run(
     from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
-    from specdec_cli.reporting.console import print_json, report_warning, status
+    from specdec_cli.reporting.console import print_json, report_line, report_warning, status
+    from specdec_cli.reporting.streaming import plan_lines
     from specdec_cli.session import Session
 
     settings = resolved.settings
@@ -148,9 +161,14 @@ def run(
     interrupts.check()
     if show_accepted and not show.shows_colour():
         session.warnings.append("--show-accepted marks tokens by colour, and there is none here.")
+    members = session.members
+    if not quiet and show_accepted and members:
+        show.report_members(members)
     if not quiet:
         for warning in session.warnings:
             report_warning(warning)
+        for line in plan_lines(session.target.plan) if session.target.plan is not None else ():
+            report_line(line)
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop, session.join(prompt))
     try:
@@ -171,7 +189,9 @@ def run(
         show.show_pieces(rest if stream else completion.pieces, show_accepted)
         show.end_line()
     if not quiet:
-        show.report_stats(completion.stats)
+        show.report_stats(completion.stats, members)
+        for choice in session.company.choices:
+            report_line(choice.describe())
     if completion.finish_reason == BROKEN_OFF:
         raise typer.Exit(INTERRUPTED)
 

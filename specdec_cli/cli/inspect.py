@@ -10,6 +10,8 @@ import typer
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import read_prompt
+from specdec_cli.errors import InputError
+from specdec_cli.methods import METHODS
 from specdec_cli.settings import Resolved, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -63,6 +65,9 @@ def inspect(
 ) -> None:
     """Draw what was guessed, what was accepted and what came instead, one tree a step."""
     resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    if METHODS[resolved.settings.method].is_ensemble:
+        problem = f"inspect draws trees of one target, and {resolved.settings.method} has several."
+        raise InputError(problem, "`specdec ensemble --show-owners` shows who proposed which token.")
     run(read_prompt(prompt), resolved, steps, as_json, quiet)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from specdec_cli.cli import interrupts
+from specdec_cli.cli.batch import Answer, Many, answer_all
 from specdec_cli.errors import INTERRUPTED
 from specdec_cli.settings import Resolved, Settings
 
@@ -48,7 +48,9 @@ def settings_of(resolved: Resolved) -> Settings:
 
     settings = resolved.settings
     if resolved.origins["method"] == "default":
-        return replace(settings, method="autoregressive")
+        settings = replace(settings, method="autoregressive")
+    if settings.gammas:
+        settings = replace(settings, gamma=settings.gammas[0])
     if resolved.origins["draft"] == "default" and settings.method in ("specexec", "sps"):
         return replace(settings, draft="ngram")
     return settings
@@ -76,44 +78,25 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def run_file(
-    source: str, results: Path, names: str, count: int | None, resolved: Resolved, output: Output
-) -> None:
+def run_file(many: Many, resolved: Resolved, output: Output) -> None:
     """Answer every prompt of a data set that the file of results has no answer to yet."""
-    from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
-    from specdec_cli.evaluation.datasets import read_dataset
-    from specdec_cli.reporting.bench import BarProgress
-    from specdec_cli.reporting.console import out, report_line
     from specdec_cli.reporting.specem import summary
     from specdec_cli.specem import model_names, rules_of
 
     settings = settings_of(resolved)
     model_names(settings)
     rules_of(settings)
-    items = read_dataset(source, count)
-    file = ResultsFile(results, NAMES[names], decisive(settings))
-    before = len(file.records)
-    if all(file.has(item) for item in items):
-        report_line(f"{results} has an answer to each of the {len(items)} prompts.")
-    else:
+
+    def load() -> Answer:
         ensemble = _loaded(settings, output)
 
         def answer(prompt: str) -> Mapping[str, Any]:
-            interrupts.check()
             tally = _answer(ensemble, prompt, show_rounds=False)
-            interrupts.check()
             return {"prediction": tally.text, **summary(tally)}
 
-        with BarProgress(output.quiet) as progress:
-            run_batch(items, answer, file, progress)
-        if not output.quiet:
-            report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
-    out().out(str(results), highlight=False)
+        return answer
 
-
-def decisive(settings: Settings) -> dict[str, object]:
-    """The settings that decide what is written."""
-    return {name: value for name, value in asdict(settings).items() if name in DECISIVE}
+    answer_all(many, {name: getattr(settings, name) for name in DECISIVE}, load, output.quiet)
 
 
 def _loaded(settings: Settings, output: Output) -> Ensemble:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.budget import Worth
 from specdec_cli.drafting.ranking import Ranking
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
@@ -52,10 +53,26 @@ class _Node:
 
 
 class BestFirstDrafter:
-    """Grows the tree whose nodes the draft thinks likeliest, expanding the best few nodes in each pass."""
+    """Grows the tree whose nodes the draft thinks likeliest, expanding the best few nodes in each pass.
 
-    def __init__(self, model: DraftModel, shape: TreeShape, ranking: Ranking, width: int) -> None:
+    Args:
+        model: the draft.
+        shape: limits of the tree.
+        ranking: how children are ranked.
+        width: of the target's vocabulary.
+        worth: weighs the tree against its time, and ends it early; None fills the budget.
+    """
+
+    def __init__(
+        self,
+        model: DraftModel,
+        shape: TreeShape,
+        ranking: Ranking,
+        width: int,
+        worth: Worth | None = None,
+    ) -> None:
         self._model = model
+        self._worth = worth
         self._shape = shape
         self._ranking = ranking
         self._width = width
@@ -75,7 +92,7 @@ class BestFirstDrafter:
         if levels < 1:
             return TokenTree()
         self._ranking.begin_step(randomness)
-        growth = _Growth(self._model, self._shape, self._ranking, self._width, position)
+        growth = _Growth(self._model, self._shape, self._ranking, self._width, position, self._worth)
         nodes = growth.grow(levels)
         self._rows = [node.row for node in nodes]
         return TokenTree(
@@ -98,8 +115,17 @@ class _Growth:
     """One tree in the making: `nodes` only grows, parents first; `kept` are the best of them so far."""
 
     def __init__(
-        self, model: DraftModel, shape: TreeShape, ranking: Ranking, width: int, position: int
+        self,
+        model: DraftModel,
+        shape: TreeShape,
+        ranking: Ranking,
+        width: int,
+        position: int,
+        worth: Worth | None,
     ) -> None:
+        self.worth = worth
+        self.passes = 0
+        self.begun = model.forward_seconds
         self.model = model
         self.shape = shape
         self.ranking = ranking
@@ -114,9 +140,26 @@ class _Growth:
         self._branch([ROOT], self.model.root()[None])
         for _ in range(levels - 1):
             frontier = self._frontier()
-            if not frontier or not self._branch(frontier, self._expand(frontier)):
+            if not frontier or not self._pays(frontier) or not self._branch(frontier, self._expand(frontier)):
                 break
+        if self.worth is not None:
+            del self.kept[self.worth.best_size(self._scores(self.kept), self._spent()) :]
         return self._tree()
+
+    def _pays(self, frontier: list[int]) -> bool:
+        """Whether expanding the frontier is worth its time."""
+        if self.worth is None:
+            return True
+        spent = self._spent()
+        return self.worth.another_level(
+            self._scores(self.kept), self._scores(frontier), spent, spent / self.passes
+        )
+
+    def _scores(self, nodes: list[int]) -> list[float]:
+        return [self.nodes[node].score for node in nodes]
+
+    def _spent(self) -> float:
+        return self.model.forward_seconds - self.begun
 
     def _frontier(self) -> list[int]:
         """The best kept nodes that were not expanded yet; `kept` is sorted, best first."""
@@ -135,6 +178,7 @@ class _Growth:
 
     def _branch(self, parents: list[int], logits: Tensor) -> bool:
         """Give each parent its likeliest children and keep the best of all nodes; False if no child is."""
+        self.passes += 1
         positions = [self.position + (0 if node == ROOT else self.nodes[node].depth) for node in parents]
         log_probs, tokens = self.ranking(fit_width(logits, self.width), positions, self.shape.branches)
         above = torch.tensor(

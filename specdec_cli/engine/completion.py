@@ -21,6 +21,7 @@ class Completion:
 
     Attributes:
         tokens: ids emitted so far, the stop token included.
+        owners: for an ensemble, which model proposed each; None where it is of the law of all.
         stats: what was measured so far.
         finish_reason: "stop", "length" or "interrupted"; None while it goes on.
         pieces: the text so far, by who wrote it.
@@ -34,6 +35,7 @@ class Completion:
     ) -> None:
         self._stream = TextStream(decode, stop_strings, before)
         self.tokens: list[int] = []
+        self.owners: list[int | None] = []
         self.stats = RunStats()
         self.finish_reason: str | None = None
         self.pieces: list[Piece] = []
@@ -46,12 +48,14 @@ class Completion:
     def add(self, step: Step) -> list[Piece]:
         """Take in a step: the pieces of text it completes."""
         self.tokens += step.tokens
+        self.owners += step.owners
         self.stats.add(step)
         self.finish_reason = step.finish_reason
+        owners = step.owners or (None,) * len(step.tokens)
         shown = [
             piece
-            for place, token in enumerate(step.tokens)
-            for piece in self._stream.push(token, drafted=place < step.accepted)
+            for place, (token, owner) in enumerate(zip(step.tokens, owners, strict=True))
+            for piece in self._stream.push(token, place < step.accepted, owner)
         ]
         self.pieces += shown
         return shown

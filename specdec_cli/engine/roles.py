@@ -42,6 +42,24 @@ class Roles:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one model of an ensemble had to do with a step.
+
+    Attributes:
+        calls: its passes.
+        drafted: tokens that it proposed and that were judged, or dropped for what stood before them.
+        accepted: of them.
+    """
+
+    calls: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def __add__(self, other: Share) -> Share:
+        return Share(self.calls + other.calls, self.drafted + other.drafted, self.accepted + other.accepted)
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One pass of the target and what came of it.
 
@@ -57,6 +75,8 @@ class Step:
         least_score: of the tree's nodes, the least cumulative log-probability that the drafter ranked it by;
             None where it ranks none.
         finish_reason: why the text ends here ("stop" or "length"); None where it goes on.
+        owners: for an ensemble, which model proposed each token; None where it is of the law of all.
+        shares: for an ensemble, what each model had to do with the step.
     """
 
     tokens: tuple[int, ...]
@@ -69,3 +89,5 @@ class Step:
     prefill_seconds: float = 0.0
     least_score: float | None = None
     finish_reason: str | None = None
+    owners: tuple[int | None, ...] = ()
+    shares: tuple[Share, ...] = ()

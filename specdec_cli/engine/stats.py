@@ -3,6 +3,7 @@
 acceptance rate   accepted / drafted tokens
 tokens per pass   emitted tokens / target passes, the target's own token included; 1.00 is plain decoding
 tokens per second emitted tokens / decode seconds; reading the prompt is apart
+calls per token   passes of all models of an ensemble / emitted tokens; plain is one of each
 time to first     reading the prompt and the first step
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from specdec_cli.engine.roles import Step
+from specdec_cli.engine.roles import Share, Step
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class RunStats:
     prefill_seconds: float = 0.0
     first_token_seconds: float | None = None
     accepted_lengths: list[int] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
 
     @classmethod
     def of(cls, steps: Iterable[Step]) -> RunStats:
@@ -50,6 +52,9 @@ class RunStats:
         self.target_seconds += step.target_seconds
         self.prefill_seconds += step.prefill_seconds
         self.accepted_lengths.append(step.accepted)
+        if step.shares:
+            before = self.shares or [Share()] * len(step.shares)
+            self.shares = [old + new for old, new in zip(before, step.shares, strict=True)]
 
     @property
     def acceptance_rate(self) -> float | None:
@@ -60,6 +65,13 @@ class RunStats:
     def tokens_per_pass(self) -> float | None:
         """Emitted tokens over target passes; None before the first."""
         return self.tokens / self.passes if self.passes else None
+
+    @property
+    def calls_per_token(self) -> float | None:
+        """Passes of all models of an ensemble over emitted tokens; None for a single model."""
+        return (
+            sum(share.calls for share in self.shares) / self.tokens if self.shares and self.tokens else None
+        )
 
     @property
     def tokens_per_second(self) -> float | None:

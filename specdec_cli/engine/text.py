@@ -47,10 +47,11 @@ class Detokenizer:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of text and whether the token that completed it had been guessed."""
+    """A run of text, whether the token that completed it had been guessed, and by which of several models."""
 
     text: str
     drafted: bool
+    owner: int | None = None
 
 
 class TextStream:
@@ -73,9 +74,9 @@ class TextStream:
         self._held: list[Piece] = []
         self._ended = False
 
-    def push(self, token: int, drafted: bool) -> list[Piece]:
+    def push(self, token: int, drafted: bool, owner: int | None = None) -> list[Piece]:
         """The pieces that can be shown after this token."""
-        return self._add(Piece(self._detokenizer.push(token), drafted))
+        return self._add(Piece(self._detokenizer.push(token), drafted, owner))
 
     def finish(self) -> list[Piece]:
         """The pieces still held; call once, when no token follows."""
@@ -117,6 +118,6 @@ def _split(pieces: Sequence[Piece], at: int) -> tuple[list[Piece], list[Piece]]:
     for piece in pieces:
         head, tail = piece.text[: max(at, 0)], piece.text[max(at, 0) :]
         at -= len(piece.text)
-        before += [Piece(head, piece.drafted)] if head else []
-        after += [Piece(tail, piece.drafted)] if tail else []
+        before += [Piece(head, piece.drafted, piece.owner)] if head else []
+        after += [Piece(tail, piece.drafted, piece.owner)] if tail else []
     return before, after

@@ -11,7 +11,7 @@ from specdec_cli.models.registry import REGISTRY
 PROMPT = 1024  # tokens of a prompt that the cache is planned for
 LOW_BITS = {"int8": 8.5, "int4": 5.0}  # scales included
 GPTQ_BITS = 4.25
-LAYERS, SELF, NGRAM = "layers:", "self:", "ngram"
+LAYERS, SELF, NOISE, NGRAM = "layers:", "self:", "self:noise:", "ngram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def estimate_draft(
     if not name.startswith((LAYERS, SELF)):
         return estimate("draft", name, itemsize=itemsize, tokens=tokens, quantize=quantize)
     own = replace(target, role="draft", name=name, needs_hub=False, gated=False)
+    if name.startswith(NOISE):
+        return own
     if name.startswith(SELF):
         kind = name.removeprefix(SELF)
         return replace(own, weight_bytes=_low(target.parameters, kind))

@@ -10,6 +10,7 @@ from torch import nn
 
 from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.models.loader import LoadedModel, count_parameters
+from specdec_cli.models.stack import stack_path
 
 
 def first_layers(loaded: LoadedModel, count: int) -> LoadedModel:
@@ -26,34 +27,16 @@ def first_layers(loaded: LoadedModel, count: int) -> LoadedModel:
     if not 1 <= count < total:
         problem = f"{loaded.name} has {total} layers, so a draft of {count} cannot be cut from it."
         raise InputError(problem, f"Choose layers:N with N from 1 to {total - 1}.")
-    model = _cut(loaded.model, _layers_path(loaded.model), count)
+    model = _cut(loaded.model, stack_path(loaded.model), count)
     return replace(
         loaded,
         name=f"layers:{count}",
         model=model,
         parameters=count_parameters(model),
         source=f"the first {count} of {total} layers of {loaded.name}",
+        stream=None,  # its layers are those in memory, and borrow their weights as the target's do
+        plan=None,
     )
-
-
-def decoder_layers(model: Any) -> nn.ModuleList:
-    """The list of a model's decoder layers.
-
-    Raises:
-        MismatchError: they cannot be told apart.
-    """
-    total = model.config.get_text_config(decoder=True).num_hidden_layers
-    for _, module in sorted(model.get_decoder().named_modules(), key=lambda named: named[0].count(".")):
-        if isinstance(module, nn.ModuleList) and len(module) == total:
-            return module
-    hint = "Choose another draft, such as ngram."
-    raise MismatchError(f"The layers of this {model.config.model_type} model cannot be told apart.", hint)
-
-
-def _layers_path(model: Any) -> list[str]:
-    """Names of the modules from the model down to its list of decoder layers."""
-    names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
-    return names[id(decoder_layers(model))].split(".")
 
 
 def _cut(model: Any, path: list[str], count: int) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.bnb import BNB_KINDS, packed_weights, read_rounded
 from specdec_cli.models.checkpoint import (
     context_length,
     logit_width,
@@ -21,7 +22,10 @@ from specdec_cli.models.forward.lean_weights import LEAN
 from specdec_cli.models.forward.linear import packing
 from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
-from specdec_cli.models.low_precision import Int4Linear, Int8Linear, lower_precision, require_cpu
+from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, lower_precision, require_cpu
+from specdec_cli.models.offload.opening import Offload, open_offloaded
+from specdec_cli.models.offload.plan import Plan
+from specdec_cli.models.offload.stream import LayerStream
 from specdec_cli.models.quiet import first_line, quiet
 from specdec_cli.models.reduced_head import reduce_vocabulary
 from specdec_cli.models.resolve import Resolved, resolve
@@ -44,6 +48,8 @@ class LoadedModel:
         device: where its weights lie.
         parameters: number of weights, tied ones counted once.
         source: where it came from, in words: "package index", "hub", a folder, a GGUF file.
+        stream: of its layers, if it is offloaded.
+        plan: of the memory, if it is offloaded.
     """
 
     name: str
@@ -55,11 +61,18 @@ class LoadedModel:
     device: torch.device
     parameters: int
     source: str
+    stream: LayerStream | None = None
+    plan: Plan | None = None
 
     @property
     def layers(self) -> int:
         """Number of decoder layers."""
         return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weights as they are held, tied ones counted once."""
+        return sum(each.nbytes for each in (*self.model.parameters(), *self.model.buffers()))
 
 
 def silent(_: str) -> None:
@@ -74,6 +87,7 @@ def load_model(
     quantize: str = "none",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    offload: Offload | None = None,
     report: Report = silent,
 ) -> LoadedModel:
     """The model of that name: a registry name, a folder, a `.gguf` file or a hub id.
@@ -82,9 +96,10 @@ def load_model(
         name: as the user wrote it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         dtype: "auto", "float32", "bfloat16" or "float16".
-        quantize: "none", "int8" or "int4", on the CPU only.
+        quantize: "none"; "int8" or "int4", on the CPU only; "bnb-8bit" or "bnb-4bit".
         revision: branch, tag or commit on the hub.
         trust_remote_code: run Python code that comes with the model.
+        offload: which layers stay out of memory, and how; None for none.
         report: is told what is going on.
 
     Raises:
@@ -93,23 +108,21 @@ def load_model(
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
     place = resolve_device(device)
-    if quantize != "none":
+    if quantize in KINDS:
         require_cpu(quantize, place)
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
-    require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
-    tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
-    if is_gptq(config):
-        model = read_gptq(found.folder, config, number_format, packed=place.type == "cpu")
+    stream = plan = None
+    if offload is not None:
+        model, stream, plan = open_offloaded(
+            found.folder, config, number_format, place, offload, trust_remote_code, report
+        )
+        tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     else:
-        model = _read_weights(found, number_format, trust_remote_code)
-    reduce_vocabulary(model, found.folder)
-    model = model.eval().requires_grad_(False)
-    if quantize != "none":
-        report(f"Rounding the weights of {name} to {quantize}")
-        lower_precision(model, quantize)
-    model = model.to(place)
+        require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
+        tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
+        model = _whole_model(found, config, number_format, quantize, place, trust_remote_code, report)
     return LoadedModel(
         name=name,
         model=model,
@@ -120,7 +133,33 @@ def load_model(
         device=place,
         parameters=count_parameters(model),
         source=found.source,
+        stream=stream,
+        plan=plan,
     )
+
+
+def _whole_model(
+    found: Resolved,
+    config: Any,
+    dtype: torch.dtype,
+    quantize: str,
+    place: torch.device,
+    trust_remote_code: bool,
+    report: Report,
+) -> Any:
+    if quantize in BNB_KINDS:
+        report(f"Rounding the weights to {quantize}")
+        return read_rounded(found.folder, config, dtype, quantize, place, trust_remote_code)
+    if is_gptq(config):
+        model = read_gptq(found.folder, config, dtype, packed=place.type == "cpu")
+    else:
+        model = _read_weights(found, dtype, trust_remote_code)
+    reduce_vocabulary(model, found.folder)
+    model = model.eval().requires_grad_(False)
+    if quantize != "none":
+        report(f"Rounding the weights to {quantize}")
+        lower_precision(model, quantize)
+    return model.to(place)
 
 
 def load_tokenizer_only(
@@ -140,7 +179,7 @@ def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
     low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
     dense: int = sum(parameter.numel() for parameter in model.parameters())
-    return dense + sum(each.in_features * each.out_features for each in low)
+    return dense + packed_weights(model) + sum(each.in_features * each.out_features for each in low)
 
 
 def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.device) -> int:

@@ -7,6 +7,7 @@ a target it has another law than the full one, and as a draft it changes nothing
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,10 @@ class Int8Linear(nn.Module):
         if len(parts) == 1:
             return parts[0]
         bias = _joined_bias(parts)
-        return cls(
-            torch.cat([part.weight for part in parts]), torch.cat([part.scale for part in parts]), bias
-        )
+        weight, scale = torch.cat([part.weight for part in parts]), torch.cat([part.scale for part in parts])
+        for part, view in zip(parts, torch.split(weight, [part.out_features for part in parts]), strict=True):
+            part.weight = nn.Buffer(view)  # so that nothing is held twice
+        return cls(weight, scale, bias)
 
     def dense(self) -> Tensor:
         """The weights that it stands for: (N, K)."""
@@ -115,9 +117,10 @@ class Int4Linear(nn.Module):
         if any(part.out_features % JOINS_AT or part.order is not None for part in parts):
             return SideBySide(parts)
         bias = _joined_bias(parts)
-        return cls(
-            torch.cat([part.packed for part in parts]), torch.cat([part.grid for part in parts], 1), bias
-        )
+        packed, grid = torch.cat([part.packed for part in parts]), torch.cat([part.grid for part in parts], 1)
+        for part, view in zip(parts, torch.split(packed, [part.out_features for part in parts]), strict=True):
+            part.packed = nn.Buffer(view)  # so that nothing is held twice
+        return cls(packed, grid, bias)
 
     def dense(self) -> Tensor:
         """The weights that it stands for: (N, K)."""
@@ -185,7 +188,7 @@ def lower_precision(model: Any, kind: str) -> None:
     replaced = 0
     for parent in list(model.get_decoder().modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and _fits(child, kind):
+            if fits_linear(child, kind):
                 setattr(parent, name, KINDS[kind].rounded(child))
                 replaced += 1
     head = model.get_output_embeddings()
@@ -198,8 +201,13 @@ def lower_precision(model: Any, kind: str) -> None:
         raise MismatchError(f"No layer of this {model.config.model_type} model can be held in {kind}.", hint)
 
 
-def _fits(linear: nn.Linear, kind: str) -> bool:
-    return kind == "int8" or (linear.in_features % GROUP == 0 and linear.out_features % 16 == 0)
+def fits_linear(module: nn.Module, kind: str) -> bool:
+    """Whether a module is a matrix product that can be held in that precision."""
+    return type(module) is nn.Linear and _shape_fits(kind, module.in_features, module.out_features)
+
+
+def _shape_fits(kind: str, inputs: int, outputs: int) -> bool:
+    return kind == "int8" or (inputs % GROUP == 0 and outputs % 16 == 0)
 
 
 def _joined_bias(parts: Sequence[Any]) -> Tensor | None:
@@ -213,3 +221,12 @@ def _rows(x: Tensor) -> Tensor:
 def _shaped(product: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
     shaped = product.to(x.dtype).view(*x.shape[:-1], -1)
     return shaped if bias is None else shaped + bias
+
+
+def bytes_in(kind: str, shape: Sequence[int], dtype: torch.dtype) -> int:
+    """Bytes that a weight of this shape takes where matrices are held in `kind` and the rest in `dtype`."""
+    numbers = math.prod(shape)
+    if len(shape) != 2 or not _shape_fits(kind, shape[1], shape[0]):
+        return numbers * dtype.itemsize
+    scales = 2 * shape[0] if kind == "int8" else 4 * numbers // GROUP
+    return scales + (numbers if kind == "int8" else numbers // 2)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from specdec_cli.models.costs import PassCosts
 from specdec_cli.models.forward.base import Forward, Pass
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -33,6 +34,7 @@ class Runner:
         forward_seconds: seconds spent in forward passes so far.
         rows_read: tokens that passes have read so far.
         reuse: whether a text that begins as the last one did keeps the rows that they share.
+        costs: what passes cost, by their number of rows.
     """
 
     def __init__(self, forward: Forward, context: int) -> None:
@@ -40,6 +42,7 @@ class Runner:
         self._context = context
         self.reuse = False
         self.rows_read = 0
+        self.costs = PassCosts()
         self.tokens: list[int] = []
         self.forward_seconds = 0.0
         self._read = 0
@@ -103,6 +106,23 @@ class Runner:
         """Add nodes, numbered on from earlier ones, to the tree begun by `root` or `score`: logits (n, V)."""
         return self._pass((), tokens, parents)
 
+    def read_on(self, tokens: Sequence[int]) -> Tensor:
+        """Read what is pending and then nodes that continue the chain of nodes, which must be one.
+
+        Logits that follow the pending text, if there is any, and each new node: (n or n + 1, V).
+        """
+        first = len(self._depths) - 1
+        return self._pass(self.tokens[self._read :], tokens, range(first, first + len(tokens)))
+
+    def advance(self, tokens: Sequence[int]) -> None:
+        """Append `tokens` to the text, the first of the chain of nodes; the nodes behind them stay nodes."""
+        nodes = min(len(tokens), len(self._depths))
+        kept = len(self._depths) - nodes
+        self.tokens += tokens
+        self._read += nodes
+        self._lineage[:kept, :kept] = self._lineage[nodes : nodes + kept, nodes : nodes + kept].copy()
+        self._depths = self._depths[:kept]
+
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         """Append `tokens` to the text; `path` are the nodes, root downwards, that are its first ones.
 
@@ -150,7 +170,9 @@ class Runner:
         logits = self._forward.run(step)
         if logits.is_cuda:  # the call returns when the work is queued; the time is of the work
             torch.cuda.synchronize(logits.device)
-        self.forward_seconds += time.perf_counter() - begun
+        seconds = time.perf_counter() - begun
+        self.forward_seconds += seconds
+        self.costs.observe(len(text) + len(nodes), seconds)
         if self._features is not None:
             self._store(self._features, start, rows)
         return logits

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.feature_folder import MadeFor, save_feature_head, vocabulary_digest
 from specdec_cli.models.feature_head import head_shape, new_feature_head
-from specdec_cli.models.layers import decoder_layers, first_layers
+from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import REDUCED, ReducedHead
+from specdec_cli.models.stack import decoder_layers
 
 STORED = torch.float16  # a draft's weights need no more
 SPREAD = 0.02

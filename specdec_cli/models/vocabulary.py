@@ -99,6 +99,33 @@ def require_compatible(target: str, draft: str, report: VocabularyReport) -> Non
     raise MismatchError(problem, hint)
 
 
+def require_same_tokens(first: str, other: str, report: VocabularyReport) -> None:
+    """Refuse models that cannot speak as one: every id must mean the same string to both.
+
+    Models that pad their logits to different widths pass.
+
+    Args:
+        first: name of an ensemble's first model.
+        other: name of another one.
+        report: what `compare` found.
+
+    Raises:
+        MismatchError: they differ, with what differs.
+    """
+    if report.compatible and not report.num_target_only:
+        return
+    problem = f"{first} and {other} cannot be combined token by token: "
+    if report.differing:
+        token, theirs, ours = report.differing[0]
+        problem += f"{report.num_differing:,} ids differ, token {token:,} is {theirs!r} and {ours!r}."
+    else:
+        problem += f"one has {report.num_target_only or report.num_draft_only:,} tokens that the other lacks."
+    hint = (
+        "Combine texts instead of tokens: specdec ensemble --algorithm specem; or take models of one family."
+    )
+    raise MismatchError(problem, hint)
+
+
 def _tokens(tokenizer: Tokenizer, width: int) -> dict[int, str]:
     """The strings of the ids that the model can emit."""
     return {token: text for text, token in tokenizer.vocabulary().items() if token < width}

@@ -58,7 +58,7 @@ def columns(row: Row, settings: Settings) -> dict[str, str]:
         "configuration": row.configuration,
         "beams": str(settings.max_n_beams) if ranked else NOTHING,
         "max_h": str(settings.max_beam_len) if tree else NOTHING,
-        "budget": str(settings.max_budget) if tree else NOTHING,
+        "budget": str(settings.max_budget or "auto") if tree else NOTHING,
         "minLP": f"{settings.min_log_prob:g}" if ranked and settings.min_log_prob is not None else NOTHING,
         "branch": str(settings.max_branch_width) if ranked or settings.method == "ngram" else NOTHING,
         "t0": f"{row.draft_seconds:.4f}",
@@ -70,11 +70,18 @@ def columns(row: Row, settings: Settings) -> dict[str, str]:
         "gen_rate": f"{row.gen_rate:.2f}",
         "gen_speed": f"{row.gen_speed:.2f}",
         "accepted": NOTHING if row.acceptance_rate is None else f"{row.acceptance_rate:.0%}",
+        "calls": NOTHING if row.calls_per_token is None else f"{row.calls_per_token:.2f}",
+        "by model": _by_model(row),
         "speed-up (95%)": "1.00x" if row.speedup is None else ratio_text(row.speedup),
         "draft/verify/rest": f"{row.draft_share:.0%}/{row.verify_share:.0%}/{row.overhead_share:.0%}",
         "ttft": f"{row.first_token_seconds:.2f}",
         "mem_use": f"{row.memory_bytes / 2**30:.2f}",
     }
+
+
+def _by_model(row: Row) -> str:
+    rates = [NOTHING if rate is None else f"{rate:.0%}" for rate in row.member_acceptance]
+    return " ".join(rates) if any(rate != NOTHING for rate in rates) else NOTHING
 
 
 def ratio_text(ratio: Ratio) -> str:
@@ -84,11 +91,15 @@ def ratio_text(ratio: Ratio) -> str:
     return f"{ratio.value:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
-RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "accepted")
+RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "calls", "accepted", "by model")
 TIMES = ("t0", "t1", "draft/verify/rest", "ttft", "exp_time", "mem_use")
 RESULT_CAPTION = (
     "gen_speed: tokens per second, the prompt apart. speed-up: over plain decoding of the same prompts, "
     "paired, geometric mean. gen_rate: tokens per target pass. accepted: of the drafted tokens."
+)
+ENSEMBLE_CAPTION = (
+    " Ensembles: speed-up over asking every model for every token (plain); calls: passes of all models per "
+    "token; by model: accepted of what each proposed."
 )
 TIMES_CAPTION = (
     "t0, t1: seconds a step drafting and verifying. draft/verify/rest: shares of the decode time. ttft: "
@@ -103,7 +114,9 @@ TREE_CAPTION = (
 def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: str) -> list[Table]:
     """The result, the times and the trees; a column or a table that says nothing of any row is left out."""
     cells = [columns(row, settings[row.configuration]) for row in rows]
-    parts = [(RESULT, title, RESULT_CAPTION), (TIMES, "Times", TIMES_CAPTION)]
+    ensembles = any(row.calls_per_token is not None for row in rows)
+    caption = RESULT_CAPTION + (ENSEMBLE_CAPTION if ensembles else "")
+    parts: list[tuple[Sequence[str], str, str]] = [(RESULT, title, caption), (TIMES, "Times", TIMES_CAPTION)]
     if any(row.tree_size for row in rows):
         parts.append((TREE, "Trees", TREE_CAPTION))
     return [_table(cells, *part) for part in parts]

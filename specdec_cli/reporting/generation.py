@@ -16,21 +16,37 @@ from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
 ACCEPTED_STYLE = "bold green"
+OWNER_STYLES = ("bold green", "bold blue", "bold magenta", "bold yellow", "bold cyan", "bold red")
 
 
 def show_pieces(pieces: Sequence[Piece], show_accepted: bool) -> None:
-    """Print pieces of text to stdout without a line end; tokens that were guessed in green on a terminal."""
+    """Print pieces of text to stdout without a line end.
+
+    On a terminal, tokens that were guessed are green, those of an ensemble in the colour of their model.
+    """
     if not pieces:
         return
-    text = Text.assemble(
-        *((piece.text, ACCEPTED_STYLE if show_accepted and piece.drafted else "") for piece in pieces)
-    )
+    text = Text.assemble(*((piece.text, _style(piece) if show_accepted else "") for piece in pieces))
     console = out()
     if show_accepted and console.is_terminal:
         console.print(text, end="", soft_wrap=True)
     else:
         console.file.write(text.plain)
     console.file.flush()
+
+
+def _style(piece: Piece) -> str:
+    if piece.owner is not None:
+        return OWNER_STYLES[piece.owner % len(OWNER_STYLES)]
+    return ACCEPTED_STYLE if piece.drafted else ""
+
+
+def report_members(names: Sequence[str]) -> None:
+    """Print to stderr which colour is which model's; what all agreed on beyond the guesses has none."""
+    parts: list[tuple[str, str] | str] = []
+    for place, name in enumerate(names):
+        parts += [(name, OWNER_STYLES[place % len(OWNER_STYLES)]), " · "]
+    err().print(Text.assemble(*parts, "plain: the law of all of them"), soft_wrap=True)
 
 
 def shows_colour() -> bool:
@@ -43,12 +59,12 @@ def end_line() -> None:
     out().out("", highlight=False)
 
 
-def report_stats(stats: RunStats) -> None:
+def report_stats(stats: RunStats, members: Sequence[str] = ()) -> None:
     """Print the line of figures to stderr."""
-    err().print(Text(stats_line(stats), style="dim"), soft_wrap=True)
+    err().print(Text(stats_line(stats, members), style="dim"), soft_wrap=True)
 
 
-def stats_line(stats: RunStats) -> str:
+def stats_line(stats: RunStats, members: Sequence[str] = ()) -> str:
     """Tokens, speed, tokens per pass, acceptance rate, passes and time to the first token."""
     if not stats.passes:
         return "0 tokens"
@@ -59,9 +75,39 @@ def stats_line(stats: RunStats) -> str:
     ]
     if stats.acceptance_rate is not None:
         parts.append(f"acceptance rate {stats.acceptance_rate:.0%} ({stats.accepted}/{stats.drafted})")
-    parts.append(f"{stats.passes} target passes")
+    if stats.calls_per_token is None:
+        parts.append(f"{stats.passes} target passes")
+    else:
+        parts.append(f"{stats.calls_per_token:.2f} calls per token ({_by_member(stats, members)})")
     parts.append(f"first token after {stats.first_token_seconds:.2f} s")
     return " · ".join(parts)
+
+
+def _by_member(stats: RunStats, members: Sequence[str]) -> str:
+    """Calls of each model of an ensemble, and how many of its guesses were accepted."""
+    parts = []
+    for name, share in zip(members, stats.shares, strict=True):
+        rate = f", {share.accepted}/{share.drafted} accepted" if share.drafted else ""
+        parts.append(f"{name}: {share.calls}{rate}")
+    return "; ".join(parts)
+
+
+def _ensemble_record(completion: Completion) -> dict[str, Any]:
+    """What a record says of an ensemble's models; nothing of a single model."""
+    stats = completion.stats
+    if not stats.shares:
+        return {}
+    members = [
+        asdict(share) | {"acceptance_rate": share.accepted / share.drafted if share.drafted else None}
+        for share in stats.shares
+    ]
+    return {
+        "ensemble": {
+            "owners": completion.owners,
+            "calls_per_token": stats.calls_per_token,
+            "members": members,
+        }
+    }
 
 
 def completion_record(
@@ -102,4 +148,4 @@ def completion_record(
         "settings": asdict(settings),
         "models": dict(models),
         "machine": dict(machine),
-    }
+    } | _ensemble_record(completion)

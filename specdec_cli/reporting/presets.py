@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
@@ -23,22 +23,31 @@ def presets_table(presets: Sequence[Preset]) -> Table:
     for heading in ("Target\nDraft\nMethod", "Needs"):
         table.add_column(heading, overflow="fold")
     for preset in presets:
-        target, draft, method = (_own(preset, setting) for setting in ("target", "draft", "method"))
+        models, method = _own(preset, "models"), _own(preset, "method")
         about = Text.assemble((preset.name, "bold"), f"\n{preset.description}")
-        table.add_row(about, f"{target}\n{draft}\n{method}", _needs(preset))
+        named = models if models != NOTHING else f"{_own(preset, 'target')}\n{_own(preset, 'draft')}"
+        table.add_row(about, f"{named}\n{method}", _needs(preset))
     return table
 
 
 def _needs(preset: Preset) -> str:
     """Memory at 16 bits a weight for the models that it names, and whether they come from a hub."""
     values = {name: value for name, (value, _) in preset.values.items()}
-    if "target" not in values:
+    names = _models(values)
+    if not names:
         return preset.needs or NOTHING
-    name, draft = str(values["target"]), values.get("draft")
     tokens = PROMPT + int(str(values.get("max_tokens", DEFAULTS["max_tokens"])))
-    target = estimate("target", name, itemsize=2, tokens=tokens)
-    other = estimate_draft(None if draft is None else str(draft), target, itemsize=2, tokens=tokens)
-    return needs_text([target, *([other] if other else [])], preset.needs)
+    target = estimate("target", names[0], itemsize=2, tokens=tokens)
+    others = (estimate_draft(name, target, itemsize=2, tokens=tokens) for name in names[1:])
+    return needs_text([target, *(each for each in others if each is not None)], preset.needs)
+
+
+def _models(values: Mapping[str, object]) -> list[str]:
+    """The target first, then drafts or the other models of an ensemble, as far as a preset names them."""
+    named = values.get("models")
+    if isinstance(named, list | tuple):
+        return [str(each) for each in named]
+    return [str(values[name]) for name in ("target", "draft") if values.get(name) and "target" in values]
 
 
 def settings_table(resolved: Resolved, preset: Preset | None) -> Table:
@@ -65,7 +74,8 @@ def settings_record(resolved: Resolved, preset: Preset) -> dict[str, object]:
 
 
 def _own(preset: Preset, setting: str) -> str:
-    return str(preset.values[setting][0]) if setting in preset.values else "-"
+    value = preset.values[setting][0] if setting in preset.values else NOTHING
+    return "\n".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _shown(setting: str, value: object) -> str:

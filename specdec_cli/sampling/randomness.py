@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     EMIT = 1
     ACCEPT = 2
     DRAFT = 3
+    CHOOSE = 4
 
 
 class Key(NamedTuple):
@@ -60,6 +61,11 @@ def accepting(position: int, start: int, sibling: int = 0) -> Key:
 def drafting(position: int, start: int, sibling: int = 0) -> Key:
     """The draw of the `sibling`-th guess for `position` in the step begun at `start`."""
     return Key(position, Purpose.DRAFT, start, sibling)
+
+
+def choosing(position: int) -> Key:
+    """The draw of the model that an ensemble asks for the token at `position`."""
+    return Key(position, Purpose.CHOOSE)
 
 
 class Randomness(Protocol):

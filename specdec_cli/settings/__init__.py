@@ -1,10 +1,14 @@
 """Preset, environment and flags become one frozen Settings, with every value checked and its origin known."""
 
-from specdec_cli.settings.fields import DEFAULTS, DTYPES, RULES, VERIFIERS, Rule, Settings
+from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
 from specdec_cli.settings.loading import Resolved, load_settings
 from specdec_cli.settings.presets import Preset, find_preset, list_presets
+from specdec_cli.settings.rules import Rule
+from specdec_cli.settings.single import AUTO, DTYPES, VERIFIERS
+from specdec_cli.settings.sizes import parse_size
 
 __all__ = [
+    "AUTO",
     "DEFAULTS",
     "DTYPES",
     "RULES",
@@ -16,4 +20,5 @@ __all__ = [
     "find_preset",
     "list_presets",
     "load_settings",
+    "parse_size",
 ]

@@ -5,229 +5,109 @@ The options of the commands, the checks, the messages and the tables all read th
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from specdec_cli.methods import METHODS
+from specdec_cli.settings.rules import Rule
+from specdec_cli.settings.single import SingleSettings
 
-VERIFIERS = ("token", "block", "traversal")
-PRECISIONS = ("none", "int8", "int4")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting is for and which values it takes.
-
-    Attributes:
-        panel: the group it belongs to in `--help`.
-        help: what it does, in one phrase.
-        low, high: the least and the greatest value, if any.
-        above: the value must be greater than this, if it is given.
-        choices: the only values, if there are few.
-        unset: what happens where the default is None.
-        empty: an empty text is a value.
-        hint: advice for a value out of range, where the default is not the best advice.
-    """
-
-    panel: str
-    help: str
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    choices: tuple[str, ...] = ()
-    unset: str = ""
-    empty: bool = False
-    hint: str = ""
-
-    @property
-    def limits(self) -> str:
-        """The range in words that follow "a number", or nothing."""
-        ends = [f"at least {self.low}"] if self.low is not None else []
-        ends += [f"above {self.above}"] if self.above is not None else []
-        ends += [f"at most {self.high}"] if self.high is not None else []
-        words = " and ".join(ends)
-        return f"of {words}" if words.startswith("at") else words
-
-    def admits(self, number: float) -> bool:
-        """Whether the number is in range; infinity and NaN never are."""
-        return (
-            math.isfinite(number)
-            and (self.low is None or number >= self.low)
-            and (self.high is None or number <= self.high)
-            and (self.above is None or number > self.above)
-        )
-
-
-def _models(help: str, **limits: Any) -> dict[str, Rule]:
-    return {"rule": Rule("Models", help, **limits)}
-
-
-def _sampling(help: str, **limits: Any) -> dict[str, Rule]:
-    return {"rule": Rule("Sampling", help, **limits)}
-
-
-def _method(help: str, **limits: Any) -> dict[str, Rule]:
-    return {"rule": Rule("Method", help, **limits)}
+COMBINERS = ("weighted", "geometric", "contrastive", "proxy")
+COMBINED = ("probs", "logits", "raw-logits")
+EXECUTIONS = ("auto", "plain", "sd", "chef", "mixture")
+SCORINGS = ("logprob", "logit")
 
 
 def _ensemble(help: str, **limits: Any) -> dict[str, Rule]:
     return {"rule": Rule("Ensemble", help, **limits)}
 
 
-SCORINGS = ("logprob", "logit")
-NO_BUDGET = "A budget of 0 would draft nothing: for that, use --method autoregressive."
-ANY_MODEL = "a name from `specdec models list`, a hub id, a folder or a .gguf file"
-
-
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(SingleSettings):
     """All that decides what a run does, checked."""
 
-    target: str = field(default="smollm2-135m", metadata=_models(f"Model whose text it is: {ANY_MODEL}."))
-    draft: str | None = field(
-        default=None,
-        metadata=_models(
-            "What guesses ahead: a model like the target, layers:N (the target's first N layers), or ngram.",
-            unset="the target's own default",
+    models: tuple[str, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Models of the ensemble, with commas: names as for --target, or layers:N, self:int8, self:int4, "
+            "self:noise:0.01 made of the first. Without it: --target, and --amateur or --draft.",
+            listed=True,
         ),
     )
-    device: str = field(default="auto", metadata=_models("Where the target runs: auto, cpu, cuda or cuda:1."))
-    draft_device: str | None = field(
-        default=None, metadata=_models("Where the draft runs.", unset="the target's device")
-    )
-    dtype: str = field(default="auto", metadata=_models("Number format of the weights.", choices=DTYPES))
-    quantize: str = field(
-        default="none",
-        metadata=_models("Round the target's weights on the CPU: its text changes.", choices=PRECISIONS),
-    )
-    draft_quantize: str = field(
-        default="none",
-        metadata=_models("Round the draft's weights on the CPU: only guesses change.", choices=PRECISIONS),
-    )
-    compile: bool = field(
-        default=False,
-        metadata=_models(
-            "Compile the forward pass: on the CPU once, a minute long, with a C++ compiler; on CUDA graphs."
-        ),
-    )
-    revision: str | None = field(
+    amateur: str | None = field(
         default=None,
-        metadata=_models("Branch, tag or commit of the target on the hub.", unset="the main branch"),
+        metadata=_ensemble("The model that cd subtracts from --target.", unset="--draft, if it is a model"),
     )
-    trust_remote_code: bool = field(
-        default=False, metadata=_models("Run Python code that comes with a model.")
-    )
-    threads: int | None = field(
+    ensemble_fn: str | None = field(
         default=None,
-        metadata=_models("CPU threads for the models.", low=1, high=1024, unset="one for each physical core"),
-    )
-
-    temperature: float = field(default=0.0, metadata=_sampling("Divides the logits; 0 is greedy.", low=0))
-    top_p: float = field(
-        default=1.0,
-        metadata=_sampling(
-            "Keep the likeliest tokens whose mass reaches this; 1 keeps all.", above=0, high=1
-        ),
-    )
-    top_k: int = field(default=0, metadata=_sampling("Keep this many likeliest tokens; 0 keeps all.", low=0))
-    min_p: float = field(
-        default=0.0,
-        metadata=_sampling("Keep tokens this likely relative to the likeliest; 0 keeps all.", low=0, high=1),
-    )
-    seed: int = field(default=0, metadata=_sampling("Where the randomness starts.", low=0, high=2**63 - 1))
-    max_tokens: int = field(default=128, metadata=_sampling("Longest answer, in tokens.", low=1))
-    stop: tuple[str, ...] = field(
-        default=(), metadata=_sampling("Text that ends the answer and is left out of it; may be repeated.")
-    )
-    ignore_eos: bool = field(default=False, metadata=_sampling("Go on after the model's end-of-text token."))
-    chat: bool | None = field(
-        default=None,
-        metadata=_sampling(
-            "Put the prompt in the model's chat template, or continue it as it is.",
-            unset="chat if the model has a template",
-        ),
-    )
-    system: str | None = field(
-        default=None,
-        metadata=_sampling("System message before the prompt.", empty=True, unset="the chat template's"),
-    )
-
-    method: str = field(
-        default="specexec", metadata=_method("How to draft and verify.", choices=tuple(METHODS))
-    )
-    verify: str = field(
-        default="token",
-        metadata=_method(
-            "How guesses are accepted: token by token, a chain as a block (sps), a tree from its leaves up "
-            "(methods that take --tree).",
-            choices=VERIFIERS,
-        ),
-    )
-    gamma: int = field(default=4, metadata=_method("Tokens that sps drafts in a chain.", low=1))
-    tree: str | None = field(
-        default=None,
-        metadata=_method(
-            "Tree that is drafted: 4x2x2 (children of each level), 2^5 (binary, five levels with the "
-            "root's), a .json file, or a Sequoia .pt file.",
+        metadata=_ensemble(
+            "How the models become one law: an average of probabilities (weighted) or of logits (geometric), "
+            "the first less --alpha of the second (contrastive), or the first and --alpha of what the second "
+            "says beyond the third (proxy).",
+            choices=COMBINERS,
             unset="the method's own",
         ),
     )
-    hub_above: float = field(
+    ensemble_target: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "What is combined: distributions, logits after temperature and filters, or logits before them.",
+            choices=COMBINED,
+            unset="probs for weighted, raw-logits for the others",
+        ),
+    )
+    weights: tuple[str, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Weight of each model: 0.7,0.3 in the order of --models, or NAME=0.7,OTHER=0.3; else equal. With "
+            "specem of each that judges, at the start.",
+            listed=True,
+        ),
+    )
+    alpha: float | None = field(
+        default=None,
+        metadata=_ensemble(
+            "Weight of the amateur's logits (contrastive), or of the difference (proxy).",
+            low=0,
+            unset="0.1, or 1 for proxy",
+        ),
+    )
+    plausibility: float = field(
         default=0.0,
-        metadata=_method(
-            "Use hubs where the draft's likeliest token has more probability than this, samples without "
-            "replacement elsewhere (spechub).",
+        metadata=_ensemble(
+            "Keep tokens this likely relative to the expert's likeliest (contrastive); 0 keeps all.",
             low=0,
             high=1,
         ),
     )
-    max_budget: int = field(
-        default=16,
-        metadata=_method(
-            "Tokens in the drafted tree (specexec, ngram, sequoia).", low=1, high=4096, hint=NO_BUDGET
-        ),
-    )
-    max_n_beams: int = field(
-        default=16, metadata=_method("Tree nodes that the draft expands in one pass (specexec).", low=1)
-    )
-    max_beam_len: int = field(
-        default=8, metadata=_method("Depth of the drafted tree (specexec, ngram, sequoia).", low=1)
-    )
-    max_branch_width: int = field(
-        default=4, metadata=_method("Children of a tree node; places that ngram copies from.", low=1)
-    )
-    min_log_prob: float | None = field(
-        default=None,
-        metadata=_method("Least log-probability of a path in the tree (specexec).", high=0, unset="no limit"),
-    )
-    decay: float = field(
-        default=0.95,
-        metadata=_method(
-            "Factor on the probability of each tree level; below 1 favours shallow nodes (specexec).",
-            above=0,
-            high=1,
-        ),
-    )
-    coupled: bool = field(
-        default=False,
-        metadata=_method("Rank guesses with the noise that the target will draw by (specexec, above 0)."),
-    )
-    ngram_size: int = field(default=3, metadata=_method("Longest run of tokens that ngram looks up.", low=1))
-
-    models: str | None = field(
-        default=None,
-        metadata=_ensemble("Models of an ensemble, with commas, each named as a target is.", unset="none"),
-    )
-    verify_models: str | None = field(
-        default=None,
-        metadata=_ensemble("Models that judge drafts (specem), with commas.", unset="those of --models"),
-    )
-    weights: str | None = field(
+    exec: str | None = field(
         default=None,
         metadata=_ensemble(
-            "Weights, with commas: of the models that judge, at the start (specem).", unset="equal"
+            "How the law is sampled, always exactly: each model for each token (plain), one model proposes "
+            "(sd), all in turn (chef), one model drawn for each token (mixture), or what is fastest (auto).",
+            choices=EXECUTIONS,
+            unset="the method's own, or plain",
+        ),
+    )
+    gammas: tuple[int, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Tokens that each model proposes at a time; --gamma 1,5 says the same. Else 1 each, 4 for sd.",
+            low=1,
+        ),
+    )
+
+    algorithm: str | None = field(
+        default=None,
+        metadata=_ensemble(
+            "Of `specdec ensemble`: specem, where models draft segments and judge each other's.",
+            choices=("specem",),
+            unset="the method",
+        ),
+    )
+    verify_models: tuple[str, ...] = field(
+        default=(),
+        metadata=_ensemble(
+            "Models that judge drafts (specem), with commas; else those of --models.", listed=True
         ),
     )
     window_size: int = field(

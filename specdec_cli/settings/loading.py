@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,9 +12,11 @@ from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
-from specdec_cli.settings.fields import DEFAULTS, RULES, Rule, Settings
+from specdec_cli.methods import METHODS, canonical
+from specdec_cli.settings.checks import check_together
+from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
+from specdec_cli.settings.rules import Rule
 
 PREFIX = "SPECDEC_"
 PRESET_VARIABLE = "SPECDEC_PRESET"
@@ -30,6 +33,7 @@ TRUTHS = {
 }
 TYPES = get_type_hints(Settings)
 SHOWN = 60
+SEVERAL = re.compile("[,:]")  # between whole numbers; a sweep keeps commas for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,25 @@ def load_settings(
     for layer in layers:
         checked |= {setting: _checked(setting, one) for setting, one in layer.items()}
         given |= layer
+    _settle_ensemble(checked, given)
     settings = Settings(**checked)
-    _check_together(settings, {setting: one.place for setting, one in given.items()})
+    check_together(settings, {setting: one.place for setting, one in given.items()})
     return Resolved(settings, {setting: one.origin for setting, one in given.items()})
+
+
+def _settle_ensemble(checked: dict[str, Any], given: dict[str, _Given]) -> None:
+    """Let an ensemble's one `gamma` be its first proposer's, and its first model the target."""
+    ensemble = METHODS[checked["method"]].is_ensemble
+    newer = given["gamma"].origin == "flag" != given["gammas"].origin
+    if ensemble and given["gamma"].origin != "default" and (newer or not checked["gammas"]):
+        checked["gammas"], given["gammas"] = (checked["gamma"],), given["gamma"]
+    if checked["models"]:
+        first, named = checked["models"][0], given["target"]
+        if ensemble and named.origin == "flag" and checked["target"] != first:
+            problem = f"{named.place} {checked['target']} is not the first of the models, {first}."
+            raise InputError(problem, "Leave --target out: --models names all of them.")
+        if ensemble or named.origin == "default":
+            checked["target"], given["target"] = first, given["models"]._replace(origin="the first model")
 
 
 def _without(names: Collection[str], given: dict[str, _Given]) -> dict[str, _Given]:
@@ -122,14 +142,18 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
     for setting, value in flags.items():
         if setting not in RULES:
             raise InputError(f"There is no setting {setting!r}.", suggestion(setting))
+        several = setting == "gamma" and isinstance(value, str) and SEVERAL.search(value)
         if value is not None and value != () and value != []:
-            given[setting] = _Given(value, "flag", f"--{setting.replace('_', '-')}")
+            place = f"--{setting.replace('_', '-')}"
+            given["gammas" if several else setting] = _Given(value, "flag", place)
     return given
 
 
 def _checked(setting: str, given: _Given) -> object:
     """The value in the setting's own type, if it takes it."""
     rule, kind, optional = RULES[setting], *_kind(setting)
+    if setting == "method" and isinstance(given.value, str):
+        given = given._replace(value=canonical(given.value))
     if given.value is None and optional:
         return None
     read, expected = READERS[kind]
@@ -173,6 +197,9 @@ def _text(value: object, rule: Rule) -> str:
 
 def _texts(value: object, rule: Rule) -> tuple[str, ...]:
     parts = value if isinstance(value, list | tuple) else (value,)
+    if rule.listed:
+        parts = [each for part in parts for each in (part.split(",") if isinstance(part, str) else (part,))]
+        return tuple(_text(str(part).strip(), rule) for part in parts)  # numbers are weights
     return tuple(_text(part, rule) for part in parts)
 
 
@@ -187,10 +214,17 @@ def _truth(value: object, rule: Rule) -> bool:
 def _whole(value: object, rule: Rule) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError
+    if isinstance(value, str) and value in rule.words:
+        return rule.words[value]
     number = int(value)
     if not rule.admits(number) or abs(number) >= 2**63:
         raise ValueError
     return number
+
+
+def _wholes(value: object, rule: Rule) -> tuple[int, ...]:
+    parts = SEVERAL.split(value) if isinstance(value, str) else value
+    return tuple(_whole(part, rule) for part in (parts if isinstance(parts, list | tuple) else (parts,)))
 
 
 def _number(value: object, rule: Rule) -> float:
@@ -205,37 +239,8 @@ def _number(value: object, rule: Rule) -> float:
 READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
     str: (_text, "text"),
     tuple[str, ...]: (_texts, "text or a list of texts, none of them empty"),
+    tuple[int, ...]: (_wholes, "whole numbers, such as 1,5, each"),
     bool: (_truth, "true or false"),
     int: (_whole, "a whole number"),
     float: (_number, "a number"),
 }
-
-
-def _check_together(settings: Settings, places: Mapping[str, str]) -> None:
-    """Refuse settings that are right one by one and contradict each other."""
-    method = METHODS[settings.method]
-    if settings.verify not in method.verify:
-        takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
-        problem = f"{places['verify']} {settings.verify} does not go with the method {settings.method}."
-        hint = f"Add --method {' or '.join(takers)}, or --verify {next(iter(method.verify))}."
-        raise InputError(problem, hint)
-    if settings.tree is not None and not method.takes_tree:
-        takers = [name for name, each in METHODS.items() if each.takes_tree]
-        problem = f"{places['tree']} {settings.tree} has no use: the method {settings.method} takes no tree."
-        raise InputError(problem, f"Leave it out, or choose one of {', '.join(takers)}.")
-    if settings.hub_above > 0 and settings.method != "spechub":
-        problem = f"{places['hub_above']} has no use: the method {settings.method} has no hubs."
-        raise InputError(problem, "Leave it out, or add --method spechub.")
-    if settings.coupled and settings.method != "specexec":
-        problem = f"{places['coupled']} has no use: the method {settings.method} ranks no guesses."
-        raise InputError(problem, "Leave it out, or add --method specexec.")
-    if settings.coupled and settings.temperature == 0:
-        problem = (
-            f"{places['coupled']} has no use at temperature 0, where the target draws nothing by chance."
-        )
-        raise InputError(problem, "Leave it out, or add --temperature 1, for example.")
-    if settings.method == "ngram" and settings.draft not in (None, "ngram"):
-        problem = (
-            f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."
-        )
-        raise InputError(problem, "Add --draft ngram, or choose another --method.")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from specdec_cli.assembly import sampling_of, verifier_of
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
@@ -24,8 +25,11 @@ def require_traceable(settings: Settings) -> None:
     """Check that a trace of such a run could be replayed.
 
     Raises:
-        InputError: its guesses know the target's noise.
+        InputError: its guesses know the target's noise, or several models are one target.
     """
+    if METHODS[settings.method].is_ensemble:
+        problem = f"--trace cannot record {settings.method}: the models of an ensemble are asked in turn."
+        raise InputError(problem, "Trace a method of one target.")
     if settings.coupled:
         problem = "--trace cannot record --coupled guesses: they know the noise that the target draws by."
         raise InputError(problem, "Leave one of the two out.")

@@ -21,7 +21,9 @@ SMALL = (
     "--unroll",
     "2",
 )
-DRAFTING = [name for name in METHODS if name not in ("autoregressive", "ngram")]
+DRAFTING = [
+    name for name in METHODS if name not in ("autoregressive", "ngram") and not METHODS[name].is_ensemble
+]
 
 
 @pytest.fixture(scope="module")

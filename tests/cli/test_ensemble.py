@@ -1,92 +1,246 @@
-"""`specdec ensemble --algorithm specem` as the user meets it, on tiny models."""
+"""`specdec ensemble`, and ensembles under generate and bench, on tiny random models."""
 
 import json
 from pathlib import Path
 
 import pytest
 import tiny_checkpoints as tiny
-from program import Program
+import torch
+from program import Outcome, Program
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-SIZES = {"initializer_range": 0.3, "max_position_embeddings": 128}
+from specdec_cli.models.runner import Runner
+from specdec_cli.session import Session
+from specdec_cli.settings import Settings
+
+PROMPT = "the cat and the cat and the"
+SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 256, "template": None}
+COUNT = 20
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders: a model, one that mostly agrees, the same padded, a third, one of other words."""
     root = tmp_path_factory.mktemp("models")
-    other = (*tiny.SPECIAL, *reversed(tiny.ASCII[2:]))
-    folders = [
-        tiny.folder(root / "one", words=tiny.ASCII, seed=1, **SIZES),
-        tiny.folder(root / "two", words=other, seed=2, **SIZES),
-    ]
-    return ",".join(map(str, folders))
+    made = {
+        "A": tiny.folder(root / "a", **SHARP),
+        "B": tiny.folder(root / "b", noise=0.05, **SHARP),
+        "PADDED": tiny.folder(root / "padded", noise=0.05, vocab_size=len(tiny.ASCII) + 7, **SHARP),
+        "C": tiny.folder(root / "c", noise=0.1, **SHARP),
+        "OTHER": tiny.folder(root / "other", initializer_range=0.5),
+    }
+    return {name: str(path) for name, path in made.items()}
 
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("specdec_cli.models.hardware.computes_bfloat16", lambda _: False)
+    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
 
 
-def arguments(models: str, *more: str) -> list[str]:
-    small = ["--window-size", "4", "--max-words", "6", "--threads", "1"]
-    return ["ensemble", "--algorithm", "specem", "--models", models, *small, *more]
+@pytest.fixture
+def ensemble(specdec: Program, models: dict[str, str]) -> Program:
+    """Runs `specdec ensemble`; the names of models stand for their folders."""
+
+    def run(*arguments: str, command: str = "ensemble") -> Outcome:
+        given = [",".join(models.get(part, part) for part in argument.split(",")) for argument in arguments]
+        prompt = () if command == "bench" else ("-p", PROMPT)
+        return specdec(command, *given, *prompt, "-n", str(COUNT))
+
+    return run
 
 
-def test_the_text_goes_to_stdout_and_who_wrote_it_to_stderr(specdec: Program, models: str) -> None:
-    outcome = specdec(*arguments(models, "-p", "Hello?"))
-    assert outcome.code == 0
-    made = json.loads(specdec(*arguments(models, "-p", "Hello?", "--json")).out)
-    assert outcome.out == made["text"] + "\n" == "".join(each["text"] for each in made["segments"]) + "\n"
-    assert "weight" in outcome.err
-    assert "rounds/s" in outcome.err
-    assert specdec(*arguments(models, "-p", "Hello?", "--quiet", "--stream")).out == outcome.out
+def tokens(outcome: Outcome) -> list[int]:
+    assert outcome.code == 0, outcome.err
+    return list(json.loads(outcome.out)["token_ids"])
 
 
-def test_reading_everything_anew_gives_the_same_text(specdec: Program, models: str) -> None:
-    texts = [specdec(*arguments(models, "-p", "Hello?", flag)).out for flag in ("--cache", "--no-cache")]
-    assert texts[0] == texts[1] != ""
+def expected(models: dict[str, str], names: list[str], combine) -> list[int]:
+    """Greedy decoding of combined logits by transformers, without a cache."""
+    text = AutoTokenizer.from_pretrained(models["A"])(PROMPT)["input_ids"]
+    loaded = [AutoModelForCausalLM.from_pretrained(models[name], dtype=torch.float32) for name in names]
+    made: list[int] = []
+    for _ in range(COUNT):
+        with torch.inference_mode():
+            rows = [model(torch.tensor([text + made])).logits[0, -1, : len(tiny.ASCII)] for model in loaded]
+        made.append(int(combine(rows).argmax()))
+        if made[-1] == 1:
+            break
+    return made
 
 
-def test_a_file_of_prompts_becomes_a_file_of_answers_to_score(
-    specdec: Program, models: str, tmp_path: Path
-) -> None:
-    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
-    source.write_text(
-        "\n".join(json.dumps({"instruction": f"{n}?", "output": "x", "dataset": "d"}) for n in range(3))
-    )
-    more = ("--input", str(source), "--output", str(results))
-    first = specdec(*arguments(models, *more, "--n-tests", "2", "--names", "specem"))
-    assert (first.code, first.out) == (0, f"{results}\n")
-    again = specdec(*arguments(models, *more, "--names", "specem"))
-    assert "3 answers, 1 of them new" in again.err
-    records = json.loads(results.read_text())
-    assert [(each["instruction"], each["output"], each["dataset"]) for each in records] == [
-        (f"{number}?", "x", "d") for number in range(3)
-    ]
-    assert sum(records[0]["wins"].values()) >= records[0]["rounds"]
-    assert specdec("evaluate", str(results)).code == 0
-    other = specdec(*arguments(models, *more, "--names", "specem", "--seed", "5"))
-    assert (other.code, "other settings: seed" in other.err) == (2, True)
+def average(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack([row.softmax(-1) for row in rows]).mean(0)
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("names", "algorithm"),
     [
-        (["-p", "x", "--models", " "], "There are no models"),
-        (["--output", "r.json", "-p", "x"], "--output is for many prompts"),
-        (["--input", "prompts"], "--input takes --output"),
-        (["--input", "prompts", "--output", "r.txt"], "--input takes --output"),
-        ([], "There is no prompt"),
-        (["-p", "x", "--weights", "1"], "1 weights for 2 models"),
-        (["-p", "x", "--scoring", "rank"], "logprob"),
-        (["-p", "x", "--window-size", "0"], "at least 1"),
-        (["-p", "x", "--algorithm", "vote"], "specem"),
+        (["A", "B"], "we"),
+        (["A", "B"], "we-sd"),
+        (["A", "PADDED"], "we-chef"),
+        (["A", "PADDED"], "we_sd"),
+        (["A", "B", "C"], "ensemble_chef"),
     ],
 )
-def test_what_cannot_be_done_is_a_usage_error(
-    specdec: Program, models: str, more: list[str], said: str
+def test_a_greedy_average_is_that_of_transformers(ensemble, models, names, algorithm):
+    made = ensemble("--models", ",".join(names), "--algorithm", algorithm, "--json")
+    assert tokens(made) == expected(models, names, average)
+
+
+@pytest.mark.parametrize("method", ["cd", "cd_sd", "cd-chef"])
+def test_greedy_contrastive_decoding_is_that_of_transformers_under_generate_too(ensemble, models, method):
+    given = ("--amateur", "B", "--target", "A", "--mu", "0.5", "--json", "--raw")
+    made = ensemble("--method", method, *given, command="generate")
+    assert tokens(made) == expected(models, ["A", "B"], lambda rows: rows[0] - 0.5 * rows[1])
+
+
+def test_proxy_tuning_and_geometric_averages_are_those_of_transformers(ensemble, models):
+    proxy = ensemble("--models", "A,B,C", "--ensemble-fn", "proxy", "--exec", "chef", "--json")
+    assert tokens(proxy) == expected(models, ["A", "B", "C"], lambda rows: rows[0] + rows[1] - rows[2])
+    mean = ensemble(
+        "--models", "A,B", "--ensemble-fn", "geometric", "--weights", "3,1", "--exec", "sd", "--json"
+    )
+    assert tokens(mean) == expected(models, ["A", "B"], lambda rows: 0.75 * rows[0] + 0.25 * rows[1])
+
+
+@pytest.mark.parametrize("execution", ["plain", "sd", "chef", "mixture", "auto"])
+def test_one_model_is_generate(ensemble, execution):
+    alone = ensemble("--target", "A", "--method", "autoregressive", "-t", "1", "--json", command="generate")
+    made = ensemble("--models", "A", "--exec", execution, "-t", "1", "--json")
+    assert tokens(made) == tokens(alone)
+
+
+def test_large_model_is_the_first_alone(ensemble):
+    alone = ensemble("--target", "A", "--method", "large_model", "--json", command="generate")
+    assert tokens(ensemble("--models", "A,B", "--algorithm", "large_model", "--json")) == tokens(alone)
+
+
+def test_the_record_says_who_proposed_what_and_who_was_called(ensemble, models):
+    made = json.loads(ensemble("--models", "A,B", "--exec", "chef", "--json").out)
+    members = made["ensemble"]["members"]
+    assert len(made["ensemble"]["owners"]) == len(made["token_ids"])
+    assert set(made["ensemble"]["owners"]) <= {0, 1, None}
+    accepted = [member["accepted"] for member in members]
+    assert [made["ensemble"]["owners"].count(place) for place in (0, 1)] == accepted
+    calls = sum(member["calls"] for member in members)
+    assert made["ensemble"]["calls_per_token"] == calls / len(made["token_ids"])
+    assert [member["name"] for member in made["models"]["members"]] == [models["A"], models["B"]]
+
+
+def test_the_calls_that_are_told_are_the_passes_that_were_made(ensemble, monkeypatch):
+    passes = []
+    inner = Runner._pass
+    monkeypatch.setattr(Runner, "_pass", lambda self, *given: (passes.append(1), inner(self, *given))[1])
+    made = json.loads(ensemble("--models", "A,B", "--exec", "chef", "--json").out)
+    prompts = 2  # each model reads the prompt's beginning in a pass of its own
+    assert sum(member["calls"] for member in made["ensemble"]["members"]) == len(passes) - prompts
+
+
+def test_auto_says_what_it_chose(ensemble):
+    made = ensemble("--models", "A,B", "--exec", "auto", "-t", "1")
+    assert "--exec auto chose " in made.err
+    assert " calls per token (" in made.err
+
+
+def test_a_model_may_be_named_twice_and_copies_of_it_may_be_members(ensemble):
+    alone = tokens(ensemble("--models", "A", "--json"))
+    assert tokens(ensemble("--models", "A,A", "--exec", "chef", "--json")) == alone
+    for copy in ("self:int8", "self:noise:0.01", "layers:1"):
+        plain, ring = (
+            tokens(ensemble("--models", f"A,{copy}", "--exec", kind, "--json")) for kind in ("plain", "chef")
+        )
+        assert plain == ring
+
+
+def test_an_outsider_may_propose_to_all(ensemble):
+    plain = tokens(ensemble("--models", "A,B", "--json"))
+    made = ensemble("--models", "A,B", "--exec", "sd", "--draft", "ngram", "--json")
+    assert tokens(made) == plain
+
+
+REFUSED = {
+    "other words": (["--models", "A,OTHER"], 3, "--algorithm specem"),
+    "no models": (["--target", "A"], 2, "--models A,B"),
+    "three for cd": (["--models", "A,B,C", "--algorithm", "cd"], 2, "not 3"),
+    "a contradiction": (["--models", "A,B", "--algorithm", "we-sd", "--exec", "chef"], 2, "contradicts"),
+    "greedy mixture": (["--models", "A,B", "--exec", "mixture"], 2, "--exec chef"),
+    "contrastive mixture": (
+        ["--models", "A,B", "--algorithm", "cd", "--exec", "mixture", "-t", "1"], 2, "average"),
+    "weights of three": (["--models", "A,B", "--weights", "1,2,3"], 2, "3 weights for 2"),
+    "a weight below 0": (["--models", "A,B", "--weights", "1,-1"], 2, "at least 0"),
+    "no weight at all": (["--models", "A,B", "--weights", "0,0"], 2, "all 0"),
+    "a stranger's weight": (["--models", "A,B", "--weights", "X=1"], 2, "none of the models"),
+    "lengths of three": (["--models", "A,B", "--exec", "chef", "--gamma", "1,2,3"], 2, "3 proposal lengths"),
+    "probs of cd": (
+        ["--models", "A,B", "--algorithm", "cd", "--ensemble-target", "probs"], 2, "raw-logits"),
+    "alpha of an average": (["--models", "A,B", "--alpha", "0.5"], 2, "contrastive"),
+    "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
+    "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
+    "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
+    "block without a chain": (["--models", "A,B", "--exec", "chef", "--verify", "block"], 2, "--exec sd"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_is_refused_in_two_lines(ensemble, case):
+    arguments, code, words = REFUSED[case]
+    made = ensemble(*arguments)
+    assert made.code == code, made.err
+    assert made.err.startswith("Error: ")
+    assert made.err.count("\n") == 2
+    assert words in made.err
+    assert made.out == ""
+
+
+def test_ensemble_options_are_refused_by_other_methods(ensemble):
+    made = ensemble("--target", "A", "--method", "ngram", "--weights", "1,2", command="generate")
+    assert made.code == 2
+    assert "no ensemble" in made.err
+
+
+def test_bench_compares_executions_with_plain_decoding_of_the_same_law(ensemble, tmp_path):
+    given = ("--methods", "we-sd,we,cd-chef", "--exec", "mixture", "--models", "A,B", "-t", "1", "--raw")
+    made = ensemble(*given, "--n-tests", "2", "--format", "json", command="bench")
+    assert made.code == 0, made.err
+    rows = {row["configuration"]: row for row in json.loads(made.out)["rows"]}
+    assert set(rows) == {"we", "cd", "we-sd", "we, mixture", "cd-chef"}
+    assert rows["we"]["speedup"] is None is rows["cd"]["speedup"]
+    assert all(rows[name]["speedup"]["value"] > 0 for name in ("we-sd", "we, mixture", "cd-chef"))
+    assert rows["we"]["calls_per_token"] == 2
+    assert rows["we, mixture"]["calls_per_token"] == 1
+    assert rows["we-sd"]["member_acceptance"][0] > 0
+
+
+def test_bench_goes_on_from_its_log(ensemble, tmp_path):
+    given = ("--methods", "we-chef", "--models", "A,B", "--raw", "--n-tests", "1", "--format", "json")
+    log = ("--exp-name", "one", "--save-dir", str(tmp_path))
+    first = json.loads(ensemble(*given, *log, command="bench").out)
+    again = json.loads(ensemble(*given, *log, command="bench").out)
+    assert first["rows"] == again["rows"]
+
+
+def test_members_of_one_model_have_caches_of_their_own(models):
+    settings = Settings(method="we", models=(models["A"], models["A"]), target=models["A"], dtype="float32")
+    session = Session.load(settings)
+    first, second = (member for member, _ in session.company.gather(settings.models))
+    assert first.reader is not second.reader
+
+
+def test_a_file_of_prompts_is_answered_token_by_token_and_gone_on_with(
+    specdec: Program, models: dict[str, str], tmp_path: Path
 ) -> None:
-    outcome = specdec(*arguments(models, *more))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert said in outcome.err
-    assert "Traceback" not in outcome.err
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    source.write_text("\n".join(json.dumps({"id": str(n), "prompt": f"{PROMPT} {n}"}) for n in range(3)))
+    given = ("ensemble", "--models", f"{models['A']},{models['B']}", "-n", "6", "--input", str(source),
+             "--output", str(results), "--quiet")  # fmt: skip
+    first = specdec(*given, "--n-tests", "2")
+    assert (first.code, first.out) == (0, f"{results}\n"), first.err
+    two = json.loads(results.read_text())
+    assert specdec(*given, "--exec", "chef").code == 0
+    three = json.loads(results.read_text())
+    assert three[:2] == two
+    assert len(three) == 3
+    alone = specdec(*given[:3], "-n", "6", "-p", f"{PROMPT} 2", "--quiet")
+    assert three[2]["prediction"] == alone.out.rstrip("\n")
+    assert specdec(*given, "-t", "1").code == 2

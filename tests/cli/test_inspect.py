@@ -23,7 +23,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPECDEC_DTYPE", "float32")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].is_ensemble])
 def test_every_method_can_be_drawn(specdec: Program, target: str, method: str) -> None:
     draft = [] if method == "ngram" else ["-d", "layers:1"]
     outcome = specdec(
@@ -61,3 +61,9 @@ def test_json_has_every_step_and_its_guesses(specdec: Program, target: str) -> N
 def test_what_cannot_be_drawn_is_a_usage_error(specdec: Program, arguments: list[str]) -> None:
     outcome = specdec("inspect", *arguments)
     assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_an_ensemble_is_not_drawn_but_another_way_to_look_is_named(specdec: Program, target: str) -> None:
+    outcome = specdec("inspect", "-p", "x", "--method", "we", "-m", target, "--draft", "self:int8")
+    assert outcome.code == 2
+    assert "--show-owners" in outcome.err

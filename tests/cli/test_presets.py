@@ -44,7 +44,7 @@ def test_show_json_is_what_load_settings_gives(specdec: Program, tmp_path: Path)
     shown = json.loads(outcome.out)
     assert (outcome.code, outcome.err) == (0, "")
     assert shown["description"] == "[b]x[/b]"
-    assert shown["settings"] == asdict(resolved.settings) | {"stop": ["中文", "[b]"]}
+    assert shown["settings"] == json.loads(json.dumps(asdict(resolved.settings)))
     assert shown["origins"] == resolved.origins
 
 
@@ -88,7 +88,9 @@ def test_every_preset_is_planned_without_a_hub_and_without_loading(
     assert f"preset {name}" in shown
 
 
-@pytest.mark.parametrize("name", [each for each in SHIPPED if each.startswith(("spec", "sps"))])
+@pytest.mark.parametrize(
+    "name", [each for each in SHIPPED if each.startswith(("spec", "sps")) and "specem" not in each]
+)
 def test_published_presets_name_their_source(name: str) -> None:
     record = load_settings(name, flags={}, environ={})
     assert record.origins["target"] == f"preset {name}"

@@ -36,7 +36,7 @@ def models(tmp_path_factory):
 
 def loaded(models, *, reuse=True, **settings):
     settings = {"method": "autoregressive", "window_size": 5, "max_words": 12, "threads": 1, **settings}
-    return load_ensemble(Settings(models=",".join(models), **settings), lambda _: None, reuse=reuse)
+    return load_ensemble(Settings(models=tuple(models), **settings), lambda _: None, reuse=reuse)
 
 
 def told(rounds):
@@ -127,7 +127,7 @@ def test_the_same_model_may_take_part_twice(models):
 
 
 def test_a_model_that_only_judges_sees_the_question(models):
-    ensemble = loaded(models[:1], verify_models=models[1])
+    ensemble = loaded(models[:1], verify_models=(models[1],))
     list(ensemble.answer("The question."))
     judge = ensemble.verifiers[0]
     assert judge not in ensemble.drafters
@@ -153,7 +153,7 @@ def test_a_question_that_leaves_no_room_is_refused(models):
 
 def test_weights_move_with_feedback_only(models):
     with_feedback = list(loaded(models, temperature=1.0, max_words=20).answer("Hi."))
-    fixed = loaded(models, temperature=1.0, max_words=20, feedback=False, weights="1,2,1")
+    fixed = loaded(models, temperature=1.0, max_words=20, feedback=False, weights=("1", "2", "1"))
     without = list(fixed.answer("Hi."))
     assert len({each.weights for each in with_feedback}) > 1
     assert {each.weights for each in without} == {(0.25, 0.5, 0.25)}
@@ -169,9 +169,9 @@ def test_the_fast_decoder_takes_the_first_draft_that_ends(models):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"weights": "1"}, "1 weights for 2 models"),
-        ({"weights": "1,x"}, "no numbers"),
-        ({"weights": "0,0"}, "no weights"),
+        ({"weights": ("1",)}, "1 weights for 2 models"),
+        ({"weights": ("1", "x")}, "no numbers"),
+        ({"weights": ("0", "0")}, "no weights"),
         ({"method": "sps", "draft": "another"}, "several tokenizers"),
     ],
 )

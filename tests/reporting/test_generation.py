@@ -125,7 +125,7 @@ def test_the_record_is_json_of_the_whole_run() -> None:
             "target_seconds": 0.5,
             "overhead_seconds": 0.25,
         },
-        "settings": asdict(settings) | {"stop": ["x"]},
+        "settings": asdict(settings) | {"stop": ["x"], "models": [], "weights": [], "gammas": []},
         "models": models,
         "machine": {"cores": 2},
     }

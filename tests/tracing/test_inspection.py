@@ -16,7 +16,7 @@ from specdec_cli.tracing.watching import watch
 from specdec_cli.tree import TokenTree
 
 PROMPT = "the cat and the dog and the cat and the"
-DRAFTING = [name for name in METHODS if name != "autoregressive"]
+DRAFTING = [name for name in METHODS if name != "autoregressive" and not METHODS[name].is_ensemble]
 
 
 def recomputed(session, text, path, sampling, draft=None):

@@ -12,7 +12,9 @@ from specdec_cli.models.reduced_head import ReducedHead
 
 KEPT = torch.tensor([0, 2])
 LEFT_OUT = 1
-DRAFTING = [name for name in METHODS if name not in ("autoregressive", "ngram")]
+DRAFTING = [
+    name for name in METHODS if name not in ("autoregressive", "ngram") and not METHODS[name].is_ensemble
+]
 
 
 class ReducedLaw(ToyLaw):

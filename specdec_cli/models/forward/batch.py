@@ -52,9 +52,8 @@ class LeanBatch:
         x = weights.embedding[tokens]
         if weights.embedding_scale != 1:
             x = x * x.new_tensor(weights.embedding_scale)
-        ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
-        following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
-        for place, (layer, norm) in enumerate(zip(weights.layers, following, strict=True)):
+        ready = normed(x, weights.norms[0], weights.shape.eps)
+        for place, (layer, norm) in enumerate(zip(weights.layers, weights.norms[1:], strict=True)):
             x, ready = pieces.add_norm(x, self._attend(place, layer, ready), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
         self._read += 1

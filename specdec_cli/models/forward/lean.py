@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_cli.models.forward.base import Pass, causal
-from specdec_cli.models.forward.lean_weights import LayerWeights, lean_weights
+from specdec_cli.models.forward.lean_weights import LayerWeights, LeanWeights, lean_weights
 from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
 from specdec_cli.models.reduced_head import head_width
 
@@ -54,10 +54,11 @@ class LeanForward:
     Args:
         model: one that `lean_weights.fits`.
         pieces: compiled pieces for its shape, if there are any.
+        weights: its weights, where they are not all in the model.
     """
 
-    def __init__(self, model: Any, pieces: Pieces | None = None) -> None:
-        self._weights = weights = lean_weights(model)
+    def __init__(self, model: Any, pieces: Pieces | None = None, weights: LeanWeights | None = None) -> None:
+        self._weights = weights = weights or lean_weights(model)
         self._pieces = pieces or eager_pieces(weights.shape)
         self._rotary = model.model.rotary_emb
         self._embedding_scale = weights.embedding.new_tensor(weights.embedding_scale)
@@ -103,9 +104,8 @@ class LeanForward:
     def _read(self, x: Tensor, place: Place, end: int) -> Tensor:
         """Take rows (n, hidden) through all layers, which look at the cache up to row `end`: (n, hidden)."""
         weights, pieces = self._weights, self._pieces
-        ready = normed(x, weights.layers[0].before_attention, weights.shape.eps)
-        following = [*(layer.before_attention for layer in weights.layers[1:]), weights.norm]
-        for layer, cache, norm in zip(weights.layers, self._by_layer(end), following, strict=True):
+        ready = normed(x, weights.norms[0], weights.shape.eps)
+        for layer, cache, norm in zip(weights.layers, self._by_layer(end), weights.norms[1:], strict=True):
             x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
         return ready

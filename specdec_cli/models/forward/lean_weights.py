@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from specdec_cli.models.reduced_head import ReducedHead
 # Architectures whose decoder is: norm, attention, add, norm, gated product, add; shown equal by tests.
 LEAN = frozenset({"gemma", "llama", "mistral", "qwen2", "qwen3"})
 FIXED_ROPES = ("default", "linear", "llama3", "yarn")  # the others change their angles with the length
+FIRST_NORM, MIDDLE_NORM = "input_layernorm", "post_attention_layernorm"
+HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
 _LAYERS: WeakKeyDictionary[nn.Module, LayerWeights] = WeakKeyDictionary()
 _HEADS: WeakKeyDictionary[nn.Module, Product] = WeakKeyDictionary()
 
@@ -26,12 +28,11 @@ class LayerWeights:
     """One decoder layer. Queries, keys and values come from one product, gate and up from another.
 
     Attributes:
-        before_attention, before_mlp: (hidden,) scales of the two norms.
+        before_mlp: (hidden,) scale of the norm in the middle.
         query_norm, key_norm: (head size,) scales, where the model normalises heads.
         qkv, out, gate_up, down: the four products.
     """
 
-    before_attention: Tensor
     qkv: Product
     query_norm: Tensor
     key_norm: Tensor
@@ -39,6 +40,14 @@ class LayerWeights:
     before_mlp: Tensor
     gate_up: Product
     down: Product
+
+
+class LayerList(Protocol):
+    """Layers from the first to the last; each is valid until the next one is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[LayerWeights]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class LeanWeights:
         embedding: (V, hidden).
         embedding_scale: factor on what is looked up there.
         layers: from the first to the last.
-        norm: (hidden,) scale of the last norm.
+        norms: (hidden,) scales of the norm before each layer, and of the last norm.
         head: hidden states to logits.
         window: width of sliding-window attention in every layer, if any.
     """
@@ -58,42 +67,57 @@ class LeanWeights:
     shape: Shape
     embedding: Tensor
     embedding_scale: float
-    layers: tuple[LayerWeights, ...]
-    norm: Tensor
+    layers: LayerList
+    norms: tuple[Tensor, ...]
     head: Product
     window: int | None
 
 
 def lean_weights(model: Any) -> LeanWeights:
     """Fuse and pack a model's weights; layers that another model borrowed before are not packed again."""
+    decoder, kind = model.model, model.config.model_type
+    layers = tuple(_layer(layer, kind) for layer in decoder.layers)
+    before = [norm_scale(layer.input_layernorm.weight, kind) for layer in decoder.layers]
+    return around_layers(model, layers, before, _head(model.lm_head))
+
+
+def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head: Product) -> LeanWeights:
+    """The weights of a model whose layers, the norms before them and the head are given."""
     config, decoder = model.config, model.model
     kind = config.model_type
     return LeanWeights(
         shape=lean_shape(model),
         embedding=decoder.embed_tokens.weight,
         embedding_scale=config.hidden_size**0.5 if kind == "gemma" else 1.0,
-        layers=tuple(_layer(layer, kind) for layer in decoder.layers),
-        norm=_scale(decoder.norm, kind),
-        head=_head(model.lm_head),
+        layers=layers,
+        norms=(*before, norm_scale(decoder.norm.weight, kind)),
+        head=head,
         window=sliding_window(config),
     )
 
 
 def fits(model: Any) -> bool:
-    """Whether the lean forward computes this model: architecture, plain weights, fixed rotary positions."""
+    """Whether the lean forward computes this model: of the family, and all of it on one device."""
+    return (
+        of_family(model)
+        and len({parameter.device for parameter in model.parameters()}) == 1
+        and not any("forward" in vars(module) for module in model.modules())  # streamed by hooks
+    )
+
+
+def of_family(model: Any) -> bool:
+    """Whether a model is one of these, wherever its weights are: plain products, fixed rotary angles."""
     config = model.config
     return (
         config.model_type in LEAN
         and set(getattr(config, "layer_types", None) or ()) <= {FULL}
         and (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") in FIXED_ROPES
-        and len({parameter.device for parameter in model.parameters()}) == 1
         and fuses((_full_head(model.lm_head),))
-        and all(fuses(parts) for layer in model.model.layers for parts in _layer_products(layer))
-        and not any("forward" in vars(module) for module in model.modules())  # streamed by hooks
+        and all(fuses(parts) for layer in model.model.layers for parts in layer_products(layer))
     )
 
 
-def _layer_products(layer: Any) -> tuple[tuple[nn.Module, ...], ...]:
+def layer_products(layer: Any) -> tuple[tuple[nn.Module, ...], ...]:
     """The linear layers of a decoder layer in the order of use, together those that are computed together."""
     attention, mlp = layer.self_attn, layer.mlp
     return (
@@ -149,24 +173,28 @@ def _layer(layer: Any, kind: str) -> LayerWeights:
 
 
 def _fused(layer: Any, kind: str) -> LayerWeights:
-    attention = layer.self_attn
-    before_attention = _scale(layer.input_layernorm, kind)
-    normed_heads = hasattr(attention, "q_norm")
-    qkv, out, gate_up, down = (fused(parts) for parts in _layer_products(layer))
-    return LayerWeights(
-        before_attention=before_attention,
-        qkv=qkv,
-        query_norm=_scale(attention.q_norm, kind) if normed_heads else before_attention,
-        key_norm=_scale(attention.k_norm, kind) if normed_heads else before_attention,
-        out=out,
-        before_mlp=_scale(layer.post_attention_layernorm, kind),
-        gate_up=gate_up,
-        down=down,
+    qkv, out, gate_up, down = (fused(parts) for parts in layer_products(layer))
+    norms = {
+        name: module.weight for name, module in layer.named_modules() if name in (MIDDLE_NORM, *HEAD_NORMS)
+    }
+    return layer_weights(norms, (qkv, out, gate_up, down), kind)
+
+
+def layer_weights(
+    norms: Mapping[str, Tensor], products: tuple[Product, Product, Product, Product], kind: str
+) -> LayerWeights:
+    """A layer from the weights of its norms, by their names in it, and its products in the order of use."""
+    before_mlp = norm_scale(norms[MIDDLE_NORM], kind)
+    query_norm, key_norm = (
+        norm_scale(norms[name], kind) if name in norms else before_mlp for name in HEAD_NORMS
     )
+    qkv, out, gate_up, down = products
+    return LayerWeights(qkv, query_norm, key_norm, out, before_mlp, gate_up, down)
 
 
-def _scale(norm: Any, kind: str) -> Tensor:
+def norm_scale(weight: Tensor, kind: str) -> Tensor:
+    """What a norm multiplies by. Gemma stores what exceeds 1, and scales before it rounds."""
     if kind != "gemma":
-        return cast(Tensor, norm.weight)
-    wide = norm.weight.float() if norm.weight.dtype.itemsize < 4 else norm.weight
-    return cast(Tensor, wide + 1)  # Gemma stores what exceeds 1, and scales before it rounds
+        return weight
+    wide = weight.float() if weight.dtype.itemsize < 4 else weight
+    return wide + 1

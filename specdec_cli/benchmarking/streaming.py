@@ -1,0 +1,148 @@
+"""What streaming an offloaded target's weights came to: how fast, how much of it hidden, and the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from specdec_cli.assembly import largest_tree
+from specdec_cli.benchmarking.records import Record
+from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.engine.roles import Step
+from specdec_cli.models.offload.ring import Traffic
+from specdec_cli.offloading import with_quarter_resident
+from specdec_cli.session import Session
+
+
+class StreamWatch:
+    """Looks at what an offloaded target streams while a text is decoded.
+
+    The prompt and the first step are left out: a step is counted from the state that a step leaves behind.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._stream = session.target.stream
+        self._readings: list[Traffic] = []
+        self._steps: list[Step] = []
+
+    def over(self, steps: Iterable[Step]) -> Iterator[Step]:
+        """The same steps, with a reading after each."""
+        for step in steps:
+            if self._stream is not None:
+                self._readings.append(self._stream.traffic)
+                self._steps.append(step)
+            yield step
+
+    @property
+    def streamed(self) -> dict[str, Any]:
+        """As fields of a record; empty where nothing is streamed."""
+        if len(self._readings) < 2:
+            return {}
+        found = self._readings[-1].since(self._readings[0])
+        return {
+            "streamed_bytes": found.bytes,
+            "streamed_tokens": sum(len(step.tokens) for step in self._steps[1:]),
+            "streamed_seconds": sum(step.seconds for step in self._steps[1:]),
+            "transfer_seconds": found.busy_seconds,
+            "wait_seconds": found.wait_seconds,
+        }
+
+
+def load_for(
+    wanted: Sequence[Configuration], report: Callable[[str], None]
+) -> tuple[list[Configuration], Session]:
+    """A session planned for the largest of the configurations; these, with the layers that stay."""
+    settled = [replace(each, settings=with_quarter_resident(each.settings, report)) for each in wanted]
+    largest = max(settled, key=lambda each: largest_tree(each.settings))
+    return settled, Session.load(largest.settings, report)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """One configuration's streaming over all its prompts.
+
+    Attributes:
+        configuration: its name.
+        bytes_per_token: streamed for each emitted token.
+        bandwidth: bytes per second that were reached.
+        bandwidth_share: of what was measured without computing.
+        hidden: share of the transfer time during which the computation did not wait.
+        speed: tokens per second.
+        limit: tokens per second if a pass took no longer than its weights at the measured bandwidth.
+        limit_share: of the limit that was reached.
+    """
+
+    configuration: str
+    bytes_per_token: float
+    bandwidth: float
+    bandwidth_share: float
+    hidden: float
+    speed: float
+    limit: float
+    limit_share: float
+
+
+def stream_rows(
+    records: Sequence[Record], names: Sequence[str], pass_bytes: int, bandwidth: float
+) -> list[StreamRow]:
+    """A row for each configuration that streamed.
+
+    Args:
+        records: of a benchmark.
+        names: of the configurations, in order.
+        pass_bytes: that a pass streams.
+        bandwidth: bytes per second of the link, measured without computing.
+    """
+    by_name: Mapping[str, list[Record]] = {
+        name: [each for each in records if each.configuration == name and each.streamed_seconds]
+        for name in names
+    }
+    return [_row(name, runs, pass_bytes, bandwidth) for name, runs in by_name.items() if runs]
+
+
+def _row(name: str, runs: Sequence[Record], pass_bytes: int, bandwidth: float) -> StreamRow:
+    streamed, tokens, seconds, transfer, wait = (
+        sum(getattr(run, field) for run in runs)
+        for field in (
+            "streamed_bytes",
+            "streamed_tokens",
+            "streamed_seconds",
+            "transfer_seconds",
+            "wait_seconds",
+        )
+    )
+    per_pass = sum(run.tokens for run in runs) / sum(run.passes for run in runs)
+    limit = per_pass * bandwidth / pass_bytes
+    return StreamRow(
+        configuration=name,
+        bytes_per_token=streamed / tokens,
+        bandwidth=streamed / seconds,
+        bandwidth_share=streamed / seconds / bandwidth,
+        hidden=1 - min(1.0, wait / transfer) if transfer else 1.0,
+        speed=tokens / seconds,
+        limit=limit,
+        limit_share=tokens / seconds / limit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bandwidth:
+    """The link, read without computing before and after a benchmark, in bytes per second."""
+
+    before: float
+    after: float
+
+    @property
+    def best(self) -> float:
+        """What shares are taken of: the greater one, which makes them no better than they are."""
+        return max(self.before, self.after)
+
+
+def measure_bandwidth(session: Session) -> float:
+    """Bytes per second that the target's layers come at when nothing is computed; 0 if none is streamed."""
+    stream = session.target.stream
+    if stream is None or stream.pass_bytes == 0:
+        return 0.0
+    found = stream.read_through()
+    return found.bytes / found.busy_seconds

@@ -1,0 +1,123 @@
+"""Many prompts answered into one file, which a second run goes on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.cli import interrupts
+from specdec_cli.errors import InputError
+from specdec_cli.settings import Settings
+
+Answer = Callable[[str], Mapping[str, Any]]
+ENDINGS = (".json", ".jsonl")
+# What decides no token of an answer but its speed, and so may change within a file of results.
+IDLE = ("device", "draft_device", "compile", "threads", "exec", "gammas", "draft_quantize", "verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """What to answer, and where to.
+
+    Attributes:
+        source: a data set's name or file.
+        results: the file of answers.
+        names: of its fields.
+        count: prompts to answer; None for all.
+    """
+
+    source: str
+    results: Path
+    names: str
+    count: int | None
+
+
+def many(
+    prompt: str | None, source: str | None, results: Path | None, names: str, count: int | None
+) -> Many | None:
+    """The options of a run over many prompts; None for a run of one.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    if source is None:
+        if results is not None:
+            raise InputError("--output is for many prompts.", "Name them with --input.")
+        return None
+    if prompt is not None or results is None or results.suffix.lower() not in ENDINGS:
+        problem = "--input takes --output beside it, and no --prompt."
+        raise InputError(problem, "Write --input prompts.jsonl --output results.json.")
+    return Many(source, results, names, count)
+
+
+def answer_all(wanted: Many, decisive: Mapping[str, object], load: Callable[[], Answer], quiet: bool) -> None:
+    """Answer every prompt that the file of results has no answer to yet, and print the file's name.
+
+    Args:
+        wanted: what to answer.
+        decisive: settings that decide what is written, and so must not change within a file.
+        load: gives what answers, if anything is left to answer.
+        quiet: print nothing else.
+    """
+    from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
+    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.reporting.bench import BarProgress
+    from specdec_cli.reporting.console import out, report_line
+
+    items = read_dataset(wanted.source, wanted.count)
+    file = ResultsFile(wanted.results, NAMES[wanted.names], decisive)
+    before = len(file.records)
+    if all(file.has(item) for item in items):
+        report_line(f"{wanted.results} has an answer to each of the {len(items)} prompts.")
+    else:
+        answer = load()
+
+        def uninterrupted(prompt: str) -> Mapping[str, Any]:
+            interrupts.check()
+            made = answer(prompt)
+            interrupts.check()
+            return made
+
+        with BarProgress(quiet) as progress:
+            run_batch(items, uninterrupted, file, progress)
+        if not quiet:
+            report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
+    out().out(str(wanted.results), highlight=False)
+
+
+def run(wanted: Many, settings: Settings, *, quiet: bool) -> None:
+    """Answer many prompts by the method of the settings."""
+    from dataclasses import asdict
+
+    decisive = {name: value for name, value in asdict(settings).items() if name not in IDLE}
+    answer_all(wanted, decisive, lambda: _decoding(settings, quiet), quiet)
+
+
+def _decoding(settings: Settings, quiet: bool) -> Answer:
+    from specdec_cli.engine.completion import Completion
+    from specdec_cli.reporting.console import report_warning, status
+    from specdec_cli.session import Session
+
+    with status("Loading", quiet) as activity:
+        session = Session.load(settings, activity.update)
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
+
+    def answer(text: str) -> Mapping[str, Any]:
+        prompt = session.encode(text)
+        completion = Completion(session.decode, settings.stop, session.join(prompt))
+        for step in session.steps(prompt):
+            completion.add(step)
+            interrupts.check()
+        completion.finish()
+        figures = completion.stats
+        return {
+            "prediction": completion.text,
+            "tokens": figures.tokens,
+            "tokens_per_second": figures.tokens_per_second,
+        }
+
+    return answer

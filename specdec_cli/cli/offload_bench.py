@@ -1,0 +1,155 @@
+"""`specdec offload-bench`: plain and speculative decoding of a target that does not fit in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from specdec_cli.benchmarking.sweep import Configuration, configurations
+from specdec_cli.cli import interrupts
+from specdec_cli.cli import options as opt
+from specdec_cli.cli.bench import SWEPT, names_of
+from specdec_cli.cli.results import Format
+from specdec_cli.errors import InputError
+from specdec_cli.settings import load_settings
+
+MAX_TOKENS = 48
+NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
+DEFAULTS = {"draft": "self:int4", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12"}
+
+
+def offload_bench(
+    methods: Annotated[
+        str | None, typer.Option("--methods", help="Methods, with commas. \\[default: --method]")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
+    ] = "prompts",
+    n_tests: Annotated[int, typer.Option(min=1, help="Prompts.")] = 6,
+    start: Annotated[int, typer.Option(min=0, help="Prompts to leave out at the beginning.")] = 0,
+    exp_name: Annotated[
+        str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
+    ] = None,
+    save_dir: Annotated[Path, typer.Option("--save-dir", help="Folder of the logs.")] = Path("logs"),
+    format: Annotated[Format, typer.Option("--format", help="How to print: table or json.")] = Format.TABLE,
+    preset: opt.PresetOption = None,
+    target: opt.TargetOption = None,
+    draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
+    device: opt.DeviceOption = None,
+    draft_device: opt.DraftDeviceOption = None,
+    dtype: opt.DtypeOption = None,
+    draft_quantize: opt.DraftQuantizeOption = None,
+    offload: opt.OffloadOption = None,
+    resident_layers: opt.ResidentLayersOption = None,
+    memory_limit: opt.MemoryLimitOption = None,
+    link_gbps: opt.LinkGbpsOption = None,
+    revision: opt.RevisionOption = None,
+    trust_remote_code: opt.TrustRemoteCodeOption = None,
+    threads: opt.ThreadsOption = None,
+    compile: opt.CompileOption = None,
+    temperature: Annotated[str | None, opt.sweep("temperature", "--temperature", "-t")] = None,
+    top_p: Annotated[str | None, opt.sweep("top_p")] = None,
+    seed: opt.SeedOption = None,
+    max_tokens: opt.MaxTokensOption = None,
+    ignore_eos: opt.IgnoreEosOption = None,
+    chat: opt.ChatOption = None,
+    method: opt.MethodOption = None,
+    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
+    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
+    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
+    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
+    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
+    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
+    decay: Annotated[str | None, opt.sweep("decay")] = None,
+    ngram_size: opt.NgramSizeOption = None,
+    quiet: opt.QuietOption = False,
+) -> None:
+    """Measure plain and speculative decoding on one offloaded target, interleaved: SpecExec's table, and how
+    near streaming comes to the link's limit. Without --offload, layers come from the disk; without
+    --resident-layers and --memory-limit, a quarter of them stays in memory.
+    """
+    if format not in (Format.TABLE, Format.JSON):
+        raise InputError(f"This command has no {format.value} output.", "Use --format table or json.")
+    given = opt.given_settings(locals())
+    swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
+    flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
+    swept, flags = _with_defaults(preset, swept, flags)
+    wanted = configurations(preset, flags, names_of(methods or method or "specexec"), swept)
+    log = save_dir / f"{exp_name}.jsonl" if exp_name else None
+    run(wanted, dataset, start, n_tests, log, format, quiet)
+
+
+def _with_defaults(
+    preset: str | None, swept: dict[str, str], flags: dict[str, object]
+) -> tuple[dict[str, str], dict[str, object]]:
+    """What this command does where neither a flag nor a variable nor the preset says otherwise."""
+    alone = {name: value for name, value in flags.items() if name not in NEEDS_OFFLOAD}
+    found = load_settings(preset, flags=alone)
+    if found.settings.offload == "none":
+        flags = flags | {"offload": "disk"}
+    if found.origins["max_tokens"] == "default":
+        flags = flags | {"max_tokens": MAX_TOKENS}
+    missing = {name: value for name, value in DEFAULTS.items() if found.origins[name] == "default"}
+    return missing | swept, flags
+
+
+def run(
+    wanted: list[Configuration],
+    dataset: str,
+    start: int,
+    n_tests: int,
+    log_file: Path | None,
+    format: Format,
+    quiet: bool,
+) -> None:
+    """Load, measure, show."""
+    from specdec_cli.benchmarking.machine import fingerprint, peak_memory
+    from specdec_cli.benchmarking.records import Log
+    from specdec_cli.benchmarking.run import Bench, measure
+    from specdec_cli.benchmarking.streaming import Bandwidth, load_for, measure_bandwidth, stream_rows
+    from specdec_cli.benchmarking.summary import drift, summarise
+    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.reporting import bench as show
+    from specdec_cli.reporting import streaming as show_streaming
+    from specdec_cli.reporting.console import out, print_json, report_line, report_warning, status
+
+    items = read_dataset(dataset, n_tests, start)
+    log = Log(log_file)
+    with status("Loading", quiet) as activity:
+        wanted, session = load_for(wanted, activity.update)
+        stream, plan = session.target.stream, session.target.plan
+        if stream is None or plan is None or not stream.pass_bytes:
+            hint = "Give a lower --memory-limit, or --resident-layers."
+            raise InputError("All layers of the target stay in memory: nothing is streamed.", hint)
+        if not quiet:
+            for line in show_streaming.plan_lines(plan):
+                report_line(line)
+        activity.update("Measuring the link")
+        before = measure_bandwidth(session)
+    interrupts.check()
+    with show.BarProgress(quiet) as progress:
+        everything = measure(Bench(wanted, items), session, log, progress)
+    bandwidth = Bandwidth(before, measure_bandwidth(session))
+    ids = {item.id for item in items}
+    records = [each for each in log.records if each.item in ids]
+    settings = {each.name: each.settings for each in everything}
+    rows = summarise(records, {each.name: each.baseline for each in everything})
+    moved = drift(records, everything[0].baseline)
+    streaming = stream_rows(records, list(settings), stream.pass_bytes, bandwidth.best)
+    facts = (streaming, stream.source.how, bandwidth, wanted[0].settings.link_gbps)
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
+    if format is Format.JSON:
+        record = show.record(rows, settings, fingerprint(), moved)
+        print_json(record | show_streaming.stream_record(*facts, plan, peak_memory()))
+        return
+    kind = "simulated link" if wanted[0].settings.link_gbps is not None else stream.source.how
+    kept = f"{plan.resident} of {plan.layers} layers in memory, {kind}"
+    title = f"{session.target.name}, {kept}; {len(items)} prompts of {dataset}"
+    for table in show.bench_tables(rows, settings, title):
+        out().print(table)
+    out().print(show_streaming.stream_table(*facts))
+    out().print(show_streaming.memory_line(peak_memory(), plan))

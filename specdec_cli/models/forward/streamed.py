@@ -1,0 +1,90 @@
+"""The lean pass over layers that are streamed: plain products on weights as they lie in a buffer.
+
+Laying streamed weights out anew in every pass would cost more than the better layout saves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.lean import LeanForward
+from specdec_cli.models.forward.lean_weights import (
+    FIRST_NORM,
+    LayerWeights,
+    LeanWeights,
+    around_layers,
+    layer_products,
+    layer_weights,
+    norm_scale,
+    of_family,
+)
+from specdec_cli.models.forward.linear import PlainProduct, Product
+from specdec_cli.models.forward.module import ModuleForward
+from specdec_cli.models.forward.pieces import Pieces
+from specdec_cli.models.offload.places import Place, read_tensor
+from specdec_cli.models.offload.stream import LayerStream, Tensors
+
+
+def streamed_forward(model: Any, stream: LayerStream, pieces: Pieces | None = None) -> Forward:
+    """The leanest pass over a model whose layers are streamed, with a cache of its own.
+
+    Args:
+        model: of a `Skeleton` that the stream is attached to.
+        stream: of its layers.
+        pieces: compiled pieces for its shape, if there are any.
+    """
+    if not of_family(model):
+        return ModuleForward(model)
+    return LeanForward(model, pieces, _weights(model, stream))
+
+
+def _weights(model: Any, stream: LayerStream) -> LeanWeights:
+    kind, device = model.config.model_type, model.model.embed_tokens.weight.device
+    # The sum that leaves a layer is normalised for the next one before that is asked for.
+    firsts: list[Place] = [layout.places[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()]
+    before = [norm_scale(read_tensor(place, stream.dtype).to(device), kind) for place in firsts]
+    head = PlainProduct(model.lm_head.weight, model.lm_head.bias)
+    return around_layers(model, _StreamedLayers(model, stream), before, head)
+
+
+class _StreamedLayers:
+    """Each layer as its weights come by."""
+
+    def __init__(self, model: Any, stream: LayerStream) -> None:
+        self._stream, self._kind = stream, model.config.model_type
+        layer = model.model.layers[0]
+        names = {id(module): name for name, module in layer.named_modules()}
+        self._products = [[names[id(part)] for part in parts] for parts in layer_products(layer)]
+
+    def __len__(self) -> int:
+        return len(self._stream.layouts)
+
+    def __iter__(self) -> Iterator[LayerWeights]:
+        for number in range(len(self)):
+            with self._stream.use(number) as tensors:
+                yield self._layer(tensors)
+
+    def _layer(self, tensors: Tensors) -> LayerWeights:
+        qkv, out, gate_up, down = (_product(tensors, parts) for parts in self._products)
+        norms = {name.removesuffix(".weight"): tensor for name, tensor in tensors.items()}
+        return layer_weights(norms, (qkv, out, gate_up, down), self._kind)
+
+
+def _product(tensors: Tensors, parts: Sequence[str]) -> Product:
+    products = [PlainProduct(tensors[f"{part}.weight"], tensors.get(f"{part}.bias")) for part in parts]
+    return products[0] if len(products) == 1 else _SideBySide(products)
+
+
+class _SideBySide:
+    """Several products over the same input, their outputs side by side."""
+
+    def __init__(self, products: Sequence[Product]) -> None:
+        self._products = products
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.cat([product(x) for product in self._products], dim=-1)

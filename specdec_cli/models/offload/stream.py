@@ -1,0 +1,139 @@
+"""A model's decoder layers, some of them in memory and the others streamed through a ring of buffers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from specdec_cli.models.offload.layout import Layout
+from specdec_cli.models.offload.ring import Ring, Traffic, Transport
+
+Tensors = Mapping[str, Tensor]
+ALIGNED = 64  # bytes of a cache line: where converted tensors begin
+
+
+class Source(Transport, Protocol):
+    """A transport that can also bring a layer to stay."""
+
+    how: str
+
+    def load(self, layer: int) -> Tensor:
+        """A layer in a buffer of its own."""
+        ...
+
+
+class LayerStream:
+    """Hands out the tensors of one layer at a time, in the order in which a pass uses them.
+
+    Args:
+        layouts: of every layer, by its number.
+        source: brings layers.
+        dtype: number format to compute in; what is stored in another is converted when it is used.
+        resident: so many layers, the first ones, stay in memory.
+        slots: buffers of the ring.
+
+    Attributes:
+        layouts: as given.
+        source: as given.
+        resident: how many layers stay.
+        dtype: as given.
+    """
+
+    def __init__(
+        self, layouts: Mapping[int, Layout], source: Source, dtype: torch.dtype, resident: int, slots: int
+    ) -> None:
+        self.layouts, self.source, self.dtype, self.resident = layouts, source, dtype, resident
+        self._kept = {layer: self._keep(layer) for layer in range(resident)}
+        streamed = range(resident, len(layouts))
+        self._ring = Ring(streamed, min(slots, max(2, len(streamed))), source) if streamed else None
+        self._staging: Tensor | None = None
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was streamed so far."""
+        return self._ring.traffic if self._ring is not None else Traffic()
+
+    @property
+    def pass_bytes(self) -> int:
+        """Bytes that every pass streams."""
+        return sum(self.layouts[layer].read_bytes for layer in range(self.resident, len(self.layouts)))
+
+    def read_through(self, passes: int = 2) -> Traffic:
+        """Stream without computing, as fast as it goes: what came, and in `busy_seconds` the time it took."""
+        if self._ring is None:
+            return Traffic()
+        before, begun = self.traffic, 0.0
+        for number in range(passes + 1):
+            if number == 1:  # the first pass leaves the ring as every later one does
+                before, begun = self.traffic, time.perf_counter()
+            for layer in range(self.resident, len(self.layouts)):
+                self._ring.take(layer)
+                self._ring.give_back()
+        seconds = time.perf_counter() - begun
+        return replace(self.traffic.since(before), busy_seconds=seconds)
+
+    @contextmanager
+    def use(self, layer: int) -> Iterator[Tensors]:
+        """A layer's tensors by their names in it, valid inside the block.
+
+        Raises:
+            SpecdecError: the layer could not be read.
+        """
+        if layer in self._kept:
+            yield self._kept[layer]
+            return
+        assert self._ring is not None
+        layout = self.layouts[layer]
+        raw = layout.views(self._ring.take(layer).buffer)
+        if all(place.dtype == self.dtype for place in layout.places.values()):
+            try:
+                yield raw
+            finally:
+                self._ring.give_back()
+            return
+        try:
+            converted = self._convert(raw)
+        finally:
+            self._ring.give_back()
+        yield converted
+
+    def _keep(self, layer: int) -> Tensors:
+        raw = self.layouts[layer].views(self.source.load(layer))
+        if all(each.dtype == self.dtype for each in raw.values()):
+            return raw
+        device = next(iter(raw.values())).device
+        size = staging_bytes(self.layouts[layer], self.dtype)
+        room = torch.empty(size, dtype=torch.uint8, device=device)
+        return _converted(raw, room, self.dtype)
+
+    def _convert(self, raw: Tensors) -> Tensors:
+        """Into one staging area that all layers share: a layer is used up before the next one is taken."""
+        if self._staging is None:
+            size = max(staging_bytes(layout, self.dtype) for layout in self.layouts.values())
+            device = next(iter(raw.values())).device
+            self._staging = torch.empty(size, dtype=torch.uint8, device=device)
+        return _converted(raw, self._staging, self.dtype)
+
+
+def staging_bytes(layout: Layout, dtype: torch.dtype) -> int:
+    """Bytes that a layer's tensors take in that format, each on a cache line of its own."""
+    return sum(_rounded_up(place.numbers * dtype.itemsize) for place in layout.places.values())
+
+
+def _converted(raw: Tensors, room: Tensor, dtype: torch.dtype) -> Tensors:
+    found, offset = {}, 0
+    for name, tensor in raw.items():
+        size = tensor.numel() * dtype.itemsize
+        found[name] = room[offset : offset + size].view(dtype).view(tensor.shape).copy_(tensor)
+        offset += _rounded_up(size)
+    return found
+
+
+def _rounded_up(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED

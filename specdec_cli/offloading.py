@@ -1,0 +1,79 @@
+"""What settings say of offloading, as the models understand it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from specdec_cli.drafts import LAYERS, NGRAM, SELF, layer_count, self_precision
+from specdec_cli.errors import InputError
+from specdec_cli.models.checkpoint import read_config, weight_bytes
+from specdec_cli.models.hardware import resolve_device, resolve_dtype
+from specdec_cli.models.offload.opening import DISK, Offload, require_device
+from specdec_cli.models.offload.plan import Limits, Workload
+from specdec_cli.models.resolve import resolve
+from specdec_cli.settings import Settings, parse_size
+
+
+def device_of(settings: Settings) -> str:
+    """Where the target runs: a target on disk is computed on the CPU unless another device is named."""
+    return "cpu" if settings.offload == DISK and settings.device == "auto" else settings.device
+
+
+def with_quarter_resident(settings: Settings, report: Callable[[str], None]) -> Settings:
+    """The settings with a quarter of the target's layers in memory, where they do not say how many."""
+    if settings.resident_layers is not None or settings.memory_limit is not None:
+        return settings
+    config = _config(settings.target, settings, report)[1]
+    return replace(settings, resident_layers=config.get_text_config(decoder=True).num_hidden_layers // 4)
+
+
+def offload_of(
+    settings: Settings, draft: str | None, tree: int, report: Callable[[str], None]
+) -> Offload | None:
+    """How these settings offload the target; None if they do not.
+
+    Args:
+        settings: of the run.
+        draft: name of its draft, if it has one.
+        tree: nodes of the largest tree that will be drafted.
+        report: is told what is going on.
+
+    Raises:
+        InputError: the device does not fit, or the draft cannot be cut from an offloaded target.
+    """
+    if settings.offload == "none":
+        return None
+    require_device(settings.offload, resolve_device(device_of(settings)))
+    limit = None if settings.memory_limit is None else parse_size(settings.memory_limit)
+    resident = settings.resident_layers
+    if draft is not None and draft.startswith(LAYERS) and (resident or 0) < layer_count(draft):
+        problem = f"The draft {draft} needs its layers in memory, and the target is offloaded."
+        hint = f"Add --resident-layers {layer_count(draft)} or more, or use --draft self:int4 or ngram."
+        raise InputError(problem, hint)
+    work = _workload(settings, draft, tree, report)
+    return Offload(settings.offload, work, Limits(limit, resident), settings.link_gbps)
+
+
+def _workload(settings: Settings, draft: str | None, tree: int, report: Callable[[str], None]) -> Workload:
+    if draft is None or draft == NGRAM:
+        return Workload(settings.max_tokens, tree)
+    if draft.startswith(LAYERS):  # shares the target's weights; its cache is a part of what the target's is
+        return Workload(settings.max_tokens, tree, draft_config=_config(settings.target, settings, report)[1])
+    if draft.startswith(SELF):
+        config = _config(settings.target, settings, report)[1]
+        return Workload(settings.max_tokens, tree, draft_config=config, self_draft=self_precision(draft))
+    folder, config = _config(draft, settings, report)
+    place = torch.device(settings.draft_device or "cpu")
+    size = weight_bytes(folder, resolve_dtype(settings.dtype, place)) if place.type == "cpu" else 0
+    # Packed for the processor beside what lies in the file, which is mapped.
+    return Workload(settings.max_tokens, tree, 2 * size, config)
+
+
+def _config(name: str, settings: Settings, report: Callable[[str], None]) -> tuple[Path, Any]:
+    found = resolve(name, revision=settings.revision if name == settings.target else None, report=report)
+    return found.folder, read_config(found.folder, trust_remote_code=settings.trust_remote_code)

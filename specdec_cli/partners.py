@@ -1,0 +1,99 @@
+"""Models beside the target: drafts and members of ensembles, by the names that options give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from specdec_cli.drafts import LAYERS, NOISE, SELF, layer_count, noise_level, self_precision
+from specdec_cli.errors import MismatchError
+from specdec_cli.methods import METHODS
+from specdec_cli.models.capability import require_tree_support
+from specdec_cli.models.checkpoint import logit_width
+from specdec_cli.models.feature_folder import head_folder, load_feature_head
+from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
+from specdec_cli.models.layers import first_layers
+from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
+from specdec_cli.models.perturbed import perturbed
+from specdec_cli.models.rounding import rounded
+from specdec_cli.models.vocabulary import compare, require_compatible, require_same_tokens
+from specdec_cli.offloading import device_of
+from specdec_cli.settings import Settings
+from specdec_cli.settings.ensembles import member_names
+
+
+def load_partner(
+    target: LoadedModel, name: str, settings: Settings, report: Callable[[str], None]
+) -> tuple[LoadedModel, str | None]:
+    """The draft or the member of an ensemble of that name, and a warning if there is something odd about it.
+
+    Raises:
+        SpecdecError: it cannot be had, or does not fit the target.
+    """
+    if name.startswith(LAYERS):
+        draft = first_layers(target, layer_count(name))
+        return rounded(draft, name, settings.draft_quantize, report), None
+    if name.startswith(SELF):
+        report(f"Making a copy of {target.name}")
+        if name.startswith(NOISE):
+            return perturbed(target, name, noise_level(name)), None
+        return rounded(target, name, self_precision(name), report), None
+    report(f"Loading {name}")
+    head = head_folder(name)
+    if head is not None:
+        return load_feature_head(name, head, target, settings.draft_quantize), None
+    draft = load_model(
+        name,
+        device=settings.draft_device or device_of(settings),
+        dtype=settings.dtype,
+        quantize=settings.draft_quantize,
+        trust_remote_code=settings.trust_remote_code,
+        report=report,
+    )
+    require_tree_support(draft)
+    widths = logit_width(target.model.config), logit_width(draft.model.config)
+    vocabularies = compare(target.tokenizer, draft.tokenizer, *widths)
+    require_compatible(target.name, draft.name, vocabularies)
+    swapped = draft.parameters >= target.parameters and settings.draft_quantize == "none"
+    if not swapped or METHODS[settings.method].is_ensemble:
+        return draft, None
+    return draft, (
+        f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
+        f"{target.name} with {target.parameters:,}; were they swapped?"
+    )
+
+
+def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
+    """What a result says of a model."""
+    return {
+        "name": loaded.name,
+        "source": loaded.source,
+        "parameters": loaded.parameters,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "device": str(loaded.device),
+        "quantize": quantize,
+    }
+
+
+def require_vocabulary(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
+    """Compare the two vocabularies before any weights are read."""
+    trusted = settings.trust_remote_code
+    report("Comparing the vocabularies")
+    target_tokenizer, target_width = load_tokenizer_only(
+        settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
+    )
+    head = head_folder(draft)
+    if head is not None:
+        if METHODS[settings.method].is_ensemble and draft in member_names(settings):
+            problem = (
+                f"{draft} guesses from the hidden states of {settings.target} and is no model by itself."
+            )
+            raise MismatchError(
+                problem, "Let it propose: name it with --draft, beside --models and --exec sd."
+            )
+        require_head_vocabulary(head, settings.target, target_tokenizer)
+        return
+    draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
+    found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
+    if METHODS[settings.method].is_ensemble and draft in member_names(settings):
+        require_same_tokens(settings.target, draft, found)
+    require_compatible(settings.target, draft, found)

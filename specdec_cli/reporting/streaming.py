@@ -1,0 +1,75 @@
+"""The plan of an offloaded run and what its streaming came to, as tables and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from specdec_cli.benchmarking.streaming import Bandwidth, StreamRow
+from specdec_cli.models.offload.plan import Plan
+
+MIB = 2**20
+HEADINGS = ("MB/token", "GB/s", "of link", "hidden", "tok/s", "limit", "of limit")
+CAPTION = (
+    "MB/token: streamed for each emitted token. of link: of the bandwidth without computing. hidden: "
+    "share of the transfer in which the computation did not wait. limit: tokens per pass x bandwidth / "
+    "bytes of a pass."
+)
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in a few lines: what takes memory, and what is streamed."""
+    parts = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in plan.parts.items() if size)
+    streamed = f"{plan.pass_bytes / 1e6:,.0f} MB of {plan.weights / 1e6:,.0f} MB of weights in every pass"
+    limit = f" of at most {plan.limit / MIB:,.0f}" if plan.limit < 1 << 60 else ""
+    return [f"Plan: {plan.total / MIB:,.0f} MiB{limit}: {parts} (MiB).", f"Streams {streamed}."]
+
+
+def stream_table(rows: Sequence[StreamRow], how: str, bandwidth: Bandwidth, simulated: float | None) -> Table:
+    """Streaming by configuration."""
+    link = f"{bandwidth.best / 1e9:.2f} GB/s read by {how}"
+    if simulated is not None:
+        link = f"simulated link of {simulated:g} GB/s; {link}"
+    table = Table(title=f"Streaming: {link}", caption=CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("configuration", min_width=16)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(row.configuration, *_cells(row))
+    return table
+
+
+def _cells(row: StreamRow) -> tuple[str, ...]:
+    return (
+        f"{row.bytes_per_token / 1e6:.1f}",
+        f"{row.bandwidth / 1e9:.2f}",
+        f"{row.bandwidth_share:.0%}",
+        f"{row.hidden:.0%}",
+        f"{row.speed:.2f}",
+        f"{row.limit:.2f}",
+        f"{row.limit_share:.0%}",
+    )
+
+
+def memory_line(peak: int, plan: Plan) -> str:
+    """Peak memory beside the plan."""
+    off = peak / plan.total - 1
+    return f"Peak memory {peak / MIB:,.0f} MiB, {off:+.0%} against the plan of {plan.total / MIB:,.0f} MiB."
+
+
+def stream_record(
+    rows: Sequence[StreamRow], how: str, bandwidth: Bandwidth, simulated: float | None, plan: Plan, peak: int
+) -> dict[str, Any]:
+    """The same as JSON: bytes, seconds, and shares of 1."""
+    return {
+        "streaming": [asdict(row) for row in rows],
+        "bandwidth": asdict(bandwidth),
+        "read_by": how,
+        "simulated_gbps": simulated,
+        "plan": asdict(plan) | {"total": plan.total},
+        "peak_memory_bytes": peak,
+    }

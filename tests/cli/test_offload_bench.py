@@ -1,0 +1,170 @@
+"""`specdec offload-bench`, and `generate` with an offloaded target, on tiny models."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints as tiny
+from program import Outcome, Program
+
+from specdec_cli.errors import NO_ROOM, USAGE
+
+SHARP = {
+    "words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None,
+    "num_hidden_layers": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.folder(tmp_path_factory.mktemp("models") / "target", **SHARP))
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
+    monkeypatch.chdir(tmp_path)
+    prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(2)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+
+
+@pytest.fixture
+def bench(specdec: Program, target: str) -> Program:
+    def run(*arguments: str) -> Outcome:
+        shared = ["-m", target, "--dataset", "prompts.jsonl", "--n-tests", "2", "-n", "8"]
+        return specdec("offload-bench", *shared, *arguments)
+
+    return run
+
+
+def test_it_prints_specexecs_table_the_streaming_and_the_plan(bench: Program) -> None:
+    outcome = bench()
+    assert outcome.code == 0, outcome.err
+    shown = " ".join(outcome.out.split())  # titles are wrapped
+    for word in ("autoregressive", "specexec", "t0", "t1", "tree_size", "speed-up", "2 of 8 layers"):
+        assert word in shown
+    for word in ("MB/token", "of link", "hidden", "limit", "Peak memory", "against the plan of"):
+        assert word in outcome.out
+    assert "O_DIRECT" in outcome.out or "posix_fadvise" in outcome.out
+    assert "simulated" not in outcome.out
+    assert "Plan: " in outcome.err
+    assert "layers that stay (2 of 8)" in outcome.err
+
+
+def test_json_has_the_same_text_for_both_and_the_bytes_of_a_pass(bench: Program) -> None:
+    record = json.loads(bench("--format", "json", "--resident-layers", "4", "--draft", "self:int8").out)
+    rows = {row["configuration"]: row for row in record["rows"]}
+    assert rows["specexec"]["same_text"] == 2
+    assert rows["specexec"]["settings"]["offload"] == "disk"
+    streaming = {row["configuration"]: row for row in record["streaming"]}
+    plan = record["plan"]
+    assert (plan["resident"], plan["layers"]) == (4, 8)
+    per_pass = rows["specexec"]["gen_rate"]
+    expected = per_pass * record["bandwidth"]["before"] / plan["pass_bytes"]
+    assert streaming["specexec"]["limit"] >= expected * 0.999  # the better of two measurements
+    ring = 3 * plan["pass_bytes"] / 4  # what may have been read ahead at either end
+    passes = rows["autoregressive"]["prompts"] * 7
+    streamed = streaming["autoregressive"]["bytes_per_token"] * passes
+    assert abs(streamed - plan["pass_bytes"] * passes) <= 2 * ring
+    assert record["peak_memory_bytes"] > 0
+
+
+def test_a_slower_link_is_kept_to_and_called_simulated(bench: Program) -> None:
+    record = json.loads(bench("--link-gbps", "0.01", "-n", "4", "--format", "json").out)
+    assert 0.005e9 < record["bandwidth"]["before"] <= 0.01e9 * 1.01
+    assert record["simulated_gbps"] == 0.01
+    assert "simulated link of 0.05 GB/s" in bench("--link-gbps", "0.05", "-n", "4").out
+
+
+def test_a_target_that_stays_whole_is_no_offload_benchmark(bench: Program) -> None:
+    outcome = bench("--resident-layers", "8")
+    assert outcome.code == USAGE
+    assert "nothing is streamed" in outcome.err
+
+
+def test_a_log_keeps_what_was_streamed_and_is_gone_on_from(bench: Program, tmp_path: Path) -> None:
+    assert bench("--exp-name", "exp").code == 0
+    log = tmp_path / "logs" / "exp.jsonl"
+    lines = log.read_text().splitlines()
+    assert all(json.loads(line)["streamed_bytes"] > 0 for line in lines if "specexec" not in line)
+    log.write_text("\n".join(lines[:-1]) + "\n")
+    assert bench("--exp-name", "exp").code == 0
+    assert len(log.read_text().splitlines()) == len(lines)
+
+
+def test_generate_gives_the_text_of_the_resident_target(specdec: Program, target: str) -> None:
+    plain = ["generate", "-m", target, "-p", "the cat", "-n", "12", "-q", "--method"]
+    expected = specdec(*plain, "autoregressive")
+    for more in (
+        ["autoregressive"],
+        ["specexec", "-d", "self:int4"],
+        ["ngram"],
+        ["specexec", "-d", "layers:2"],
+    ):
+        found = specdec(*plain, *more, "--offload", "disk", "--resident-layers", "2")
+        assert (found.code, found.out) == (0, expected.out), found.err
+
+
+def test_too_little_memory_is_refused_before_loading_with_exit_code_4(specdec: Program, target: str) -> None:
+    outcome = specdec("generate", "-m", target, "-p", "x", "--method", "ngram", "--offload", "disk",
+                      "--memory-limit", "1MiB")  # fmt: skip
+    assert outcome.code == NO_ROOM
+    assert "may take 1:" in outcome.err
+    assert "--memory-limit" in outcome.err
+
+
+CUT = ["--offload", "disk", "--draft", "layers:2", "--resident-layers", "2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--memory-limit", "2GiB"], "--memory-limit has no use: the target is not offloaded"),
+        (["--link-gbps", "1"], "--link-gbps has no use"),
+        (["--offload", "disk", "--memory-limit", "lots"], "--memory-limit must be an amount of memory"),
+        (["--offload", "disk", "--quantize", "int4"], "--quantize int4 does not go with an offloaded target"),
+        (["--offload", "disk", "--draft", "layers:3"], "layers:3 needs its layers in memory"),
+        (
+            [
+                "--offload",
+                "disk",
+                "--draft",
+                "layers:2",
+                "--resident-layers",
+                "2",
+                "--draft-quantize",
+                "int8",
+            ],
+            "is cut from an offloaded target",
+        ),
+        (["--draft", "layers:2", "--draft-quantize", "bnb-4bit"], "cannot be rounded to bnb-4bit"),
+        (["--offload", "disk", "--device", "cuda:9"], "cuda:9 is not in this machine"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    specdec: Program, target: str, arguments: list[str], problem: str
+) -> None:
+    outcome = specdec("generate", "-m", target, "-p", "x", "-d", "ngram", *arguments)
+    assert outcome.code == USAGE
+    assert problem in outcome.err
+
+
+def test_a_budget_from_the_hardware_gives_the_same_text(specdec: Program, target: str) -> None:
+    plain = ["generate", "-m", target, "-p", "the cat", "-n", "12", "-q"]
+    expected = specdec(*plain, "--method", "autoregressive").out
+    offload = ["--offload", "disk", "--link-gbps", "0.05", "--resident-layers", "2"]
+    found = specdec(*plain, "-d", "self:int8", "--max-budget", "auto", *offload)
+    assert (found.code, found.out) == (0, expected), found.err
+
+
+WITHOUT_PROBABILITIES = (["-d", "ngram"], ["--method", "ngram"], ["--method", "sequoia", "-d", "layers:1"])
+
+
+@pytest.mark.parametrize("more", WITHOUT_PROBABILITIES)
+def test_a_budget_from_the_hardware_needs_probabilities(
+    specdec: Program, target: str, more: list[str]
+) -> None:
+    outcome = specdec("generate", "-m", target, "-p", "x", "--max-budget", "auto", *more)
+    assert outcome.code == USAGE
+    assert "auto" in outcome.err

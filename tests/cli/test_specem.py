@@ -1,0 +1,92 @@
+"""`specdec ensemble --algorithm specem` as the user meets it, on tiny models."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny_checkpoints as tiny
+from program import Program
+
+SIZES = {"initializer_range": 0.3, "max_position_embeddings": 128}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("models")
+    other = (*tiny.SPECIAL, *reversed(tiny.ASCII[2:]))
+    folders = [
+        tiny.folder(root / "one", words=tiny.ASCII, seed=1, **SIZES),
+        tiny.folder(root / "two", words=other, seed=2, **SIZES),
+    ]
+    return ",".join(map(str, folders))
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("specdec_cli.models.hardware.computes_bfloat16", lambda _: False)
+
+
+def arguments(models: str, *more: str) -> list[str]:
+    small = ["--window-size", "4", "--max-words", "6", "--threads", "1"]
+    return ["ensemble", "--algorithm", "specem", "--models", models, *small, *more]
+
+
+def test_the_text_goes_to_stdout_and_who_wrote_it_to_stderr(specdec: Program, models: str) -> None:
+    outcome = specdec(*arguments(models, "-p", "Hello?"))
+    assert outcome.code == 0
+    made = json.loads(specdec(*arguments(models, "-p", "Hello?", "--json")).out)
+    assert outcome.out == made["text"] + "\n" == "".join(each["text"] for each in made["segments"]) + "\n"
+    assert "weight" in outcome.err
+    assert "rounds/s" in outcome.err
+    assert specdec(*arguments(models, "-p", "Hello?", "--quiet", "--stream")).out == outcome.out
+
+
+def test_reading_everything_anew_gives_the_same_text(specdec: Program, models: str) -> None:
+    texts = [specdec(*arguments(models, "-p", "Hello?", flag)).out for flag in ("--cache", "--no-cache")]
+    assert texts[0] == texts[1] != ""
+
+
+def test_a_file_of_prompts_becomes_a_file_of_answers_to_score(
+    specdec: Program, models: str, tmp_path: Path
+) -> None:
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    source.write_text(
+        "\n".join(json.dumps({"instruction": f"{n}?", "output": "x", "dataset": "d"}) for n in range(3))
+    )
+    more = ("--input", str(source), "--output", str(results))
+    first = specdec(*arguments(models, *more, "--n-tests", "2", "--names", "specem"))
+    assert (first.code, first.out) == (0, f"{results}\n")
+    again = specdec(*arguments(models, *more, "--names", "specem"))
+    assert "3 answers, 1 of them new" in again.err
+    records = json.loads(results.read_text())
+    assert [(each["instruction"], each["output"], each["dataset"]) for each in records] == [
+        (f"{number}?", "x", "d") for number in range(3)
+    ]
+    assert sum(records[0]["wins"].values()) >= records[0]["rounds"]
+    assert specdec("evaluate", str(results)).code == 0
+    other = specdec(*arguments(models, *more, "--names", "specem", "--seed", "5"))
+    assert (other.code, "other settings: seed" in other.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["-p", "x", "--models", " "], "none of them empty"),
+        (["--output", "r.json", "-p", "x"], "--output is for many prompts"),
+        (["--input", "prompts"], "--input takes --output"),
+        (["--input", "prompts", "--output", "r.txt"], "--input takes --output"),
+        ([], "There is no prompt"),
+        (["-p", "x", "--weights", "1"], "1 weights for 2 models"),
+        (["-p", "x", "--scoring", "rank"], "logprob"),
+        (["-p", "x", "--window-size", "0"], "at least 1"),
+        (["-p", "x", "--algorithm", "vote"], "specem"),
+    ],
+)
+def test_what_cannot_be_done_is_a_usage_error(
+    specdec: Program, models: str, more: list[str], said: str
+) -> None:
+    outcome = specdec(*arguments(models, *more))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert "Traceback" not in outcome.err

@@ -1,0 +1,91 @@
+"""The rounded copy of a streamed target is the one that would be made of the target in memory."""
+
+import pytest
+import tiny_checkpoints as tiny
+import torch
+
+from specdec_cli.models.loader import load_model
+from specdec_cli.models.low_precision import KINDS, bytes_in, low_precision_twin
+from specdec_cli.models.offload import self_draft
+from specdec_cli.models.offload.opening import Offload
+from specdec_cli.models.offload.plan import Limits, Workload
+from specdec_cli.models.offload.self_draft import rounded_copy
+
+SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "initializer_range": 0.3}
+VARIANTS = {
+    "Llama": {},
+    "Llama, tied": {"architecture": "Llama", "tie_word_embeddings": True},
+    "Qwen2": {},
+    "Phi3": {"pad_token_id": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+
+
+def offloaded(folder, resident=1):
+    offload = Offload("disk", Workload(16, 8), Limits(None, resident))
+    return load_model(str(folder), device="cpu", dtype="float32", offload=offload)
+
+
+@torch.inference_mode()
+def logits(model):
+    return model(input_ids=torch.tensor([[5, 9, 30, 7, 60]])).logits[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_is_the_twin_of_the_whole_model_bit_for_bit(tmp_path, kind, variant):
+    folder = tiny.folder(tmp_path / "target", **{"architecture": variant, **SIZES, **VARIANTS[variant]})
+    expected = logits(low_precision_twin(load_model(str(folder), dtype="float32").model, kind))
+    target = offloaded(folder)
+    said: list[str] = []
+    made = rounded_copy(target, kind, said.append)
+    found = rounded_copy(target, kind, said.append)
+    assert len(said) == 1  # the second one comes from the disk
+    assert torch.equal(logits(made.model), expected)
+    assert torch.equal(logits(found.model), expected)
+    assert made.parameters == found.parameters == target.parameters
+    assert made.stream is None
+
+
+def test_making_it_leaves_the_target_as_it_is(tmp_path):
+    folder = tiny.folder(tmp_path / "target", **SIZES)
+    expected = logits(load_model(str(folder), dtype="float32").model)
+    target = offloaded(folder)
+    rounded_copy(target, "int4", lambda _: None)
+    assert torch.equal(logits(target.model), expected)
+
+
+def test_other_weights_give_another_copy(tmp_path):
+    first, second = (tiny.folder(tmp_path / str(seed), seed=seed, **SIZES) for seed in (0, 1))
+    said: list[str] = []
+    one, other = (rounded_copy(offloaded(folder), "int8", said.append) for folder in (first, second))
+    assert len(said) == 2
+    assert not torch.equal(logits(one.model), logits(other.model))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bytes_it_takes_are_known_before(tmp_path, kind):
+    folder = tiny.folder(tmp_path / "target", **SIZES)
+    target = offloaded(folder)
+    twin = rounded_copy(target, kind, lambda _: None).model
+    planned = sum(
+        bytes_in(kind, place.shape, torch.float32)
+        for layout in target.stream.layouts.values()
+        for place in layout.places.values()
+    )
+    held = {name: tensor for name, tensor in twin.state_dict().items() if name.startswith("model.layers.")}
+    assert sum(tensor.nbytes for tensor in held.values()) == planned
+
+
+def test_no_more_than_a_layer_is_rounded_at_a_time(tmp_path, monkeypatch):
+    """The head of a large vocabulary is rounded in parts, to the same numbers."""
+    folder = tiny.folder(tmp_path / "target", **SIZES)
+    whole = rounded_copy(offloaded(folder), "int8", lambda _: None)
+    monkeypatch.setattr(self_draft, "HEAD_ROWS", 50)
+    monkeypatch.setattr(self_draft, "FORMAT", 99)
+    parts = rounded_copy(offloaded(folder), "int8", lambda _: None)
+    assert torch.equal(logits(whole.model), logits(parts.model))
