@@ -69,8 +69,8 @@ def distill(
         int, typer.Option(min=1, help="How often it reads each text.", rich_help_panel=TRAINING)
     ] = 2,
     batch: Annotated[int, typer.Option(min=1, help="Texts a step.", rich_help_panel=TRAINING)] = 4,
-    learning_rate: Annotated[
-        float, typer.Option(min=0, help="At its peak.", rich_help_panel=TRAINING)
+    rate: Annotated[
+        float, typer.Option("--learning-rate", min=0, help="At its peak.", rich_help_panel=TRAINING)
     ] = 1e-3,
     target: opt.TargetOption = None,
     device: opt.DeviceOption = None,
@@ -104,7 +104,7 @@ def distill(
         unroll=unroll,
         epochs=epochs,
         batch=batch,
-        learning_rate=learning_rate,
+        learning_rate=rate,
         seed=settings.seed,
     )
     require_folder(output)

@@ -45,6 +45,7 @@ KNOWN = {
     "Qwen/Qwen2.5-7B-Instruct": ModelSize(7_615_616_512, 28, 4, 128),
     "TheBloke/Llama-2-70B-Chat-GPTQ": ModelSize(68_976_648_192, 80, 8, 128, bits=4),
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": ModelSize(1_100_048_384, 22, 4, 64),
+    "google/gemma-3-270m": ModelSize(268_098_176, 18, 1, 256),
     "huggyllama/llama-7b": _LLAMA_7B,
     "lmsys/vicuna-33b-v1.3": ModelSize(32_528_943_616, 60, 52, 128),
     "meta-llama/Llama-2-13b-chat-hf": _LLAMA_2_13B,

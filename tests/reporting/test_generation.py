@@ -125,7 +125,8 @@ def test_the_record_is_json_of_the_whole_run() -> None:
             "target_seconds": 0.5,
             "overhead_seconds": 0.25,
         },
-        "settings": asdict(settings) | {"stop": ["x"], "models": [], "weights": [], "gammas": []},
+        "settings": asdict(settings)
+        | {"stop": ["x"], "models": [], "weights": [], "gammas": [], "verify_models": []},
         "models": models,
         "machine": {"cores": 2},
     }
