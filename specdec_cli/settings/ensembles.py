@@ -144,6 +144,10 @@ def check_ensemble(settings: Settings, places: Mapping[str, str]) -> None:
     if settings.models and settings.draft is not None and execution_name(settings) != "sd":
         problem = f"{places['draft']} {settings.draft} has no use: the models propose themselves."
         raise InputError(problem, "Leave it out, or add --exec sd, in which it proposes to all of them.")
+    if settings.models and settings.draft in settings.models:
+        problem = f"{settings.draft} is one of the models already."
+        hint = "Leave it out: --exec sd lets a model propose, --gamma 1,5 says which."
+        raise InputError(problem, hint)
     _check_law(settings, places, law)
     if len(settings.gammas) not in (0, 1, len(names)):
         problem = f"There are {len(settings.gammas)} proposal lengths for {len(names)} models."

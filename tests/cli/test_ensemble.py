@@ -178,6 +178,8 @@ REFUSED = {
     "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
     "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
     "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
+    "a member as an outsider": (
+        ["--models", "A,B", "--exec", "sd", "--draft", "B", "-t", "1"], 2, "one of the models already"),
     "block without a chain": (["--models", "A,B", "--exec", "chef", "--verify", "block"], 2, "--exec sd"),
 }  # fmt: skip
 
