@@ -242,7 +242,8 @@ class Session:
         """The drafter that proposes to an ensemble though it is none of it, if one is named."""
         if resolve_draft(settings) is None:
             return None
-        return drafter_of(replace(settings, method="sps"), self.runner().width, self.runner)
+        alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
+        return drafter_of(alone, self.company.width(member_names(settings)), self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""

@@ -148,6 +148,9 @@ def check_ensemble(settings: Settings, places: Mapping[str, str]) -> None:
         problem = f"{settings.draft} is one of the models already."
         hint = "Leave it out: --exec sd lets a model propose, --gamma 1,5 says which."
         raise InputError(problem, hint)
+    if settings.models and settings.draft is not None and len(settings.gammas) > 1:
+        problem = f"There are {len(settings.gammas)} proposal lengths, and {settings.draft} alone proposes."
+        raise InputError(problem, "Give one, such as --gamma 5, or leave out the draft.")
     _check_law(settings, places, law)
     if len(settings.gammas) not in (0, 1, len(names)):
         problem = f"There are {len(settings.gammas)} proposal lengths for {len(names)} models."
