@@ -159,6 +159,23 @@ def test_an_outsider_may_propose_to_all(ensemble):
     assert tokens(made) == plain
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_outsider_made_of_a_padded_first_model_proposes_what_the_law_may_say(ensemble, seed):
+    given = ("--models", "PADDED,A", "--exec", "sd", "--draft", "layers:1", "--gamma", "2")
+    made = json.loads(ensemble(*given, "-t", "1", "--seed", str(seed), "--json").out)
+    assert made["token_ids"]
+    assert max(made["token_ids"]) < len(tiny.ASCII)
+
+
+def test_the_length_of_an_outsiders_chain_is_the_one_asked_for(ensemble):
+    given = ("--models", "A,B", "--exec", "sd", "--draft", "layers:1", "-t", "1", "--json", "--ignore-eos")
+    most = []
+    for length in (1, 3):
+        made = json.loads(ensemble(*given, "--gamma", str(length)).out)
+        most.append(made["stats"]["drafted"] / len(made["accepted_lengths"]))
+    assert most[0] <= 1 < most[1] <= 3
+
+
 REFUSED = {
     "other words": (["--models", "A,OTHER"], 3, "--algorithm specem"),
     "no models": (["--target", "A"], 2, "--models A,B"),
@@ -178,6 +195,8 @@ REFUSED = {
     "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
     "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
     "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
+    "lengths of an outsider": (
+        ["--models", "A,B", "--exec", "sd", "--draft", "ngram", "--gamma", "1,2"], 2, "alone proposes"),
     "a member as an outsider": (
         ["--models", "A,B", "--exec", "sd", "--draft", "B", "-t", "1"], 2, "one of the models already"),
     "block without a chain": (["--models", "A,B", "--exec", "chef", "--verify", "block"], 2, "--exec sd"),
@@ -246,3 +265,18 @@ def test_a_file_of_prompts_is_answered_token_by_token_and_gone_on_with(
     alone = specdec(*given[:3], "-n", "6", "-p", f"{PROMPT} 2", "--quiet")
     assert three[2]["prediction"] == alone.out.rstrip("\n")
     assert specdec(*given, "-t", "1").code == 2
+    rounded = specdec(*given, "--draft-quantize", "int8")
+    assert (rounded.code, "other settings: draft_quantize" in rounded.err) == (2, True), rounded.err
+
+
+def test_prompts_too_long_for_the_context_are_named_before_anything_is_answered(
+    specdec: Program, models: dict[str, str], tmp_path: Path
+) -> None:
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    prompts = {"short": PROMPT, "long": "x" * 300, "also": PROMPT}
+    source.write_text("\n".join(json.dumps({"id": name, "prompt": text}) for name, text in prompts.items()))
+    made = specdec("ensemble", "--models", f"{models['A']},{models['B']}", "-n", "6", "--input", str(source),
+                   "--output", str(results))  # fmt: skip
+    assert made.code == 2
+    assert "1 of the prompts cannot be answered (long)" in made.err
+    assert not results.exists()

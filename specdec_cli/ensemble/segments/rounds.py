@@ -98,6 +98,16 @@ class Ensemble:
         self.rules = rules
         self._everybody = [*drafters, *(each for each in verifiers if each not in drafters)]
 
+    def begin(self, question: str) -> None:
+        """Start to answer a question.
+
+        Raises:
+            InputError: it leaves a model no room for an answer.
+        """
+        for member in self._everybody:
+            member.begin(question)
+        self._require_room()
+
     def answer(self, question: str) -> Iterator[Round]:
         """Rounds until the answer ends; their texts, joined, are the answer.
 
@@ -105,9 +115,7 @@ class Ensemble:
             InputError: the question leaves a model no room for an answer.
         """
         rules = self.rules
-        for member in self._everybody:
-            member.begin(question)
-        self._require_room()
+        self.begin(question)
         weights = _normalised(rules.weights or [1.0] * len(self.verifiers))
         answer, number, reason = "", 0, None
         while reason is None:
