@@ -155,12 +155,14 @@ def ensemble(
     flags = {name: value for name, value in opt.given_settings(locals()).items() if name != "algorithm"}
     many = batch.many(prompt, input, output, names.value, n_tests)
     request = Request(prompt, preset, stream, show_owners, as_json, quiet, many, cache)
-    find(algorithm, preset)(algorithm, flags, request)
+    runs = find(algorithm, method, preset)
+    runs(algorithm, flags, request)
 
 
 def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
     """The models agree on every token: what `specdec generate` does with the same method."""
-    resolved = load_settings(request.preset, flags=_with_method(algorithm, flags, request.preset))
+    given = _with_method(algorithm, flags, request.preset)
+    resolved = load_settings(request.preset, flags=given, leave_out=("algorithm",))
     if request.many is not None:
         batch.run(request.many, resolved.settings, quiet=request.quiet)
         return
@@ -187,9 +189,17 @@ def segment_level(algorithm: str | None, flags: Flags, request: Request) -> None
 
 def _with_method(algorithm: str | None, flags: Flags, preset: str | None) -> Flags:
     """The flags with the method that the algorithm is, or that the preset or the default names."""
-    if algorithm is None:
+    method = flags["method"]
+    if algorithm is None and method is None:
         named = load_settings(preset, flags={}).origins["method"] != "default"
         return flags if named else flags | {"method": DEFAULT}
+    if algorithm is None:
+        algorithm = str(method)
+    elif method is not None and canonical(str(method)) != canonical(algorithm):
+        problem = f"--method {method} contradicts --algorithm {algorithm}."
+        raise InputError(
+            problem, f"Leave one out; with --algorithm {SPECEM} a method says how members draft."
+        )
     if canonical(algorithm) != PLAIN:
         return flags | {"method": algorithm}
     alone = {name: value for name, value in flags.items() if name not in OWN}
@@ -202,14 +212,14 @@ Runs = Callable[[str | None, Flags, Request], None]
 ALGORITHMS: dict[str, Runs] = {**dict.fromkeys(TOKEN_LEVEL, token_level), SPECEM: segment_level}
 
 
-def find(algorithm: str | None, preset: str | None) -> Runs:
-    """What runs an algorithm; the preset's or the default one where none is named.
+def find(algorithm: str | None, method: str | None, preset: str | None) -> Runs:
+    """What runs an algorithm; the preset's, the one that is a method, or the default where none is named.
 
     Raises:
         InputError: there is none of that name.
     """
     if algorithm is None:
-        algorithm = load_settings(preset, flags={}).settings.algorithm or DEFAULT
+        algorithm = load_settings(preset, flags={}).settings.algorithm or method or DEFAULT
     found = ALGORITHMS.get(canonical(algorithm))
     if found is None:
         named = ", ".join(name for name in ALGORITHMS if name != PLAIN)

@@ -111,6 +111,23 @@ def test_one_model_is_generate(ensemble, execution):
     assert tokens(made) == tokens(alone)
 
 
+def test_a_method_names_the_algorithm_where_nothing_else_does(ensemble):
+    made = json.loads(ensemble("--models", "A,B", "--method", "we_chef", "--json").out)
+    assert made["settings"]["method"] == "we-chef"
+    alone = json.loads(ensemble("--models", "A,B", "--method", "large_model", "--json").out)
+    assert (alone["settings"]["method"], alone["settings"]["models"]) == ("autoregressive", [])
+    both = ensemble("--models", "A,B", "--method", "we-chef", "--algorithm", "ensemble_chef", "--json")
+    assert json.loads(both.out)["settings"]["method"] == "we-chef"
+
+
+def test_a_named_algorithm_goes_before_that_of_a_preset(ensemble, models, tmp_path):
+    preset = tmp_path / "own.yaml"
+    preset.write_text(f"algorithm: specem\nmodels: [{models['A']}, {models['B']}]\nmax-words: 5\n")
+    made = json.loads(ensemble("--preset", str(preset), "--algorithm", "we", "--json").out)
+    assert (made["settings"]["method"], made["settings"]["algorithm"]) == ("we", None)
+    assert made["token_ids"] == expected(models, ["A", "B"], average)
+
+
 def test_large_model_is_the_first_alone(ensemble):
     alone = ensemble("--target", "A", "--method", "large_model", "--json", command="generate")
     assert tokens(ensemble("--models", "A,B", "--algorithm", "large_model", "--json")) == tokens(alone)
@@ -192,6 +209,8 @@ REFUSED = {
     "probs of cd": (
         ["--models", "A,B", "--algorithm", "cd", "--ensemble-target", "probs"], 2, "raw-logits"),
     "alpha of an average": (["--models", "A,B", "--alpha", "0.5"], 2, "contrastive"),
+    "two algorithms": (["--models", "A,B", "--algorithm", "cd", "--method", "we-chef"], 2, "contradicts"),
+    "a method of one target": (["--models", "A,B", "--method", "ngram"], 2, "no algorithm 'ngram'"),
     "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
     "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
     "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
