@@ -12,7 +12,7 @@ from time import perf_counter
 
 import torch
 
-from specdec_cli.ensemble.segments.cutting import count_words
+from specdec_cli.ensemble.segments.cutting import count_words, draft_limit
 from specdec_cli.ensemble.segments.member import Member, Segment
 from specdec_cli.ensemble.segments.voting import rewards, updated, votes
 from specdec_cli.errors import InputError
@@ -193,7 +193,9 @@ class Ensemble:
 
     @property
     def _spare(self) -> int:
-        return SPARE_WINDOWS * self.rules.window
+        window = self.rules.window
+        limits = [draft_limit(window, member.asking.stops) + 1 for member in self._everybody]
+        return max(SPARE_WINDOWS * window, *limits)
 
     def _require_room(self) -> None:
         for member in self._everybody:
