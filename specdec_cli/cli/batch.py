@@ -56,7 +56,7 @@ class Many:
 
 
 def many(
-    prompt: str | None, source: str | None, results: Path | None, names: str, count: int | None
+    prompt: str | None, source: str | None, results: Path | None, names: str | None, count: int | None
 ) -> Many | None:
     """The options of a run over many prompts; None for a run of one.
 
@@ -64,13 +64,14 @@ def many(
         InputError: options that do not go together.
     """
     if source is None:
-        if results is not None:
-            raise InputError("--output is for many prompts.", "Name them with --input.")
+        for flag, value in {"--output": results, "--names": names, "--n-tests": count}.items():
+            if value is not None:
+                raise InputError(f"{flag} is for many prompts.", "Name them with --input.")
         return None
     if prompt is not None or results is None or results.suffix.lower() not in ENDINGS:
         problem = "--input takes --output beside it, and no --prompt."
         raise InputError(problem, "Write --input prompts.jsonl --output results.json.")
-    return Many(source, results, names, count)
+    return Many(source, results, names or "plain", count)
 
 
 def answer_all(

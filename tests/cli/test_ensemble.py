@@ -211,6 +211,13 @@ REFUSED = {
     "alpha of an average": (["--models", "A,B", "--alpha", "0.5"], 2, "contrastive"),
     "two algorithms": (["--models", "A,B", "--algorithm", "cd", "--method", "we-chef"], 2, "contradicts"),
     "a method of one target": (["--models", "A,B", "--method", "ngram"], 2, "no algorithm 'ngram'"),
+    "a budget": (["--models", "A,B", "--max-budget", "8"], 2, "--max-budget has no use"),
+    "no cache": (["--models", "A,B", "--no-cache"], 2, "--no-cache has no use"),
+    "a length without a chain": (["--models", "A,B", "--gamma", "3"], 2, "--exec plain takes no"),
+    "lengths of auto": (["--models", "A,B", "--gamma", "3,2", "--exec", "auto"], 2, "--exec auto takes no"),
+    "names of one answer": (["--models", "A,B", "--names", "plain"], 2, "--names is for many prompts"),
+    "a count of one prompt": (["--models", "A,B", "--n-tests", "3"], 2, "--n-tests is for many prompts"),
+    "tokens of segments": (["--models", "A,B", "--algorithm", "specem"], 2, "--max-tokens has no use"),
     "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
     "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
     "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
@@ -231,6 +238,25 @@ def test_what_cannot_be_is_refused_in_two_lines(ensemble, case):
     assert made.err.count("\n") == 2
     assert words in made.err
     assert made.out == ""
+
+
+@pytest.mark.parametrize("name", ["self:noise:x", "self:int7", "layers:0"])
+def test_names_that_cannot_be_read_are_refused_before_anything_is_loaded(ensemble, monkeypatch, name):
+    def never(*_, **__):
+        raise AssertionError("something was loaded")
+
+    monkeypatch.setattr("specdec_cli.session.load_model", never)
+    for given in (("--models", f"A,{name}"), ("--models", "A,B", "--exec", "sd", "--draft", name)):
+        made = ensemble(*given)
+        assert (made.code, name in made.err) == (2, True), made.err
+
+
+@pytest.mark.parametrize("flag", ["--json", "--stream", "--show-owners"])
+def test_flags_of_one_answer_are_refused_with_many(specdec: Program, models, tmp_path, flag):
+    files = ("--input", "prompts", "--output", str(tmp_path / "r.json"))
+    for algorithm in ("we", "specem"):
+        made = specdec("ensemble", "--algorithm", algorithm, "--models", models["A"], *files, flag)
+        assert (made.code, f"{flag} has no use" in made.err) == (2, True), made.err
 
 
 def test_ensemble_options_are_refused_by_other_methods(ensemble):
