@@ -33,6 +33,8 @@ def resolve_draft(settings: Settings) -> str | None:
     if settings.method == "autoregressive":
         return None
     if METHODS[settings.method].is_ensemble:
+        if settings.models and settings.draft is not None:
+            require_readable(settings.draft)
         return settings.draft if settings.models else None  # without --models it is one of them
     if settings.method == NGRAM:
         return NGRAM

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from specdec_cli.assembly import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
 from specdec_cli.drafting.base import Drafter
-from specdec_cli.drafts import NGRAM, is_model, resolve_draft
+from specdec_cli.drafts import NGRAM, is_model, require_readable, resolve_draft
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
@@ -76,6 +76,8 @@ class Session:
         for device in filter(None, (settings.device, settings.draft_device)):
             resolve_device(device)
         names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
+        for name in names:
+            require_readable(name)
         if draft_name is not None and is_model(draft_name):
             require_vocabulary(settings, draft_name, report)
         for name in names[1:]:
@@ -242,7 +244,8 @@ class Session:
         """The drafter that proposes to an ensemble though it is none of it, if one is named."""
         if resolve_draft(settings) is None:
             return None
-        return drafter_of(replace(settings, method="sps"), self.runner().width, self.runner)
+        alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
+        return drafter_of(alone, self.company.width(member_names(settings)), self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""

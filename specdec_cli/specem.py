@@ -68,11 +68,16 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
         raise InputError(problem, "Use --draft ngram, layers:N or self:int4, or --method ngram.")
     loaded: dict[str, LoadedModel] = {}
     members: dict[str, Member] = {}
+    sessions: list[Session] = []
     for label, name in (*_labelled(drafters), *_labelled(verifiers)):
         if label not in members:
             session = _session(replace(settings, target=name), loaded.get(name), report)
             loaded[name] = session.target
+            sessions.append(session)
             members[label] = _member(label, session, reuse)
+    if settings.system is not None and not any(each.uses_chat for each in sessions):
+        problem = "A system message needs a chat template, and none of the models is asked by one."
+        raise InputError(problem, "Leave out --system, or use --chat.")
     return Ensemble(
         [members[label] for label, _ in _labelled(drafters)],
         [members[label] for label, _ in _labelled(verifiers)],

@@ -337,3 +337,9 @@ def test_weights_are_named_or_in_order_and_sum_to_one() -> None:
     named = load_settings(flags={"method": "we", "models": "a,b", "weights": "b=3,a=1"}, environ={}).settings
     ordered = load_settings(flags={"method": "we", "models": "a,b", "weights": "1,3"}, environ={}).settings
     assert weights_of(named) == weights_of(ordered) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(("weights", "said"), [("a=1,a=2", "two weights"), ("b=3", "none for a")])
+def test_weights_by_name_are_one_for_each_model(weights: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_settings(flags={"method": "we", "models": "a,b", "weights": weights}, environ={})

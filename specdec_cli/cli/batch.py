@@ -5,16 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from specdec_cli.cli import interrupts
 from specdec_cli.errors import InputError
 from specdec_cli.settings import Settings
 
-Answer = Callable[[str], Mapping[str, Any]]
+if TYPE_CHECKING:
+    from specdec_cli.session import Session
+
 ENDINGS = (".json", ".jsonl")
-# What decides no token of an answer but its speed, and so may change within a file of results.
-IDLE = ("device", "draft_device", "compile", "threads", "exec", "gammas", "draft_quantize", "verify")
+# What may change within a file of results: the first change no token, only how fast
+# it comes; the others only how the law is sampled, so at temperature 0 no token, and above it the
+# sample that a seed gives, but never its law.
+# How members are rounded is none of these: it makes other models of them, and so another law.
+IDLE = ("device", "draft_device", "compile", "threads", "exec", "gammas", "verify")
+
+
+class Answerer(Protocol):
+    """Loaded models, ready to answer."""
+
+    def require(self, prompt: str) -> None:
+        """Check that a prompt can be answered.
+
+        Raises:
+            InputError: it cannot; it is too long, for example.
+        """
+        ...
+
+    def answer(self, prompt: str) -> Mapping[str, Any]:
+        """Its `prediction`, and what else to keep."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +56,7 @@ class Many:
 
 
 def many(
-    prompt: str | None, source: str | None, results: Path | None, names: str, count: int | None
+    prompt: str | None, source: str | None, results: Path | None, names: str | None, count: int | None
 ) -> Many | None:
     """The options of a run over many prompts; None for a run of one.
 
@@ -43,16 +64,19 @@ def many(
         InputError: options that do not go together.
     """
     if source is None:
-        if results is not None:
-            raise InputError("--output is for many prompts.", "Name them with --input.")
+        for flag, value in {"--output": results, "--names": names, "--n-tests": count}.items():
+            if value is not None:
+                raise InputError(f"{flag} is for many prompts.", "Name them with --input.")
         return None
     if prompt is not None or results is None or results.suffix.lower() not in ENDINGS:
         problem = "--input takes --output beside it, and no --prompt."
         raise InputError(problem, "Write --input prompts.jsonl --output results.json.")
-    return Many(source, results, names, count)
+    return Many(source, results, names or "plain", count)
 
 
-def answer_all(wanted: Many, decisive: Mapping[str, object], load: Callable[[], Answer], quiet: bool) -> None:
+def answer_all(
+    wanted: Many, decisive: Mapping[str, object], load: Callable[[], Answerer], quiet: bool
+) -> None:
     """Answer every prompt that the file of results has no answer to yet, and print the file's name.
 
     Args:
@@ -60,6 +84,9 @@ def answer_all(wanted: Many, decisive: Mapping[str, object], load: Callable[[], 
         decisive: settings that decide what is written, and so must not change within a file.
         load: gives what answers, if anything is left to answer.
         quiet: print nothing else.
+
+    Raises:
+        InputError: the file is another's, or some prompt cannot be answered; then none is.
     """
     from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
     from specdec_cli.evaluation.datasets import read_dataset
@@ -72,16 +99,16 @@ def answer_all(wanted: Many, decisive: Mapping[str, object], load: Callable[[], 
     if all(file.has(item) for item in items):
         report_line(f"{wanted.results} has an answer to each of the {len(items)} prompts.")
     else:
-        answer = load()
+        answerer = load()
 
         def uninterrupted(prompt: str) -> Mapping[str, Any]:
             interrupts.check()
-            made = answer(prompt)
+            made = answerer.answer(prompt)
             interrupts.check()
             return made
 
         with BarProgress(quiet) as progress:
-            run_batch(items, uninterrupted, file, progress)
+            run_batch(items, uninterrupted, file, progress, answerer.require)
         if not quiet:
             report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
     out().out(str(wanted.results), highlight=False)
@@ -95,8 +122,7 @@ def run(wanted: Many, settings: Settings, *, quiet: bool) -> None:
     answer_all(wanted, decisive, lambda: _decoding(settings, quiet), quiet)
 
 
-def _decoding(settings: Settings, quiet: bool) -> Answer:
-    from specdec_cli.engine.completion import Completion
+def _decoding(settings: Settings, quiet: bool) -> Answerer:
     from specdec_cli.reporting.console import report_warning, status
     from specdec_cli.session import Session
 
@@ -106,9 +132,24 @@ def _decoding(settings: Settings, quiet: bool) -> Answer:
         for warning in session.warnings:
             report_warning(warning)
 
-    def answer(text: str) -> Mapping[str, Any]:
+    return _Decoding(session)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """A session that answers."""
+
+    session: Session
+
+    def require(self, prompt: str) -> None:
+        self.session.encode(prompt)
+
+    def answer(self, text: str) -> Mapping[str, Any]:
+        from specdec_cli.engine.completion import Completion
+
+        session = self.session
         prompt = session.encode(text)
-        completion = Completion(session.decode, settings.stop, session.join(prompt))
+        completion = Completion(session.decode, session.settings.stop, session.join(prompt))
         for step in session.steps(prompt):
             completion.add(step)
             interrupts.check()
@@ -119,5 +160,3 @@ def _decoding(settings: Settings, quiet: bool) -> Answer:
             "tokens": figures.tokens,
             "tokens_per_second": figures.tokens_per_second,
         }
-
-    return answer

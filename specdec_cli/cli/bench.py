@@ -24,7 +24,7 @@ from specdec_cli.cli.results import (
 )
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS
-from specdec_cli.settings import load_settings
+from specdec_cli.settings import load_settings, require_tokens
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
@@ -107,6 +107,7 @@ def bench(
     given = opt.given_settings(locals())
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
+    require_tokens(load_settings(preset, flags={}))
     chosen = [] if zero else names_of(methods or method or _method_of(preset))
     wanted = configurations(preset, flags, chosen, swept)
     if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from specdec_cli.cli import batch, generate, specem
+from specdec_cli.cli import batch, generate, specem, unused
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS, canonical
@@ -110,9 +110,12 @@ def ensemble(
         Path | None, typer.Option("--output", help="File of the answers to --input: .json or .jsonl.")
     ] = None,
     names: Annotated[
-        Names,
-        typer.Option("--names", help="Fields of the answers: as here, or as SpecEM's program has them."),
-    ] = Names.PLAIN,
+        Names | None,
+        typer.Option(
+            "--names",
+            help="Fields of the answers: as here, or as SpecEM's program has them. \\[default: plain]",
+        ),
+    ] = None,
     n_tests: Annotated[
         int | None, typer.Option(min=1, help="Prompts of --input to answer. \\[default: all]")
     ] = None,
@@ -153,14 +156,19 @@ def ensemble(
     Token by token the text follows exactly the law that the options declare; specem chooses among segments.
     """
     flags = {name: value for name, value in opt.given_settings(locals()).items() if name != "algorithm"}
-    many = batch.many(prompt, input, output, names.value, n_tests)
+    many = batch.many(prompt, input, output, names and names.value, n_tests)
+    if many is not None:
+        unused.require_used_by_files(stream, show_owners, as_json)
     request = Request(prompt, preset, stream, show_owners, as_json, quiet, many, cache)
-    find(algorithm, preset)(algorithm, flags, request)
+    runs = find(algorithm, method, preset)
+    runs(algorithm, flags, request)
 
 
 def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
     """The models agree on every token: what `specdec generate` does with the same method."""
-    resolved = load_settings(request.preset, flags=_with_method(algorithm, flags, request.preset))
+    given = _with_method(algorithm, flags, request.preset)
+    resolved = load_settings(request.preset, flags=given, leave_out=("algorithm",))
+    unused.require_used_by_tokens(given, resolved.settings, request.cache)
     if request.many is not None:
         batch.run(request.many, resolved.settings, quiet=request.quiet)
         return
@@ -178,6 +186,7 @@ def segment_level(algorithm: str | None, flags: Flags, request: Request) -> None
     """The models draft segments and judge each other's."""
     given = flags | ({} if algorithm is None else {"algorithm": algorithm})
     resolved = load_settings(request.preset, flags=given)
+    unused.require_used_by_segments(given, specem.settings_of(resolved), request.show_owners)
     shown = specem.Output(request.streams, request.as_json, request.quiet, request.cache)
     if request.many is not None:
         specem.run_file(request.many, resolved, shown)
@@ -187,12 +196,20 @@ def segment_level(algorithm: str | None, flags: Flags, request: Request) -> None
 
 def _with_method(algorithm: str | None, flags: Flags, preset: str | None) -> Flags:
     """The flags with the method that the algorithm is, or that the preset or the default names."""
-    if algorithm is None:
+    method = flags["method"]
+    if algorithm is None and method is None:
         named = load_settings(preset, flags={}).origins["method"] != "default"
         return flags if named else flags | {"method": DEFAULT}
+    if algorithm is None:
+        algorithm = str(method)
+    elif method is not None and canonical(str(method)) != canonical(algorithm):
+        problem = f"--method {method} contradicts --algorithm {algorithm}."
+        raise InputError(
+            problem, f"Leave one out; with --algorithm {SPECEM} a method says how members draft."
+        )
     if canonical(algorithm) != PLAIN:
         return flags | {"method": algorithm}
-    alone = {name: value for name, value in flags.items() if name not in OWN}
+    alone = {name: None if name in OWN else value for name, value in flags.items()}
     if flags["models"]:
         alone["target"] = str(flags["models"]).partition(",")[0].strip()
     return alone | {"method": PLAIN}
@@ -202,14 +219,14 @@ Runs = Callable[[str | None, Flags, Request], None]
 ALGORITHMS: dict[str, Runs] = {**dict.fromkeys(TOKEN_LEVEL, token_level), SPECEM: segment_level}
 
 
-def find(algorithm: str | None, preset: str | None) -> Runs:
-    """What runs an algorithm; the preset's or the default one where none is named.
+def find(algorithm: str | None, method: str | None, preset: str | None) -> Runs:
+    """What runs an algorithm; the preset's, the one that is a method, or the default where none is named.
 
     Raises:
         InputError: there is none of that name.
     """
     if algorithm is None:
-        algorithm = load_settings(preset, flags={}).settings.algorithm or DEFAULT
+        algorithm = load_settings(preset, flags={}).settings.algorithm or method or DEFAULT
     found = ALGORITHMS.get(canonical(algorithm))
     if found is None:
         named = ", ".join(name for name in ALGORITHMS if name != PLAIN)

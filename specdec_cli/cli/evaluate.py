@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,8 @@ def evaluate(
     if "humaneval" in names and not allow_code_execution:
         problem = "humaneval runs programs that a model wrote, and that was not allowed."
         raise InputError(problem, "Add --allow-code-execution, best in a container, or leave it out.")
+    if not math.isfinite(code_seconds):
+        raise InputError(f"--code-seconds must be a number of seconds, not {code_seconds}.", "Write 10.")
     from specdec_cli.evaluation.sandbox import Limits
     from specdec_cli.evaluation.scoring import Metrics
 

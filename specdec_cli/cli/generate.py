@@ -13,7 +13,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.dry_run import DryRunOption, plan_generate
 from specdec_cli.errors import INTERRUPTED, InputError
-from specdec_cli.settings import Resolved, Settings, load_settings
+from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 
 if TYPE_CHECKING:
     from specdec_cli.engine.roles import Step
@@ -80,7 +80,7 @@ def generate(
     quiet: opt.QuietOption = False,
 ) -> None:
     """Answer a prompt, or continue it with --raw. The text goes to stdout, figures to stderr."""
-    resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    resolved = require_tokens(load_settings(preset, flags=opt.given_settings(locals())))
     if dry_run:
         plan_generate(resolved, as_json)
         return

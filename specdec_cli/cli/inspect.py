@@ -12,7 +12,7 @@ from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
-from specdec_cli.settings import Resolved, Settings, load_settings
+from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 
 if TYPE_CHECKING:
     from specdec_cli.session import Session
@@ -64,7 +64,7 @@ def inspect(
     quiet: opt.QuietOption = False,
 ) -> None:
     """Draw what was guessed, what was accepted and what came instead, one tree a step."""
-    resolved = load_settings(preset, flags=opt.given_settings(locals()))
+    resolved = require_tokens(load_settings(preset, flags=opt.given_settings(locals())))
     if METHODS[resolved.settings.method].is_ensemble:
         problem = f"inspect draws trees of one target, and {resolved.settings.method} has several."
         raise InputError(problem, "`specdec ensemble --show-owners` shows who proposed which token.")

@@ -13,7 +13,7 @@ from specdec_cli.cli import options as opt
 from specdec_cli.cli.bench import SWEPT, names_of
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
-from specdec_cli.settings import load_settings
+from specdec_cli.settings import load_settings, require_tokens
 
 MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
@@ -86,7 +86,7 @@ def _with_defaults(
 ) -> tuple[dict[str, str], dict[str, object]]:
     """What this command does where neither a flag nor a variable nor the preset says otherwise."""
     alone = {name: value for name, value in flags.items() if name not in NEEDS_OFFLOAD}
-    found = load_settings(preset, flags=alone)
+    found = require_tokens(load_settings(preset, flags=alone))
     if found.settings.offload == "none":
         flags = flags | {"offload": "disk"}
     if found.origins["max_tokens"] == "default":

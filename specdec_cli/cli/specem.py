@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from specdec_cli.cli import interrupts
-from specdec_cli.cli.batch import Answer, Many, answer_all
+from specdec_cli.cli.batch import Many, answer_all
 from specdec_cli.errors import INTERRUPTED
 from specdec_cli.settings import Resolved, Settings
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 DECISIVE = (
     "models", "verify_models", "weights", "window_size", "max_words", "fast_decoder", "self_vote",
     "feedback", "learning_rate", "scoring", "seed", "temperature", "top_p", "top_k", "min_p", "stop",
-    "ignore_eos", "chat", "system", "quantize", "dtype",
+    "ignore_eos", "chat", "system", "quantize", "dtype", "revision", "method", "draft", "gamma", "verify",
+    "draft_quantize",
 )  # fmt: skip
 
 
@@ -80,23 +81,30 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
 
 def run_file(many: Many, resolved: Resolved, output: Output) -> None:
     """Answer every prompt of a data set that the file of results has no answer to yet."""
-    from specdec_cli.reporting.specem import summary
     from specdec_cli.specem import model_names, rules_of
 
     settings = settings_of(resolved)
     model_names(settings)
     rules_of(settings)
 
-    def load() -> Answer:
-        ensemble = _loaded(settings, output)
+    decisive = {name: getattr(settings, name) for name in DECISIVE}
+    answer_all(many, decisive, lambda: _Answering(_loaded(settings, output)), output.quiet)
 
-        def answer(prompt: str) -> Mapping[str, Any]:
-            tally = _answer(ensemble, prompt, show_rounds=False)
-            return {"prediction": tally.text, **summary(tally)}
 
-        return answer
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """An ensemble that answers many prompts."""
 
-    answer_all(many, {name: getattr(settings, name) for name in DECISIVE}, load, output.quiet)
+    ensemble: Ensemble
+
+    def require(self, prompt: str) -> None:
+        self.ensemble.begin(prompt)
+
+    def answer(self, prompt: str) -> Mapping[str, Any]:
+        from specdec_cli.reporting.specem import summary
+
+        tally = _answer(self.ensemble, prompt, show_rounds=False)
+        return {"prediction": tally.text, **summary(tally)}
 
 
 def _loaded(settings: Settings, output: Output) -> Ensemble:

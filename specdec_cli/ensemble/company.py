@@ -68,11 +68,14 @@ class Company:
         """Positions that all of them can tell apart."""
         return min(seat.context for _, seat in self.gather(names))
 
+    def width(self, names: Sequence[str]) -> int:
+        """Size V of the vocabulary that they share: what a model pads beyond it has no chance."""
+        return min(seat.width for _, seat in self.gather(names))
+
     def ensemble(self, settings: Settings) -> Ensemble:
         """The ensemble that settings ask for."""
-        gathered = self.gather(member_names(settings))
-        width = min(seat.width for _, seat in gathered)
-        return ensemble_of(settings, [member for member, _ in gathered], width)
+        names = member_names(settings)
+        return ensemble_of(settings, [member for member, _ in self.gather(names)], self.width(names))
 
     def steps(
         self,

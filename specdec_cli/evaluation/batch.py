@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any, Protocol
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
-from specdec_cli.evaluation.results import objects
+from specdec_cli.evaluation.results import InvalidJsonError, objects
 
 OPENING, CLOSING = "[\n", "\n]\n"
+BEGINNING = '{"id": '  # of a record as it is written; within one, line ends are escaped
+ELSEWHERE = "Give another --output, or remove the file."
+NAMED = 5  # ids that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class ResultsFile:
         settings: of the run, kept in each record.
 
     Raises:
-        InputError: the file holds something else, or results of other settings.
+        InputError: the file holds something else, is damaged elsewhere than at its end, or holds results of
+            other settings. It is left as it is.
     """
 
     def __init__(self, path: Path, names: FieldNames, settings: Mapping[str, object]) -> None:
@@ -67,6 +72,9 @@ class ResultsFile:
         if path.exists():
             self.records = self._read()
             self._write_all()
+        self._prompts: dict[str, str] = {}
+        for record in self.records:
+            self._prompts.setdefault(record["id"], record[names.prompt])
 
     def has(self, item: Item) -> bool:
         """Whether that prompt was answered before.
@@ -74,11 +82,9 @@ class ResultsFile:
         Raises:
             InputError: the file has another prompt under its id.
         """
-        known = next((record for record in self.records if record["id"] == item.id), None)
-        if known is not None and known[self._names.prompt] != item.prompt:
-            problem = f"{self._path} holds another prompt under the id {item.id!r}."
-            raise InputError(problem, "Give another --output, or remove the file.")
-        return known is not None
+        if self._prompts.get(item.id, item.prompt) != item.prompt:
+            raise InputError(f"{self._path} holds another prompt under the id {item.id!r}.", ELSEWHERE)
+        return item.id in self._prompts
 
     def add(self, item: Item, result: Mapping[str, Any]) -> None:
         """Append an answer, to the disk at once; `result` has its `prediction` and what else to keep."""
@@ -93,11 +99,11 @@ class ResultsFile:
             **rest,
             "settings": self._settings,
         }
-        if not self.records:
-            self.records.append(record)
+        self.records.append(record)
+        self._prompts[item.id] = item.prompt
+        if len(self.records) == 1:
             self._write_all()
             return
-        self.records.append(record)
         text = json.dumps(record, ensure_ascii=False)
         with self._path.open("r+b") as file:
             file.seek(0 if self._lines else -len(CLOSING), os.SEEK_END)
@@ -112,23 +118,32 @@ class ResultsFile:
         try:
             for line, value in objects(self._path, text):
                 known.append(self._checked(line, value))
-        except InputError as error:
-            if "not valid JSON" not in error.problem:
-                raise
-            if not known and text.strip() not in ("[", "") and not text.lstrip().startswith(("[", "{")):
-                raise
+        except InvalidJsonError as error:
+            if not self._is_torn(text, error.at):
+                raise InputError(error.problem, ELSEWHERE) from error
         return known
 
+    def _is_torn(self, text: str, at: int) -> bool:
+        """Whether a kill can have left what is unreadable from there on: the beginning of the last record."""
+        beginning = BEGINNING if self._lines else OPENING + BEGINNING
+        ours = text.startswith(beginning) or beginning.startswith(text)
+        rest = text[at:]
+        if self._lines:
+            return ours and "\n" not in rest.rstrip()
+        return ours and f"\n{BEGINNING}" not in rest and not rest.startswith("]")
+
     def _checked(self, line: int, value: Any) -> dict[str, Any]:
-        needed = ("id", self._names.prompt, self._names.prediction, "settings")
-        if not isinstance(value, dict) or any(name not in value for name in needed):
+        kinds = {"id": str, self._names.prompt: str, self._names.prediction: str, "settings": dict}
+        if not isinstance(value, dict) or not all(
+            isinstance(value.get(name), kind) for name, kind in kinds.items()
+        ):
             problem = f"{self._path}, line {line}: no result of this command under these field names."
-            raise InputError(problem, "Give another --output, or remove the file.")
+            raise InputError(problem, ELSEWHERE)
         if value["settings"] != self._settings:
             names = {*value["settings"], *self._settings}
             changed = [each for each in names if value["settings"].get(each) != self._settings.get(each)]
             problem = f"{self._path} holds results of other settings: {', '.join(sorted(changed))}."
-            raise InputError(problem, "Give another --output, or remove the file.")
+            raise InputError(problem, ELSEWHERE)
         return value
 
     def _write_all(self) -> None:
@@ -149,9 +164,7 @@ def _up_to_torn_character(path: Path) -> str:
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(path.read_bytes())
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text.", "Give another --output, or remove the file."
-        ) from error
+        raise InputError(f"{path} is not UTF-8 text.", ELSEWHERE) from error
 
 
 def run_batch(
@@ -159,6 +172,7 @@ def run_batch(
     answer: Callable[[str], Mapping[str, Any]],
     results: ResultsFile,
     progress: Progress,
+    require: Callable[[str], None] = lambda prompt: None,
 ) -> None:
     """Answer every prompt that the file has no answer to, in order.
 
@@ -167,17 +181,35 @@ def run_batch(
         answer: a prompt to its `prediction` and what else to keep.
         results: where answers go.
         progress: told of each.
+        require: raises `InputError` for a prompt that cannot be answered, such as one that is too long. All
+            missing ones are asked about before the first is answered.
 
     Raises:
-        InputError: two prompts have one id, or the file has another prompt under one.
+        InputError: two prompts have one id, the file has another under one, or some cannot be answered.
     """
-    ids = [item.id for item in items]
-    twice = next((each for each in ids if ids.count(each) > 1), None)
+    counts = Counter(item.id for item in items)
+    twice = next((each for each, count in counts.items() if count > 1), None)
     if twice is not None:
         raise InputError(f"Two prompts have the id {twice!r}.", "Give each its own, or none an id.")
     missing = [item for item in items if not results.has(item)]
+    _require_all(missing, require)
+    left = {item.id for item in missing}
     progress.begin(len(items))
     for item in items:
-        if item in missing:
+        if item.id in left:
             results.add(item, answer(item.prompt))
         progress.advance(item.id)
+
+
+def _require_all(items: Sequence[Item], require: Callable[[str], None]) -> None:
+    refused: list[tuple[str, InputError]] = []
+    for item in items:
+        try:
+            require(item.prompt)
+        except InputError as error:
+            refused.append((item.id, error))
+    if refused:
+        names = ", ".join(name for name, _ in refused[:NAMED]) + (", ..." if len(refused) > NAMED else "")
+        first = refused[0][1]
+        problem = f"{len(refused)} of the prompts cannot be answered ({names}). {first.problem}"
+        raise InputError(problem, f"Nothing was answered. {first.hint}") from first

@@ -16,6 +16,19 @@ SUFFIXES = (".json", ".jsonl")
 EXAMPLE = 'Write objects such as {"prompt": "2 + 2?", "prediction": "4", "reference": "4"}.'
 
 
+class InvalidJsonError(InputError):
+    """A file that is not JSON.
+
+    Attributes:
+        at: where in its text the value or the mark that cannot be read begins.
+    """
+
+    def __init__(self, path: Path, text: str, at: int, reason: object) -> None:
+        hint = "If the run that wrote it was broken off, run it again to go on."
+        super().__init__(f"{path}, line {_line_of(text, at)}: not valid JSON ({reason}).", hint)
+        self.at = at
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What was answered to a prompt, and what a good answer would have been.
@@ -52,6 +65,7 @@ def read_answers(path: Path, prediction_field: str | None = None) -> list[Answer
     Args:
         path: a JSON array of objects, or an object a line.
         prediction_field: which field holds the answer; the first present of `PREDICTION_FIELDS` where None.
+            An answer of null is an empty one.
 
     Raises:
         InputError: the file cannot be read, or an object in it has no answer; the line is named.
@@ -104,18 +118,20 @@ def objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     """Line and value of each object in an array, or of each line.
 
     Raises:
-        InputError: something is not valid JSON; what stood before it was given.
+        InvalidJsonError: something is not valid JSON; what stood before it was given.
     """
     return _array(path, text) if text.lstrip().startswith("[") else _lines(path, text)
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
+    at = 0
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise _invalid(path, number, error) from error
+                raise InvalidJsonError(path, text, at, getattr(error, "msg", error)) from error
+        at += len(line) + 1
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -126,16 +142,16 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     while not text.startswith("]", at):
         if not first:
             if not text.startswith(",", at):
-                raise _invalid(path, _line_of(text, at), "the array is not closed")
+                raise InvalidJsonError(path, text, at, "the array is not closed")
             at = _after_space(text, at + 1)
         try:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            raise _invalid(path, _line_of(text, getattr(error, "pos", at)), error) from error
+            raise InvalidJsonError(path, text, at, getattr(error, "msg", error)) from error
         yield _line_of(text, at), value
         at, first = _after_space(text, end), False
     if text[at + 1 :].strip():
-        raise _invalid(path, _line_of(text, at), "something follows the array")
+        raise InvalidJsonError(path, text, at, "something follows the array")
 
 
 def _after_space(text: str, at: int) -> int:
@@ -148,17 +164,11 @@ def _line_of(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _invalid(path: Path, line: int, reason: object) -> InputError:
-    reason = getattr(reason, "msg", reason)
-    hint = "If the run that wrote it was broken off, run it again to go on."
-    return InputError(f"{path}, line {line}: not valid JSON ({reason}).", hint)
-
-
 def _answer(path: Path, line: int, number: int, value: Any, fields: Sequence[str]) -> Answer:
     place = f"{path}, line {line}"
     if not isinstance(value, dict):
         raise InputError(f"{place}: not an object.", EXAMPLE)
-    chosen = next((name for name in fields if value.get(name) is not None), None)
+    chosen = next((name for name in fields if name in value), None)
     if chosen is None:
         present = ", ".join(value) or "it has none"
         problem = f"{place}: none of its fields is an answer ({present})."

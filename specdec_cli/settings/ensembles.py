@@ -90,7 +90,13 @@ def weights_of(settings: Settings) -> tuple[float, ...]:
         unknown = [name for name in by_name if name not in names]
         if unknown:
             raise InputError(f"--weights names {unknown[0]}, which is none of the models.", _listing(names))
-        given = [by_name.get(name, "0") for name in names]
+        if len(by_name) < len(settings.weights):
+            raise InputError("--weights gives one model two weights.", _listing(names))
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            hint = f"Give it one, such as {missing[0]}=0.3, or 0 to leave it out."
+            raise InputError(f"--weights gives none for {missing[0]}.", hint)
+        given = [by_name[name] for name in names]
     if len(given) != len(names) or (by_name and len(set(names)) < len(names) and "" not in by_name):
         problem = f"There are {len(settings.weights)} weights for {len(names)} models."
         raise InputError(problem, "Give one for each, such as --weights 0.7,0.3.")
@@ -144,6 +150,13 @@ def check_ensemble(settings: Settings, places: Mapping[str, str]) -> None:
     if settings.models and settings.draft is not None and execution_name(settings) != "sd":
         problem = f"{places['draft']} {settings.draft} has no use: the models propose themselves."
         raise InputError(problem, "Leave it out, or add --exec sd, in which it proposes to all of them.")
+    if settings.models and settings.draft in settings.models:
+        problem = f"{settings.draft} is one of the models already."
+        hint = "Leave it out: --exec sd lets a model propose, --gamma 1,5 says which."
+        raise InputError(problem, hint)
+    if settings.models and settings.draft is not None and len(settings.gammas) > 1:
+        problem = f"There are {len(settings.gammas)} proposal lengths, and {settings.draft} alone proposes."
+        raise InputError(problem, "Give one, such as --gamma 5, or leave out the draft.")
     _check_law(settings, places, law)
     if len(settings.gammas) not in (0, 1, len(names)):
         problem = f"There are {len(settings.gammas)} proposal lengths for {len(names)} models."

@@ -44,6 +44,22 @@ class Resolved:
     origins: dict[str, str]
 
 
+def require_tokens(resolved: Resolved) -> Resolved:
+    """The same settings, if they are for commands that decode token by token.
+
+    Raises:
+        InputError: a preset or a variable names an algorithm of segments, which only `ensemble` runs.
+    """
+    algorithm, origin = resolved.settings.algorithm, resolved.origins["algorithm"]
+    if algorithm is None:
+        return resolved
+    kind, _, name = origin.partition(" ")
+    source = f"The {origin}" if kind == "preset" else f"The variable {origin}"
+    given = f"--preset {name}" if kind == "preset" else f"--algorithm {algorithm}"
+    problem = f"{source} asks for {algorithm}, which this command does not run."
+    raise InputError(problem, f"Use `specdec ensemble {given}`, or leave it out.")
+
+
 class _Given(NamedTuple):
     """A value, its origin as `Resolved` has it, and how a message points at it."""
 

@@ -111,6 +111,23 @@ def test_one_model_is_generate(ensemble, execution):
     assert tokens(made) == tokens(alone)
 
 
+def test_a_method_names_the_algorithm_where_nothing_else_does(ensemble):
+    made = json.loads(ensemble("--models", "A,B", "--method", "we_chef", "--json").out)
+    assert made["settings"]["method"] == "we-chef"
+    alone = json.loads(ensemble("--models", "A,B", "--method", "large_model", "--json").out)
+    assert (alone["settings"]["method"], alone["settings"]["models"]) == ("autoregressive", [])
+    both = ensemble("--models", "A,B", "--method", "we-chef", "--algorithm", "ensemble_chef", "--json")
+    assert json.loads(both.out)["settings"]["method"] == "we-chef"
+
+
+def test_a_named_algorithm_goes_before_that_of_a_preset(ensemble, models, tmp_path):
+    preset = tmp_path / "own.yaml"
+    preset.write_text(f"algorithm: specem\nmodels: [{models['A']}, {models['B']}]\nmax-words: 5\n")
+    made = json.loads(ensemble("--preset", str(preset), "--algorithm", "we", "--json").out)
+    assert (made["settings"]["method"], made["settings"]["algorithm"]) == ("we", None)
+    assert made["token_ids"] == expected(models, ["A", "B"], average)
+
+
 def test_large_model_is_the_first_alone(ensemble):
     alone = ensemble("--target", "A", "--method", "large_model", "--json", command="generate")
     assert tokens(ensemble("--models", "A,B", "--algorithm", "large_model", "--json")) == tokens(alone)
@@ -159,6 +176,23 @@ def test_an_outsider_may_propose_to_all(ensemble):
     assert tokens(made) == plain
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_outsider_made_of_a_padded_first_model_proposes_what_the_law_may_say(ensemble, seed):
+    given = ("--models", "PADDED,A", "--exec", "sd", "--draft", "layers:1", "--gamma", "2")
+    made = json.loads(ensemble(*given, "-t", "1", "--seed", str(seed), "--json").out)
+    assert made["token_ids"]
+    assert max(made["token_ids"]) < len(tiny.ASCII)
+
+
+def test_the_length_of_an_outsiders_chain_is_the_one_asked_for(ensemble):
+    given = ("--models", "A,B", "--exec", "sd", "--draft", "layers:1", "-t", "1", "--json", "--ignore-eos")
+    most = []
+    for length in (1, 3):
+        made = json.loads(ensemble(*given, "--gamma", str(length)).out)
+        most.append(made["stats"]["drafted"] / len(made["accepted_lengths"]))
+    assert most[0] <= 1 < most[1] <= 3
+
+
 REFUSED = {
     "other words": (["--models", "A,OTHER"], 3, "--algorithm specem"),
     "no models": (["--target", "A"], 2, "--models A,B"),
@@ -175,9 +209,22 @@ REFUSED = {
     "probs of cd": (
         ["--models", "A,B", "--algorithm", "cd", "--ensemble-target", "probs"], 2, "raw-logits"),
     "alpha of an average": (["--models", "A,B", "--alpha", "0.5"], 2, "contrastive"),
+    "two algorithms": (["--models", "A,B", "--algorithm", "cd", "--method", "we-chef"], 2, "contradicts"),
+    "a method of one target": (["--models", "A,B", "--method", "ngram"], 2, "no algorithm 'ngram'"),
+    "a budget": (["--models", "A,B", "--max-budget", "8"], 2, "--max-budget has no use"),
+    "no cache": (["--models", "A,B", "--no-cache"], 2, "--no-cache has no use"),
+    "a length without a chain": (["--models", "A,B", "--gamma", "3"], 2, "--exec plain takes no"),
+    "lengths of auto": (["--models", "A,B", "--gamma", "3,2", "--exec", "auto"], 2, "--exec auto takes no"),
+    "names of one answer": (["--models", "A,B", "--names", "plain"], 2, "--names is for many prompts"),
+    "a count of one prompt": (["--models", "A,B", "--n-tests", "3"], 2, "--n-tests is for many prompts"),
+    "tokens of segments": (["--models", "A,B", "--algorithm", "specem"], 2, "--max-tokens has no use"),
     "no such algorithm": (["--models", "A,B", "--algorithm", "wee"], 2, "we-chef"),
     "noise that is none": (["--models", "A,self:noise:x"], 2, "self:noise:0.01"),
     "an idle draft": (["--models", "A,B", "--exec", "chef", "--draft", "ngram"], 2, "--exec sd"),
+    "lengths of an outsider": (
+        ["--models", "A,B", "--exec", "sd", "--draft", "ngram", "--gamma", "1,2"], 2, "alone proposes"),
+    "a member as an outsider": (
+        ["--models", "A,B", "--exec", "sd", "--draft", "B", "-t", "1"], 2, "one of the models already"),
     "block without a chain": (["--models", "A,B", "--exec", "chef", "--verify", "block"], 2, "--exec sd"),
 }  # fmt: skip
 
@@ -191,6 +238,25 @@ def test_what_cannot_be_is_refused_in_two_lines(ensemble, case):
     assert made.err.count("\n") == 2
     assert words in made.err
     assert made.out == ""
+
+
+@pytest.mark.parametrize("name", ["self:noise:x", "self:int7", "layers:0"])
+def test_names_that_cannot_be_read_are_refused_before_anything_is_loaded(ensemble, monkeypatch, name):
+    def never(*_, **__):
+        raise AssertionError("something was loaded")
+
+    monkeypatch.setattr("specdec_cli.session.load_model", never)
+    for given in (("--models", f"A,{name}"), ("--models", "A,B", "--exec", "sd", "--draft", name)):
+        made = ensemble(*given)
+        assert (made.code, name in made.err) == (2, True), made.err
+
+
+@pytest.mark.parametrize("flag", ["--json", "--stream", "--show-owners"])
+def test_flags_of_one_answer_are_refused_with_many(specdec: Program, models, tmp_path, flag):
+    files = ("--input", "prompts", "--output", str(tmp_path / "r.json"))
+    for algorithm in ("we", "specem"):
+        made = specdec("ensemble", "--algorithm", algorithm, "--models", models["A"], *files, flag)
+        assert (made.code, f"{flag} has no use" in made.err) == (2, True), made.err
 
 
 def test_ensemble_options_are_refused_by_other_methods(ensemble):
@@ -244,3 +310,18 @@ def test_a_file_of_prompts_is_answered_token_by_token_and_gone_on_with(
     alone = specdec(*given[:3], "-n", "6", "-p", f"{PROMPT} 2", "--quiet")
     assert three[2]["prediction"] == alone.out.rstrip("\n")
     assert specdec(*given, "-t", "1").code == 2
+    rounded = specdec(*given, "--draft-quantize", "int8")
+    assert (rounded.code, "other settings: draft_quantize" in rounded.err) == (2, True), rounded.err
+
+
+def test_prompts_too_long_for_the_context_are_named_before_anything_is_answered(
+    specdec: Program, models: dict[str, str], tmp_path: Path
+) -> None:
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    prompts = {"short": PROMPT, "long": "x" * 300, "also": PROMPT}
+    source.write_text("\n".join(json.dumps({"id": name, "prompt": text}) for name, text in prompts.items()))
+    made = specdec("ensemble", "--models", f"{models['A']},{models['B']}", "-n", "6", "--input", str(source),
+                   "--output", str(results))  # fmt: skip
+    assert made.code == 2
+    assert "1 of the prompts cannot be answered (long)" in made.err
+    assert not results.exists()

@@ -75,3 +75,9 @@ def test_programs_are_run_once_that_is_allowed(specdec: Program, tmp_path: Path)
     )
     row = json.loads(outcome.out)["files"][0]["rows"][0]
     assert row["scores"]["humaneval"]["value"] == 100
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan"])
+def test_seconds_without_an_end_are_refused(specdec: Program, seconds: str) -> None:
+    outcome = specdec("evaluate", "none.json", "--code-seconds", seconds)
+    assert (outcome.code, "--code-seconds" in outcome.err) == (2, True)

@@ -62,9 +62,19 @@ def test_show_of_an_unknown_preset_is_a_usage_error(specdec: Program) -> None:
 
 
 SHIPPED = sorted(path.stem for path in presets_folder().glob("*.yaml"))
+OF_SEGMENTS = [name for name in SHIPPED if load_settings(name, flags={}, environ={}).settings.algorithm]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", OF_SEGMENTS)
+def test_presets_of_segments_are_for_ensemble_alone(specdec: Program, name: str) -> None:
+    commands = [("generate", "-p", "x"), ("bench", "--dry-run"), ("inspect", "-p", "x"), ("offload-bench",)]
+    for command in commands:
+        outcome = specdec(*command, "--preset", name)
+        assert (outcome.code, outcome.out) == (2, ""), command
+        assert f"`specdec ensemble --preset {name}`" in outcome.err
+
+
+@pytest.mark.parametrize("name", [each for each in SHIPPED if each not in OF_SEGMENTS])
 def test_every_preset_is_planned_without_a_hub_and_without_loading(
     specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:

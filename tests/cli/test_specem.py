@@ -67,6 +67,18 @@ def test_a_file_of_prompts_becomes_a_file_of_answers_to_score(
     assert specdec("evaluate", str(results)).code == 0
     other = specdec(*arguments(models, *more, "--names", "specem", "--seed", "5"))
     assert (other.code, "other settings: seed" in other.err) == (2, True)
+    other = specdec(*arguments(models, *more, "--names", "specem", "--method", "ngram"))
+    assert (other.code, "other settings: method" in other.err) == (2, True)
+
+
+def test_prompts_too_long_for_a_member_are_named_before_anything_is_answered(
+    specdec: Program, models: str, tmp_path: Path
+) -> None:
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    source.write_text("\n".join(json.dumps({"id": f"p{n}", "prompt": "x" * n}) for n in (3, 500)))
+    outcome = specdec(*arguments(models, "--input", str(source), "--output", str(results)))
+    assert (outcome.code, "cannot be answered (p500)" in outcome.err) == (2, True)
+    assert not results.exists()
 
 
 @pytest.mark.parametrize(
@@ -77,6 +89,14 @@ def test_a_file_of_prompts_becomes_a_file_of_answers_to_score(
         (["--input", "prompts"], "--input takes --output"),
         (["--input", "prompts", "--output", "r.txt"], "--input takes --output"),
         ([], "There is no prompt"),
+        (["-p", "x", "--max-tokens", "9"], "--max-tokens has no use"),
+        (["-p", "x", "--target", "one"], "--target has no use"),
+        (["-p", "x", "--draft", "ngram"], "--draft has no use"),
+        (["-p", "x", "--gamma", "3"], "--gamma has no use"),
+        (["-p", "x", "--method", "sps", "--gamma", "3,4"], "--gamma has no use"),
+        (["-p", "x", "--show-owners"], "--show-owners has no use"),
+        (["-p", "x", "--names", "specem"], "--names is for many prompts"),
+        (["-p", "x", "--system", "Be brief.", "--raw"], "needs a chat template"),
         (["-p", "x", "--weights", "1"], "1 weights for 2 models"),
         (["-p", "x", "--scoring", "rank"], "logprob"),
         (["-p", "x", "--window-size", "0"], "at least 1"),

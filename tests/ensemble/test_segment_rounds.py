@@ -4,6 +4,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 
+from specdec_cli.ensemble.segments.cutting import draft_limit
 from specdec_cli.ensemble.segments.member import merge
 from specdec_cli.ensemble.segments.rounds import CONTEXT, LENGTH, STOP
 from specdec_cli.errors import InputError
@@ -92,6 +93,32 @@ def test_scores_are_those_of_each_candidate_alone(models):
             logits = alone.score(TokenTree.chain(tokens[:-1])).double()
             expected = logits.log_softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)].mean()
             assert score == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_a_candidate_of_no_tokens_scores_as_the_worst(models):
+    member = loaded(models).verifiers[0]
+    member.begin("Score these.")
+    one, other = (member.encode(text) for text in ("the man", "zzz"))
+    expected = member.score([one, other], "logprob")
+    found = member.score([one, (), other, ()], "logprob")
+    worst = min(expected)
+    assert found == pytest.approx([expected[0], worst, expected[1], worst])
+    assert member.score([(), ()], "logprob") == [0.0, 0.0]
+    member.append(())
+    member.append(one)
+    assert member.tokens[-len(one) :] == list(one)
+
+
+@pytest.mark.parametrize("window", [1, 10])
+def test_the_room_that_is_kept_holds_the_longest_draft(models, window):
+    stop = "x" * 90
+    ensemble = loaded(models, window_size=window, stop=(stop,))
+    longest = draft_limit(window, (stop,)) + 1
+    ensemble.begin("Hi.")
+    for member in ensemble.drafters:
+        member.context = len(member.tokens) + longest - 1
+    with pytest.raises(InputError, match=f"with {longest} kept free"):
+        next(iter(ensemble.answer("Hi.")))
 
 
 def test_sequences_with_a_common_beginning_share_its_nodes():

@@ -26,6 +26,10 @@ def test_a_draft_that_only_its_authors_can_judge_is_judged_by_them():
     assert votes([[0.9, 0.1]], [1.0], [0], self_vote=False) == [0.9, 0.1]
 
 
+def test_a_draft_that_only_weightless_others_can_judge_is_judged_by_its_authors():
+    assert votes([[0.9, 0.1], [0.4, 0.6]], [1.0, 0.0], OWN[:2], self_vote=False) == pytest.approx([0.9, 0.1])
+
+
 def test_a_judge_who_writes_nothing_is_heard_about_all():
     found = votes([[0.9, 0.1], [0.4, 0.6]], [1, 1], [0, None], self_vote=False)
     assert found == pytest.approx([0.4, 0.35])
@@ -33,14 +37,20 @@ def test_a_judge_who_writes_nothing_is_heard_about_all():
 
 def test_a_reward_is_the_share_of_comparisons_won_in_the_eyes_of_others():
     scores = [[-1.0, -2.0, -3.0], [-2.0, -1.0, -2.0], [-1.0, -2.0, -3.0]]
-    # 0: judge 1 puts it below 1 and level with 2; judge 2 above both.
-    # 1: judge 0 below 0, above 2; judge 2 the same.
-    assert rewards(scores, OWN) == pytest.approx([2.5 / 4, 2 / 4, 0.5 / 4])
+    # 0: judge 1 puts it level with 2; judge 2 above 1. What judges think of their own drafts does not count.
+    # 1: judge 0 puts it above 2; judge 2 below 0.
+    # 2: judge 0 puts it below 1; judge 1 level with 0.
+    assert rewards(scores, OWN) == pytest.approx([1.5 / 2, 1 / 2, 0.5 / 2])
+
+
+def test_two_models_that_both_draft_have_no_third_to_reward_them():
+    assert rewards([[-1.0, -9.0], [-1.0, -2.0]], [0, 1]) == [0.5, 0.5]
+    assert updated([0.3, 0.7], [0.5, 0.5], 1.0, 1) == pytest.approx([0.3, 0.7])
 
 
 def test_a_judge_without_a_draft_gets_the_mean_reward():
     found = rewards([[0.0, 1.0], [2.0, 1.0], [3.0, 1.0]], [0, 1, None])
-    assert found == pytest.approx([1.0, 0.5, 0.75])
+    assert found == pytest.approx([1.0, 0.0, 0.5])
 
 
 def test_one_model_alone_has_nothing_to_learn():
@@ -53,6 +63,12 @@ def test_weights_follow_hedge():
     grown = [0.3 * math.exp(eta), 0.7 * math.exp(eta * 0.25)]
     assert updated([0.3, 0.7], [1.0, 0.25], 0.5, 4) == pytest.approx([each / sum(grown) for each in grown])
     assert updated([0.3, 0.7], [1.0, 0.0], 0.0, 1) == pytest.approx([0.3, 0.7])
+
+
+@pytest.mark.parametrize("rate", [1e4, 1e308])
+def test_a_huge_learning_rate_leaves_the_best_of_those_that_weigh_anything(rate):
+    assert updated([0.5, 0.5, 0.0], [0.25, 0.75, 1.0], rate, 1) == [0.0, 1.0, 0.0]
+    assert updated([0.2, 0.4, 0.4], [0.0, 0.5, 0.5], rate, 1) == [0.0, 0.5, 0.5]
 
 
 def test_the_weights_of_a_better_model_grow_and_the_regret_stays_within_hedges_bound():
@@ -69,7 +85,7 @@ def test_the_weights_of_a_better_model_grow_and_the_regret_stays_within_hedges_b
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("if own[verifier] != candidate]", "if True]"),
+        ("own[verifier] != candidate and", ""),
         ("/ total)", ")"),
         ("weights[verifier] * shares", "shares"),
     ],

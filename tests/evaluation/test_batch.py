@@ -70,6 +70,8 @@ def test_a_run_killed_at_any_byte_goes_on_and_ends_the_same(tmp_path, name):
     whole = tmp_path / name
     run(whole)
     content = whole.read_bytes()
+    records = [json.dumps(each.record, ensure_ascii=False).encode() for each in read_answers(whole)]
+    ends = [content.index(record) + len(record) for record in records]
     torn = tmp_path / f"torn-{name}"
     for size in range(0, len(content), 2):
         torn.write_bytes(content[:size])
@@ -81,7 +83,7 @@ def test_a_run_killed_at_any_byte_goes_on_and_ends_the_same(tmp_path, name):
 
         run(torn, answer)
         assert torn.read_bytes() == content
-        assert len(asked) >= 3 - content[:size].count(b'"settings"') - 1
+        assert len(asked) == sum(size < end for end in ends), size
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
@@ -97,17 +99,73 @@ def test_nothing_is_asked_twice(tmp_path):
     [
         ('[{"id": "a", "prompt": "one?"}]', "no result of this command"),
         ('[{"id":"a","prompt":"one?","prediction":"x","settings":{"models":"y"}}]', "models, stop"),
-        ('[{"id":"a","prompt":"else","prediction":"x","settings":{"models":"x","stop":["a","b"]}}]',
-         "another prompt"),
-        ("notes of mine", "not valid JSON"),
+        ('[{"id":"a","prompt":"one?","prediction":"x","settings":7}]', "no result of this command"),
+        ("notes of mine", "line 1: not valid JSON"),
+        ('{\n  "name": "package",\n  "version": 1\n}\n', "line 1: not valid JSON"),
+        ('{"name": "package",\n "version": 1', "line 1: not valid JSON"),
+        ("[section]\nkey = value\n", "line 1: not valid JSON"),
+        ("[\n1, 2\n3]", "no result of this command"),
+        ("[\n  {\n", "not valid JSON"),
     ],
 )  # fmt: skip
-def test_a_file_of_something_else_is_left_alone(tmp_path, text, said):
-    path = tmp_path / "r.json"
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_a_file_of_something_else_is_left_alone(tmp_path, name, text, said):
+    path = tmp_path / name
     path.write_text(text)
     with pytest.raises(InputError, match=said):
         run(path)
-    assert json.loads(path.read_text()) == json.loads(text) if text.startswith("[") else True
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_another_prompt_under_an_id_is_refused_and_its_answer_kept(tmp_path, name):
+    path = tmp_path / name
+    run(path, items=[Item("a", "else")])
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="another prompt"):
+        run(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_damage_before_the_last_answer_is_told_and_costs_none(tmp_path, name, number):
+    path = tmp_path / name
+    run(path)
+    content = path.read_bytes()
+    at = [place for place in range(len(content)) if content.startswith(b'"settings"', place)][number]
+    for bad in (b"\x00", b"\xff"):
+        damaged = content[:at] + bad + content[at + 1 :]
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"not valid JSON|not UTF-8") as caught:
+            run(path)
+        assert bad == b"\xff" or f"line {number + (2 if name == 'r.json' else 1)}:" in caught.value.problem
+        assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.jsonl"])
+def test_what_somebody_wrote_behind_the_answers_is_not_lost(tmp_path, name):
+    path = tmp_path / name
+    run(path)
+    path.write_text(path.read_text() + "notes of mine\nand more\n")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="not valid JSON"):
+        run(path)
+    assert path.read_bytes() == before
+
+
+def test_prompts_that_cannot_be_answered_are_named_before_the_first_answer(tmp_path):
+    def require(prompt):
+        if prompt != "two?":
+            raise InputError(f"The prompt {prompt} is too long.", "Shorten it.")
+
+    asked = []
+    file = ResultsFile(tmp_path / "r.json", NAMES["plain"], SETTINGS)
+    with pytest.raises(InputError) as caught:
+        run_batch(ITEMS, asked.append, file, Silent(), require)
+    assert caught.value.problem == "2 of the prompts cannot be answered (a, c). The prompt one? is too long."
+    assert caught.value.hint == "Nothing was answered. Shorten it."
+    assert asked == []
 
 
 def test_two_prompts_under_one_id_are_refused(tmp_path):

@@ -152,3 +152,11 @@ def test_pairs_must_be_pairs(tmp_path):
     for second, said in ((twice, "lines 1 and 1"), (others, "other prompts"), (strangers, "in common")):
         with pytest.raises(InputError, match=said):
             compare(one, second, metrics("exact"))
+
+
+def test_an_answer_of_null_is_an_empty_one_and_no_other_field_takes_its_place(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"prompt": "?", "prediction": null, "text": "the question"}\n{"prediction": "4"}\n')
+    found = read_answers(path)
+    assert [each.prediction for each in found] == ["", "4"]
+    assert found[0].is_empty

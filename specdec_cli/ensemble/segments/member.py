@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -133,8 +134,15 @@ class Member:
         return tuple(continuation(self._tokenizer, self._before(), lead + text))
 
     def score(self, candidates: Sequence[Sequence[int]], scoring: str) -> list[float]:
-        """Mean score of the tokens of each candidate after the answer so far, all in one pass."""
+        """Mean score of the tokens of each candidate after the answer so far, all in one pass.
+
+        A candidate of no tokens (a tokenizer may drop what it is given) scores as the worst of the others
+        does; if all are, 0.
+        """
         tree, paths = merge(candidates)
+        self._tree = {}
+        if not tree.tokens:
+            return [0.0] * len(paths)
         self._runner.begin(self.tokens)
         logits = self._runner.score(tree)
         rows = torch.tensor(tree.parents, device=logits.device) + 1
@@ -142,7 +150,8 @@ class Member:
         scores = token_scores(logits[rows], tokens, scoring).tolist()
         self._tree = {tuple(tree.tokens[node] for node in path[:size]): path[size - 1]
                       for path in paths for size in range(1, len(path) + 1)}  # fmt: skip
-        return [sum(scores[node] for node in path) / len(path) for path in paths]
+        means = [sum(scores[node] for node in path) / len(path) if path else math.inf for path in paths]
+        return [min(means) if path == [] else mean for path, mean in zip(paths, means, strict=True)]
 
     def append(self, tokens: Sequence[int]) -> None:
         """Go on from these tokens; those of a candidate that was scored last need no further pass."""

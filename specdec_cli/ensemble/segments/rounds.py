@@ -12,7 +12,7 @@ from time import perf_counter
 
 import torch
 
-from specdec_cli.ensemble.segments.cutting import count_words
+from specdec_cli.ensemble.segments.cutting import count_words, draft_limit
 from specdec_cli.ensemble.segments.member import Member, Segment
 from specdec_cli.ensemble.segments.voting import rewards, updated, votes
 from specdec_cli.errors import InputError
@@ -98,6 +98,16 @@ class Ensemble:
         self.rules = rules
         self._everybody = [*drafters, *(each for each in verifiers if each not in drafters)]
 
+    def begin(self, question: str) -> None:
+        """Start to answer a question.
+
+        Raises:
+            InputError: it leaves a model no room for an answer.
+        """
+        for member in self._everybody:
+            member.begin(question)
+        self._require_room()
+
     def answer(self, question: str) -> Iterator[Round]:
         """Rounds until the answer ends; their texts, joined, are the answer.
 
@@ -105,9 +115,7 @@ class Ensemble:
             InputError: the question leaves a model no room for an answer.
         """
         rules = self.rules
-        for member in self._everybody:
-            member.begin(question)
-        self._require_room()
+        self.begin(question)
         weights = _normalised(rules.weights or [1.0] * len(self.verifiers))
         answer, number, reason = "", 0, None
         while reason is None:
@@ -185,7 +193,9 @@ class Ensemble:
 
     @property
     def _spare(self) -> int:
-        return SPARE_WINDOWS * self.rules.window
+        window = self.rules.window
+        limits = [draft_limit(window, member.asking.stops) + 1 for member in self._everybody]
+        return max(SPARE_WINDOWS * window, *limits)
 
     def _require_room(self) -> None:
         for member in self._everybody:

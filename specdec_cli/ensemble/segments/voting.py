@@ -17,12 +17,16 @@ def votes(
         shares: (K, M) each verifier's shares of the candidates, which add up to 1.
         weights: (K) what each verifier's word weighs.
         own: (K) the candidate that a verifier wrote, if any.
-        self_vote: whether it is heard about that one. A candidate that nobody else can judge is judged by its
-            authors all the same.
+        self_vote: whether it is heard about that one. A candidate that nobody else whose word weighs anything
+            can judge is judged by its authors all the same.
     """
     found = []
     for candidate in range(len(shares[0])):
-        others = [verifier for verifier in range(len(shares)) if own[verifier] != candidate]
+        others = [
+            verifier
+            for verifier in range(len(shares))
+            if own[verifier] != candidate and weights[verifier] > 0
+        ]
         heard = range(len(shares)) if self_vote or not others else others
         total = sum(weights[verifier] for verifier in heard)
         found.append(sum(weights[verifier] * shares[verifier][candidate] for verifier in heard) / total)
@@ -32,7 +36,9 @@ def votes(
 def rewards(scores: Scores, own: Sequence[int | None]) -> list[float]:
     """How often each verifier's own draft beat another in the eyes of a third: K numbers from 0 to 1.
 
-    A tie is half a win. A verifier that drafts nothing, or that nobody else judges, gets the others' mean.
+    A third wrote neither of the two, so two verifiers that both draft earn nothing of each other. A tie is
+    half a win. A verifier that drafts nothing, or that no third judges, gets the others' mean; where there is
+    none, 0.5.
     """
     found: list[float | None] = []
     for verifier, mine in enumerate(own):
@@ -41,7 +47,7 @@ def rewards(scores: Scores, own: Sequence[int | None]) -> list[float]:
             for judge, row in enumerate(scores)
             if mine is not None and own[judge] != mine and judge != verifier
             for rival in range(len(row))
-            if rival != mine
+            if rival not in (mine, own[judge])
         ]
         found.append(sum(outcomes) / len(outcomes) if outcomes else None)
     known = [each for each in found if each is not None]
@@ -53,8 +59,13 @@ def updated(weights: Sequence[float], gains: Sequence[float], rate: float, round
     """The weights after a round, by Hedge (Freund & Schapire 1997) at any time: K numbers that add up to 1.
 
     Each weight is multiplied by exp(eta * gain), eta = rate * sqrt(ln K / t) in round t, which starts at 1.
+    One weight must be above 0. Gains count from the best, so that no power overflows.
     """
     count = len(weights)
     eta = rate * math.sqrt(math.log(count) / round_number) if count > 1 else 0.0
-    grown = [weight * math.exp(eta * gain) for weight, gain in zip(weights, gains, strict=True)]
+    best = max(gain for weight, gain in zip(weights, gains, strict=True) if weight > 0)
+    grown = [
+        weight * (math.exp(eta * (gain - best)) if gain < best else 1.0)
+        for weight, gain in zip(weights, gains, strict=True)
+    ]
     return [each / sum(grown) for each in grown]

@@ -1,0 +1,72 @@
+"""Flags of `specdec ensemble` that would change nothing beside what else was asked for: they are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from specdec_cli.errors import InputError
+from specdec_cli.settings import Settings
+from specdec_cli.settings.ensembles import execution_name
+
+NO_CHAINS = ("plain", "mixture", "auto")
+Flags = Mapping[str, object]
+
+
+def refuse_if(useless: object, flag: str, reason: str, hint: str) -> None:
+    """Refuse a flag.
+
+    Raises:
+        InputError: it is useless.
+    """
+    if useless:
+        raise InputError(f"{flag} has no use: {reason}.", hint)
+
+
+def require_used_by_tokens(flags: Flags, settings: Settings, cache: bool) -> None:
+    """Check the flags of an algorithm that decodes token by token.
+
+    Raises:
+        InputError: one of them changes nothing.
+    """
+    out = "Leave it out."
+    refuse_if(flags["max_budget"] is not None, "--max-budget", "models propose chains here", out)
+    refuse_if(not cache, "--no-cache", "only the rounds of specem can read everything anew", out)
+    if settings.gammas:
+        execution = execution_name(settings)
+        reason = f"--exec {execution} takes no proposal lengths"
+        hint = "Leave it out, or add --exec sd or --exec chef."
+        refuse_if(flags["gamma"] is not None and execution in NO_CHAINS, "--gamma", reason, hint)
+
+
+def require_used_by_segments(flags: Flags, settings: Settings, show_owners: bool) -> None:
+    """Check the flags of an algorithm of segments.
+
+    Args:
+        flags: as given.
+        settings: of the members, as they will draft.
+        show_owners: whether `--show-owners` was given.
+
+    Raises:
+        InputError: one of them changes nothing.
+    """
+    plain = settings.method == "autoregressive"
+    alone = "without --method the models draft by plain decoding"
+    hint = "Leave it out, or add --method sps."
+    refuse_if(flags["max_tokens"] is not None, "--max-tokens", "specem counts words", "Use --max-words.")
+    refuse_if(flags["target"] is not None, "--target", "--models names all models", "Name it with --models.")
+    refuse_if(plain and flags["draft"] is not None, "--draft", alone, hint)
+    refuse_if(plain and flags["gamma"] is not None, "--gamma", alone, hint)
+    many = "all models draft chains of one length"
+    refuse_if(len(settings.gammas) > 1, "--gamma", many, "Give one, such as --gamma 5.")
+    refuse_if(show_owners, "--show-owners", "the rounds that are told name their winners", "Leave it out.")
+
+
+def require_used_by_files(stream: bool | None, show_owners: bool, as_json: bool) -> None:
+    """Check the flags of a run over many prompts.
+
+    Raises:
+        InputError: one of them changes nothing.
+    """
+    given = {"--stream": stream, "--show-owners": show_owners, "--json": as_json}
+    for flag, useless in given.items():
+        refuse_if(useless, flag, "with --input the answers go to the file of --output", "Leave it out.")
