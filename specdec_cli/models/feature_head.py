@@ -26,16 +26,17 @@ class FeatureHead(nn.Module):
 
     Args:
         inner: transformers' model, whose embedding is the target's and whose output layer is reduced.
+        dtype: of `fuse`; the embedding may have another one.
 
     Attributes:
         fuse: (embedding, hidden state) side by side to the first layer's input.
     """
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, dtype: torch.dtype) -> None:
         super().__init__()
         self.inner = inner
         hidden = inner.config.hidden_size
-        self.fuse = nn.Linear(2 * hidden, hidden, bias=False, dtype=inner.dtype)
+        self.fuse = nn.Linear(2 * hidden, hidden, bias=False, dtype=dtype)
 
     def joined(self, tokens: Tensor, features: Tensor) -> Tensor:
         """What the first layer reads, from ids (...) and hidden states (..., hidden) before them."""
@@ -86,24 +87,31 @@ def new_feature_head(
             `head_dim`, and `max_position_embeddings`.
         dtype: of the weights.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
-    config = LlamaConfig(
+    config = layers_config(shape, layers, vocab_size=len(tokens))
+    inner: Any = LlamaForCausalLM(config)
+    inner = inner.to(dtype)
+    inner.set_input_embeddings(embedding)
+    inner.set_output_embeddings(ReducedHead(inner.lm_head, tokens, embedding.num_embeddings))
+    head = FeatureHead(inner, dtype)
+    embedding.requires_grad_(False)
+    return head
+
+
+def layers_config(shape: Mapping[str, Any], layers: int, **more: Any) -> Any:
+    """transformers' configuration of a head's layers; for `shape` see `new_feature_head`."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
         **shape,
+        **more,
         num_hidden_layers=layers,
-        vocab_size=len(tokens),
         rms_norm_eps=EPS,
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=None,
     )
-    inner: Any = LlamaForCausalLM(config)
-    inner = inner.to(dtype)
-    inner.set_input_embeddings(embedding)
-    inner.set_output_embeddings(ReducedHead(inner.lm_head, tokens, embedding.num_embeddings))
-    head = FeatureHead(inner)
-    embedding.requires_grad_(False)
-    return head
 
 
 def side_by_side(embedded: Tensor, features: Tensor) -> Tensor:

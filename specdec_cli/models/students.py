@@ -56,7 +56,7 @@ class HeadStudent:
         embedding = target.model.get_input_embeddings()
         shape = head_shape(target.model.config)
         rows = target.model.get_output_embeddings().weight[tokens.to(target.device)]
-        head = new_feature_head(embedding, tokens, layers, shape, torch.float32)
+        head = new_feature_head(_in_float32(embedding), tokens, layers, shape, torch.float32)
         hidden = rows.shape[1]
         with torch.no_grad():
             nn.init.normal_(head.fuse.weight, std=SPREAD)
@@ -140,6 +140,12 @@ def require_plain_head(target: LoadedModel) -> None:
     if not torch.allclose(plain.float(), output.logits.float(), atol=1e-2, rtol=1e-2):
         problem = f"{target.name} changes its logits after its output layer, which a draft cannot learn yet."
         raise MismatchError(problem, "Use another draft for it, such as ngram, layers:N or self:int4.")
+
+
+def _in_float32(embedding: nn.Embedding) -> nn.Embedding:
+    """The embedding itself, or a copy to train with: weights of 16 bits do not go with a head's of 32."""
+    weight = embedding.weight
+    return embedding if weight.dtype == torch.float32 else nn.Embedding.from_pretrained(weight.float())
 
 
 def trained(module: nn.Module) -> Sequence[nn.Parameter]:

@@ -13,6 +13,7 @@ from specdec_cli.distillation.run import distil, frame_of
 from specdec_cli.distillation.training import Training, batch_of, schedule
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.feature_folder import load_feature_head
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.students import new_student
@@ -195,3 +196,14 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine():
     assert max(rates) == rates[2]
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[-1] == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize("kind", ["head", "layers"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_target_of_16_bits_teaches_a_draft_too(folder, tmp_path, kind, dtype):
+    teacher = load_model(str(folder), dtype=dtype)
+    distil(teacher, Recipe("tiny", kind=kind, **SMALL), tmp_path, None, None, Silent())
+    if kind == "head":
+        draft = load_feature_head("draft", tmp_path, teacher)
+        assert {weight.dtype for weight in draft.model.parameters()} == {teacher.dtype}
+    assert teacher.model.get_input_embeddings().weight.dtype == teacher.dtype
