@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from specdec_cli.drafts import LAYERS, NGRAM, SELF, layer_count, self_precision
 from specdec_cli.errors import InputError
 from specdec_cli.models.checkpoint import read_config, weight_bytes
+from specdec_cli.models.feature_folder import head_folder, head_needs
 from specdec_cli.models.hardware import resolve_device, resolve_dtype
 from specdec_cli.models.offload.opening import DISK, Offload, require_device
 from specdec_cli.models.offload.plan import Limits, Workload
@@ -67,11 +66,23 @@ def _workload(settings: Settings, draft: str | None, tree: int, report: Callable
     if draft.startswith(SELF):
         config = _config(settings.target, settings, report)[1]
         return Workload(settings.max_tokens, tree, draft_config=config, self_draft=self_precision(draft))
-    folder, config = _config(draft, settings, report)
-    place = torch.device(settings.draft_device or "cpu")
-    size = weight_bytes(folder, resolve_dtype(settings.dtype, place)) if place.type == "cpu" else 0
-    # Packed for the processor beside what lies in the file, which is mapped.
-    return Workload(settings.max_tokens, tree, 2 * size, config)
+    return _beside(settings, draft, tree, report)
+
+
+def _beside(settings: Settings, draft: str, tree: int, report: Callable[[str], None]) -> Workload:
+    """With a draft that has weights of its own, which count where the target's are counted."""
+    head, target_place = head_folder(draft), resolve_device(device_of(settings))
+    if head is not None:  # it lies where the target does
+        size, config = head_needs(head, resolve_dtype(settings.dtype, target_place))
+    else:
+        place = resolve_device(settings.draft_device or device_of(settings))
+        if (place.type, place.index or 0) != (target_place.type, target_place.index or 0):
+            return Workload(settings.max_tokens, tree)
+        folder, config = _config(draft, settings, report)
+        size = weight_bytes(folder, resolve_dtype(settings.dtype, place))
+    # On a CPU they are packed for the processor beside what lies in the file, which is mapped.
+    copies = 2 if target_place.type == "cpu" else 1
+    return Workload(settings.max_tokens, tree, copies * size, config)
 
 
 def _config(name: str, settings: Settings, report: Callable[[str], None]) -> tuple[Path, Any]:

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import MismatchError, SpecdecError
-from specdec_cli.models.feature_head import FeatureHead, new_feature_head, stored_weights
+from specdec_cli.models.checkpoint import weight_bytes
+from specdec_cli.models.feature_head import FeatureHead, layers_config, new_feature_head, stored_weights
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.low_precision import lower_precision, require_cpu
 from specdec_cli.models.tokenizer import Tokenizer
@@ -150,6 +151,16 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
         parameters=count_parameters(head) - count_parameters(embedding),
         source=str(folder),
     )
+
+
+def head_needs(folder: Path, dtype: torch.dtype) -> tuple[int, Any]:
+    """Bytes that a head's weights take in that number format, and the configuration of its layers.
+
+    Raises:
+        SpecdecError: a file is missing or damaged.
+    """
+    config = _config(folder)
+    return weight_bytes(folder, dtype), layers_config(config["shape"], config["layers"])
 
 
 def _fill(head: FeatureHead, stored: dict[str, torch.Tensor], folder: Path) -> None:

@@ -5,9 +5,18 @@ from pathlib import Path
 
 import pytest
 import tiny_checkpoints as tiny
+import torch
 from program import Outcome, Program
+from safetensors.torch import load_file
 
 from specdec_cli.errors import NO_ROOM, USAGE
+from specdec_cli.models.checkpoint import weight_bytes
+from specdec_cli.models.feature_folder import MadeFor, save_feature_head, vocabulary_digest
+from specdec_cli.models.feature_head import head_shape, new_feature_head
+from specdec_cli.models.loader import load_model
+from specdec_cli.models.offload.plan import row_bytes
+from specdec_cli.offloading import offload_of
+from specdec_cli.settings import Settings
 
 SHARP = {
     "words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None,
@@ -104,6 +113,55 @@ def test_generate_gives_the_text_of_the_resident_target(specdec: Program, target
     ):
         found = specdec(*plain, *more, "--offload", "disk", "--resident-layers", "2")
         assert (found.code, found.out) == (0, expected.out), found.err
+
+
+@pytest.fixture(scope="module")
+def head(target: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    teacher = load_model(target, dtype="float32")
+    shape = head_shape(teacher.model.config)
+    embedding = teacher.model.get_input_embeddings()
+    torch.manual_seed(1)
+    made = new_feature_head(embedding, torch.arange(40), 1, shape, torch.float32)
+    folder = tmp_path_factory.mktemp("head")
+    made_for = MadeFor(target, embedding.embedding_dim, vocabulary_digest(teacher.tokenizer))
+    save_feature_head(made, made_for, folder, torch.float16)
+    return str(folder)
+
+
+def test_a_feature_head_drafts_for_an_offloaded_target(specdec: Program, target: str, head: str) -> None:
+    plain = ["generate", "-m", target, "-p", "the cat", "-n", "12", "-q", "--method"]
+    expected = specdec(*plain, "autoregressive")
+    found = specdec(*plain, "specexec", "-d", head, "--offload", "disk", "--resident-layers", "2")
+    assert (found.code, found.out) == (0, expected.out), found.err
+
+
+def test_the_plan_counts_a_feature_head_with_its_cache(target: str, head: str) -> None:
+    settings = Settings(target=target, offload="disk", dtype="float32")
+    found = offload_of(settings, head, 8, lambda _: None)
+    assert found is not None
+    stored = load_file(Path(head) / "model.safetensors")
+    numbers = sum(weight.numel() for weight in stored.values() if weight.is_floating_point())
+    ids = stored["inner.lm_head.tokens"].nbytes
+    assert found.work.draft_bytes == 2 * (4 * numbers + ids)  # as they are, and packed
+    assert row_bytes(found.work.draft_config, torch.float32) == 2 * 2 * 8 * 4  # of its one layer
+
+
+@pytest.mark.parametrize(
+    ("draft_device", "counted"), [(None, True), ("cuda", True), ("cuda:0", True), ("cpu", False)]
+)
+def test_on_a_gpu_only_a_draft_that_lies_there_counts(
+    monkeypatch: pytest.MonkeyPatch, target: str, draft_device: str | None, counted: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    settings = Settings(
+        target=target, offload="cpu", device="auto", dtype="float32", draft_device=draft_device
+    )
+    found = offload_of(settings, target, 8, lambda _: None)
+    assert found is not None
+    weights = weight_bytes(Path(target), torch.float32)
+    assert found.work.draft_bytes == (weights if counted else 0)  # nothing is packed on a GPU
+    assert (found.work.draft_config is not None) == counted
 
 
 def test_too_little_memory_is_refused_before_loading_with_exit_code_4(specdec: Program, target: str) -> None:
