@@ -145,7 +145,9 @@ def require_plain_head(target: LoadedModel) -> None:
 def _in_float32(embedding: nn.Embedding) -> nn.Embedding:
     """The embedding itself, or a copy to train with: weights of 16 bits do not go with a head's of 32."""
     weight = embedding.weight
-    return embedding if weight.dtype == torch.float32 else nn.Embedding.from_pretrained(weight.float())
+    if weight.dtype == torch.float32:
+        return embedding
+    return nn.Embedding(*weight.shape, _weight=weight.float())
 
 
 def trained(module: nn.Module) -> Sequence[nn.Parameter]:
