@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from specdec_cli.drafts import LAYERS, NGRAM, SELF, layer_count, self_precision
+from specdec_cli.drafts import LAYERS, NGRAM, NOISE, SELF, layer_count, self_precision
 from specdec_cli.errors import InputError
 from specdec_cli.models.checkpoint import read_config, weight_bytes
 from specdec_cli.models.feature_folder import head_folder, head_needs
 from specdec_cli.models.hardware import resolve_device, resolve_dtype
+from specdec_cli.models.low_precision import require_cpu
 from specdec_cli.models.offload.opening import DISK, Offload, require_device
 from specdec_cli.models.offload.plan import Limits, Workload
 from specdec_cli.models.resolve import resolve
@@ -47,13 +48,16 @@ def offload_of(
     """
     if settings.offload == "none":
         return None
-    require_device(settings.offload, resolve_device(device_of(settings)))
+    device = resolve_device(device_of(settings))
+    require_device(settings.offload, device)
     limit = None if settings.memory_limit is None else parse_size(settings.memory_limit)
     resident = settings.resident_layers
     if draft is not None and draft.startswith(LAYERS) and (resident or 0) < layer_count(draft):
         problem = f"The draft {draft} needs its layers in memory, and the target is offloaded."
         hint = f"Add --resident-layers {layer_count(draft)} or more, or use --draft self:int4 or ngram."
         raise InputError(problem, hint)
+    if draft is not None and draft.startswith(SELF) and not draft.startswith(NOISE):
+        require_cpu(self_precision(draft), device)
     work = _workload(settings, draft, tree, report)
     return Offload(settings.offload, work, Limits(limit, resident), settings.link_gbps)
 

@@ -54,16 +54,16 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def reset_peak_memory() -> None:
-    """Let the GPU's peak begin anew; that of a process cannot."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+def reset_peak_memory(device: torch.device) -> None:
+    """Let the peak of a GPU begin anew; that of a process cannot."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory() -> int:
-    """Greatest use in bytes: of the GPU since it was reset, or without one of the process since it began."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+def peak_memory(device: torch.device) -> int:
+    """Greatest use in bytes: of a GPU since it was reset, of the process since it began for the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     import resource  # not on every system
 
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

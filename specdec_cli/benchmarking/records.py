@@ -74,7 +74,8 @@ class Record:
         baseline: name of the plain decoding that it is compared with; may be empty in old logs.
         levels: what acceptance depended on; None for peers and in old logs.
         streamed_bytes: of an offloaded target's weights, that came during the steps after the first.
-        streamed_tokens, streamed_seconds: emitted in those steps, and their time.
+        streamed_tokens, streamed_seconds: emitted in those steps, and the time from the end of the first
+            to that of the last.
         transfer_seconds: of it, while weights were on their way.
         wait_seconds: of it, while the computation stood still for them.
     """

@@ -105,12 +105,13 @@ def measure(
                     short = min(WARM_UP_TOKENS, each.settings.max_tokens)
                     runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
                     warm.add(each.name)
-                reset_peak_memory()
+                reset_peak_memory(session.target.device)
                 if trace is not None and each.name in own and each.name != each.baseline:
                     made = _traced(session, each, item, prompts[item.id], trace)
                 else:
                     made = runs[each.name](prompts[item.id], each.settings)
-                record = _record(each, item, prompts[item.id], made, len(log.records))
+                memory = peak_memory(session.target.device)
+                record = _record(each, item, prompts[item.id], made, len(log.records), memory)
                 log.add(record, asdict(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations
@@ -181,7 +182,7 @@ def _encode(session: Session, item: Item) -> list[int]:
 
 
 def _record(
-    configuration: Configuration, item: Item, prompt: Sequence[int], made: Made, order: int
+    configuration: Configuration, item: Item, prompt: Sequence[int], made: Made, order: int, memory: int
 ) -> Record:
     steps = made.steps
     scores = [step.least_score for step in steps if step.least_score is not None]
@@ -195,7 +196,7 @@ def _record(
         tree_depth=sum(step.depth for step in steps) / len(steps),
         tree_size=sum(step.drafted for step in steps) / len(steps),
         least_score=sum(scores) / len(scores) if scores else None,
-        memory_bytes=peak_memory(),
+        memory_bytes=memory,
         text_hash=hashlib.sha256(repr(tokens).encode()).hexdigest()[:16],
         finish_reason=steps[-1].finish_reason or "length",
         baseline=configuration.baseline,

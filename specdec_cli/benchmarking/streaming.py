@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from specdec_cli.assembly import largest_tree
+from specdec_cli.benchmarking.machine import peak_memory
 from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.roles import Step
@@ -23,14 +27,14 @@ class StreamWatch:
 
     def __init__(self, session: Session) -> None:
         self._stream = session.target.stream
-        self._readings: list[Traffic] = []
+        self._readings: list[tuple[float, Traffic]] = []  # and when: layers come between steps too
         self._steps: list[Step] = []
 
     def over(self, steps: Iterable[Step]) -> Iterator[Step]:
         """The same steps, with a reading after each."""
         for step in steps:
             if self._stream is not None:
-                self._readings.append(self._stream.traffic)
+                self._readings.append((time.perf_counter(), self._stream.traffic))
                 self._steps.append(step)
             yield step
 
@@ -39,11 +43,12 @@ class StreamWatch:
         """As fields of a record; empty where nothing is streamed."""
         if len(self._readings) < 2:
             return {}
-        found = self._readings[-1].since(self._readings[0])
+        (begun, before), (ended, after) = self._readings[0], self._readings[-1]
+        found = after.since(before)
         return {
             "streamed_bytes": found.bytes,
             "streamed_tokens": sum(len(step.tokens) for step in self._steps[1:]),
-            "streamed_seconds": sum(step.seconds for step in self._steps[1:]),
+            "streamed_seconds": ended - begun,
             "transfer_seconds": found.busy_seconds,
             "wait_seconds": found.wait_seconds,
         }
@@ -56,6 +61,12 @@ def load_for(
     settled = [replace(each, settings=with_quarter_resident(each.settings, report)) for each in wanted]
     largest = max(settled, key=lambda each: largest_tree(each.settings))
     return settled, Session.load(largest.settings, report)
+
+
+def most_memory(records: Sequence[Record], device: torch.device) -> int:
+    """Greatest use in bytes over a benchmark; the peak of a GPU begins anew with every run."""
+    now = peak_memory(device)
+    return max([now, *(each.memory_bytes for each in records)]) if device.type == "cuda" else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,7 @@ def _row(name: str, runs: Sequence[Record], pass_bytes: int, bandwidth: float) -
             "wait_seconds",
         )
     )
-    per_pass = sum(run.tokens for run in runs) / sum(run.passes for run in runs)
+    per_pass = tokens / sum(run.passes - 1 for run in runs)  # the first step is in neither
     limit = per_pass * bandwidth / pass_bytes
     return StreamRow(
         configuration=name,

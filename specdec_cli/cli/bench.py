@@ -108,7 +108,7 @@ def bench(
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
     require_tokens(load_settings(preset, flags={}))
-    chosen = [] if zero else names_of(methods or method or _method_of(preset))
+    chosen = [] if zero else names_of(methods or method or method_of(preset))
     wanted = configurations(preset, flags, chosen, swept)
     if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
@@ -122,7 +122,7 @@ def bench(
     run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
 
 
-def _method_of(preset: str | None) -> str:
+def method_of(preset: str | None) -> str:
     """The method that a preset or the environment names, or SpecExec."""
     resolved = load_settings(preset, flags={})
     return "specexec" if resolved.origins["method"] == "default" else resolved.settings.method

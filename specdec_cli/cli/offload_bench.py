@@ -10,7 +10,7 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import SWEPT, names_of
+from specdec_cli.cli.bench import SWEPT, method_of, names_of
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
 from specdec_cli.settings import load_settings, require_tokens
@@ -76,7 +76,7 @@ def offload_bench(
     swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
     flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
     swept, flags = _with_defaults(preset, swept, flags)
-    wanted = configurations(preset, flags, names_of(methods or method or "specexec"), swept)
+    wanted = configurations(preset, flags, names_of(methods or method or method_of(preset)), swept)
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     run(wanted, dataset, start, n_tests, log, format, quiet)
 
@@ -91,7 +91,8 @@ def _with_defaults(
         flags = flags | {"offload": "disk"}
     if found.origins["max_tokens"] == "default":
         flags = flags | {"max_tokens": MAX_TOKENS}
-    missing = {name: value for name, value in DEFAULTS.items() if found.origins[name] == "default"}
+    usual = DEFAULTS | ({"draft": "ngram"} if found.settings.offload == "cpu" else {})
+    missing = {name: value for name, value in usual.items() if found.origins[name] == "default"}
     return missing | swept, flags
 
 
@@ -105,10 +106,16 @@ def run(
     quiet: bool,
 ) -> None:
     """Load, measure, show."""
-    from specdec_cli.benchmarking.machine import fingerprint, peak_memory
+    from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.benchmarking.streaming import Bandwidth, load_for, measure_bandwidth, stream_rows
+    from specdec_cli.benchmarking.streaming import (
+        Bandwidth,
+        load_for,
+        measure_bandwidth,
+        most_memory,
+        stream_rows,
+    )
     from specdec_cli.benchmarking.summary import drift, summarise
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting import bench as show
@@ -139,12 +146,13 @@ def run(
     moved = drift(records, everything[0].baseline)
     streaming = stream_rows(records, list(settings), stream.pass_bytes, bandwidth.best)
     facts = (streaming, stream.source.how, bandwidth, wanted[0].settings.link_gbps)
+    peak = most_memory(records, session.target.device)
     if not quiet:
         for warning in session.warnings:
             report_warning(warning)
     if format is Format.JSON:
         record = show.record(rows, settings, fingerprint(), moved)
-        print_json(record | show_streaming.stream_record(*facts, plan, peak_memory()))
+        print_json(record | show_streaming.stream_record(*facts, plan, peak))
         return
     kind = "simulated link" if wanted[0].settings.link_gbps is not None else stream.source.how
     kept = f"{plan.resident} of {plan.layers} layers in memory, {kind}"
@@ -152,4 +160,4 @@ def run(
     for table in show.bench_tables(rows, settings, title):
         out().print(table)
     out().print(show_streaming.stream_table(*facts))
-    out().print(show_streaming.memory_line(peak_memory(), plan))
+    out().print(show_streaming.memory_line(peak, plan))

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from specdec_cli import __version__
-from specdec_cli.benchmarking.machine import fingerprint
+from specdec_cli.benchmarking.machine import fingerprint, peak_memory
 
 
 def test_it_names_what_a_figure_depends_on():
@@ -62,3 +62,10 @@ def test_a_checkout_that_was_never_installed_gets_one(monkeypatch):
 
     monkeypatch.setattr("specdec_cli.benchmarking.machine.version", absent)
     assert fingerprint()["specdec"] == "not installed"
+
+
+def test_memory_is_measured_where_the_target_runs(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    assert peak_memory(torch.device("cuda")) == 7
+    assert peak_memory(torch.device("cpu")) > 1 << 20

@@ -1,11 +1,15 @@
 """Streaming figures follow from the records by their definitions."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from specdec_cli.benchmarking import streaming
 from specdec_cli.benchmarking.records import Record
-from specdec_cli.benchmarking.streaming import Bandwidth, stream_rows
+from specdec_cli.benchmarking.streaming import Bandwidth, StreamWatch, most_memory, stream_rows
+from specdec_cli.models.offload.ring import Traffic
 
 RUN = Record(
     configuration="plain", item="a", category="", order=0, prompt_tokens=3, tokens=5, passes=5, drafted=0,
@@ -17,7 +21,7 @@ RUN = Record(
 
 
 def test_each_figure_is_what_its_definition_says():
-    fast = replace(RUN, configuration="tree", tokens=20, streamed_tokens=16, wait_seconds=0.0)
+    fast = replace(RUN, configuration="tree", tokens=25, streamed_tokens=16, wait_seconds=0.0)
     rows = stream_rows([RUN, fast], ["plain", "tree"], pass_bytes=100, bandwidth=125.0)
     plain, tree = rows
     assert plain.bytes_per_token == 100
@@ -27,7 +31,7 @@ def test_each_figure_is_what_its_definition_says():
     assert plain.limit == pytest.approx(1.25)  # a token a pass, 0.8 seconds a pass
     assert plain.limit_share == pytest.approx(0.8)
     assert tree.bytes_per_token == 25
-    assert tree.limit == pytest.approx(5.0)  # four tokens a pass
+    assert tree.limit == pytest.approx(5.0)  # four tokens a pass after the first
     assert tree.speed == 4.0
     assert tree.hidden == 1.0
 
@@ -38,3 +42,38 @@ def test_what_streamed_nothing_has_no_row():
 
 def test_shares_are_taken_of_the_better_measurement():
     assert Bandwidth(1.0, 2.0).best == Bandwidth(2.0, 1.0).best == 2.0
+
+
+def test_a_gpus_peak_is_that_of_the_greediest_run(monkeypatch):
+    """It is begun anew for each of them."""
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    runs = [replace(RUN, memory_bytes=memory) for memory in (5, 11, 6)]
+    assert most_memory(runs, torch.device("cuda")) == 11
+    assert most_memory([replace(RUN, memory_bytes=1 << 60)], torch.device("cpu")) < 1 << 60
+
+
+class Stream:
+    """Ten bytes a second, whatever is computed."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    @property
+    def traffic(self):
+        return Traffic(bytes=round(10 * self.now), busy_seconds=self.now)
+
+
+def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatch):
+    stream = Stream()
+    monkeypatch.setattr(streaming.time, "perf_counter", lambda: stream.now)
+    watch = StreamWatch(SimpleNamespace(target=SimpleNamespace(stream=stream)))
+
+    def steps():
+        for _ in range(4):
+            stream.now += 1
+            yield SimpleNamespace(tokens=(1, 2), seconds=1.0)
+
+    for _ in watch.over(steps()):
+        stream.now += 3  # what happens between the steps' clocks
+    assert watch.streamed["streamed_bytes"] == 10 * watch.streamed["streamed_seconds"] == 120
+    assert watch.streamed["streamed_tokens"] == 6

@@ -9,7 +9,8 @@ import torch
 from program import Outcome, Program
 from safetensors.torch import load_file
 
-from specdec_cli.errors import NO_ROOM, USAGE
+from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.errors import NO_ROOM, USAGE, InputError
 from specdec_cli.models.checkpoint import weight_bytes
 from specdec_cli.models.feature_folder import MadeFor, save_feature_head, vocabulary_digest
 from specdec_cli.models.feature_head import head_shape, new_feature_head
@@ -69,9 +70,9 @@ def test_json_has_the_same_text_for_both_and_the_bytes_of_a_pass(bench: Program)
     streaming = {row["configuration"]: row for row in record["streaming"]}
     plan = record["plan"]
     assert (plan["resident"], plan["layers"]) == (4, 8)
-    per_pass = rows["specexec"]["gen_rate"]
-    expected = per_pass * record["bandwidth"]["before"] / plan["pass_bytes"]
-    assert streaming["specexec"]["limit"] >= expected * 0.999  # the better of two measurements
+    expected = record["bandwidth"]["before"] / plan["pass_bytes"]
+    assert streaming["autoregressive"]["limit"] >= expected * 0.999  # the better of two measurements
+    assert streaming["specexec"]["limit"] > streaming["autoregressive"]["limit"]
     ring = 3 * plan["pass_bytes"] / 4  # what may have been read ahead at either end
     passes = rows["autoregressive"]["prompts"] * 7
     streamed = streaming["autoregressive"]["bytes_per_token"] * passes
@@ -90,6 +91,38 @@ def test_a_target_that_stays_whole_is_no_offload_benchmark(bench: Program) -> No
     outcome = bench("--resident-layers", "8")
     assert outcome.code == USAGE
     assert "nothing is streamed" in outcome.err
+
+
+def test_the_method_of_a_preset_or_the_environment_is_measured(
+    bench: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECDEC_METHOD", "ngram")
+    monkeypatch.setenv("SPECDEC_DRAFT", "ngram")
+    rows = json.loads(bench("--format", "json", "-n", "4").out)["rows"]
+    assert [row["configuration"] for row in rows] == ["autoregressive", "ngram"]
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_rounded_draft_on_a_gpu_is_refused_before_loading(target: str) -> None:
+    settings = Settings(target=target, offload="cpu", dtype="float32")
+    with pytest.raises(InputError, match="int4"):
+        offload_of(settings, "self:int4", 8, lambda _: None)
+
+
+@pytest.mark.parametrize(("to", "draft"), [("cpu", "ngram"), ("disk", "self:int4")])
+def test_the_usual_draft_is_one_that_the_offloaded_target_can_have(
+    specdec: Program, target: str, monkeypatch: pytest.MonkeyPatch, to: str, draft: str
+) -> None:
+    wanted: list[Configuration] = []
+    monkeypatch.setattr("specdec_cli.cli.offload_bench.run", lambda found, *_: wanted.extend(found))
+    assert specdec("offload-bench", "-m", target, "--offload", to).code == 0
+    assert {each.settings.draft for each in wanted if each.name != each.baseline} == {draft}
 
 
 def test_a_log_keeps_what_was_streamed_and_is_gone_on_from(bench: Program, tmp_path: Path) -> None:
