@@ -18,7 +18,7 @@ from specdec_cli.drafts import NGRAM, resolve_draft
 from specdec_cli.errors import InputError
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep
 from specdec_cli.tracing.record import unfiltered
@@ -115,8 +115,11 @@ def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Re
         draws: trees to draw at each step where they are drawn by chance; the means count.
 
     Raises:
-        InputError: the method needs a draft model, and the trace has none.
+        InputError: the method needs a draft model, and the trace has none; or the budget depends on time.
     """
+    if settings.max_budget == AUTO:
+        problem = "--max-budget auto weighs what passes cost, and a trace holds no passes."
+        raise InputError(problem, "Give numbers, such as --max-budget 8,16,32.")
     needs_draft = resolve_draft(settings) not in (None, NGRAM)
     if needs_draft and not any(row.draft for step in run.steps for row in step.rows):
         problem = f"The trace has no draft model's distributions, and {settings.method} needs them."

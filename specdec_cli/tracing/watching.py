@@ -82,7 +82,8 @@ def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterat
         return drafts[-1]
 
     plain = session.roles(settings)
-    roles, observer = observed(Roles(plain.target, drafter_of(settings, width, draft_model), plain.verify))
+    drafter = drafter_of(settings, width, draft_model, session.runner().costs.seconds)
+    roles, observer = observed(Roles(plain.target, drafter, plain.verify))
     for step in session.steps(prompt, settings, roles):
         sight = observer.last()
         yield View(step, sight, _by_row(sight.tree, drafts))

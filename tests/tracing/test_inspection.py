@@ -10,7 +10,7 @@ from specdec_cli.assembly import sampling_of
 from specdec_cli.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.session import Session
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 from specdec_cli.tracing.inspection import ACCEPTED, REJECTED, UNREACHED, picture
 from specdec_cli.tracing.watching import watch
 from specdec_cli.tree import TokenTree
@@ -74,3 +74,13 @@ def test_what_was_accepted_and_what_came_is_the_text(
                 assert guess.fate == (REJECTED if guess.parent in reached else UNREACHED)
     plain = [token for step in session.steps(prompt, settings) for token in step.tokens]
     assert text == [*prompt, *plain]
+
+
+def test_a_budget_from_the_hardware_weighs_the_targets_passes(
+    session: Session, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every further row costs a year, no guess is worth it."""
+    costs = session.runner().costs
+    monkeypatch.setattr(costs, "seconds", lambda rows: 1.0 if rows == 1 else 3e7 * rows)
+    settings = replace(settings, method="specexec", max_budget=AUTO, max_tokens=4)
+    assert [len(view.sight.tree) for view in watch(session, session.encode(PROMPT), settings)] == [0] * 4

@@ -11,7 +11,7 @@ from specdec_cli.benchmarking.replays import compare_on
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
-from specdec_cli.settings import Settings
+from specdec_cli.settings import AUTO, Settings
 from specdec_cli.tracing.file import Trace, TracedRun, TraceFile, read_trace
 from specdec_cli.tracing.record import recorded, require_traceable
 from specdec_cli.tracing.replay import replay, replay_recorded
@@ -178,3 +178,9 @@ def test_a_trace_is_never_written_over(tmp_path: Path) -> None:
         TraceFile(tmp_path / "t.jsonl")
     with pytest.raises(InputError, match="cannot be written"):
         TraceFile(tmp_path / "nowhere" / "t.jsonl")
+
+
+def test_a_budget_from_the_hardware_is_refused(session: Session, settings: Settings, tmp_path: Path) -> None:
+    trace = write(session, tmp_path / "t.jsonl", of(settings, "specexec"), 2)
+    with pytest.raises(InputError, match="a trace holds no passes"):
+        replay(trace.runs[0], replace(of(settings, "specexec"), max_budget=AUTO), trace.width)
