@@ -16,6 +16,7 @@ from torch import Tensor
 from specdec_cli.distillation.dialogue import Role
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.disk_room import writing
 
 IDENTITY = "corpus.json"
 HELD_OUT = 1  # the first shard is never trained on
@@ -59,8 +60,9 @@ class Corpus:
         """Put a shard on disk, whole or not at all."""
         place = self.path(number)
         part = place.with_suffix(".part")
-        save_file(asdict(shard), part)
-        os.replace(part, place)
+        with writing("The target's text"):
+            save_file(asdict(shard), part)
+            os.replace(part, place)
 
     def read(self, number: int, texts: slice = ALL) -> Shard:
         """Texts of the shard of that number, all or some of them.
@@ -88,5 +90,6 @@ class Corpus:
 def replace_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with writing(str(path)):
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)

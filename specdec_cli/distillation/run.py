@@ -21,6 +21,7 @@ from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.training import Training
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.models.cache_folder import require_disk
+from specdec_cli.models.disk_room import writing
 from specdec_cli.models.forward.batch import new_batch_forward
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import likely_tokens
@@ -125,7 +126,7 @@ def distil(
     _train(training, student, teacher, recipe, corpus, watch, target.device)
     seconds = time.monotonic() - begun
     worth = measure_worth(student, teacher, corpus.read(0), recipe.unroll, target.device)
-    _put_in_place(student, output)
+    put_in_place(student, output)
     weights = output / "model.safetensors"
     found = Distilled(
         folder=output,
@@ -210,12 +211,13 @@ def _train(
         training.run(max(1, recipe.steps // MEASUREMENTS), measure, lambda _: watch.advance(1))
 
 
-def _put_in_place(student: Student, output: Path) -> None:
+def put_in_place(student: Student, output: Path) -> None:
     """Write the draft's files beside the folder first, so that a draft is never half there."""
     part = output / WORK / "draft"
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    student.save(part)
-    for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):
-        os.replace(path, output / path.name)
-    part.rmdir()
+    with writing("The draft"):
+        part.mkdir()
+        student.save(part)
+        for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):
+            os.replace(path, output / path.name)
+        part.rmdir()

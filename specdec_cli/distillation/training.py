@@ -24,6 +24,7 @@ from specdec_cli.distillation.dialogue import Role
 from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.disk_room import writing
 from specdec_cli.models.students import Student, trained
 from specdec_cli.sampling.divergence import cross_entropy, total_variation
 
@@ -122,8 +123,9 @@ class Training:
             "optimizer": self._optimizer.state_dict(),
             "progress": vars(self.progress),
         }
-        torch.save(state, part)
-        os.replace(part, self._checkpoint)
+        with writing("The training's checkpoint"):
+            torch.save(state, part)
+            os.replace(part, self._checkpoint)
 
     def _restore(self) -> None:
         hint = "Delete it to train anew, or use another --output."

@@ -20,6 +20,7 @@ from specdec_cli.errors import RoomError, SpecdecError
 
 WORKSPACE_PREFIX = ".part-"
 STALE_SECONDS = 24 * 3600
+LARGER_CACHE = "Free some space, or set SPECDEC_CACHE to a folder on a larger disk."
 HINT = "Set SPECDEC_CACHE to a folder that can be written to."
 
 
@@ -57,7 +58,7 @@ def require_disk(folder: Path, needed: int, purpose: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         problem = f"{purpose} needs {needed / 1e6:,.0f} MB of disk; {folder} has {free / 1e6:,.0f} MB free."
-        raise RoomError(problem, "Free some space, or set SPECDEC_CACHE to a folder on a larger disk.")
+        raise RoomError(problem, LARGER_CACHE)
 
 
 @contextmanager
@@ -108,6 +109,5 @@ def _sweep(root: Path) -> None:
 
 def _explained(error: OSError, root: Path, purpose: str) -> SpecdecError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "Free some space, or set SPECDEC_CACHE to a folder on a larger disk."
-        return RoomError(f"{purpose} filled the disk that holds {root}.", hint)
+        return RoomError(f"{purpose} filled the disk that holds {root}.", LARGER_CACHE)
     return SpecdecError(f"{purpose} could not write to {root}: {error.strerror or error}.", HINT)

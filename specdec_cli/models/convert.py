@@ -11,8 +11,15 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import RoomError, SpecdecError
-from specdec_cli.models.cache_folder import put_folder, require_disk, require_writable, workspace
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.cache_folder import (
+    LARGER_CACHE,
+    put_folder,
+    require_disk,
+    require_writable,
+    workspace,
+)
+from specdec_cli.models.disk_room import writing
 from specdec_cli.models.hardware import require_memory
 from specdec_cli.models.manifest import is_whole, write_manifest
 from specdec_cli.models.quiet import first_line, quiet
@@ -80,16 +87,11 @@ def _read(gguf: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
-    from safetensors import SafetensorError
-
-    try:
+    with writing("The converted model", LARGER_CACHE):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         for weights in folder.glob("*.safetensors"):
             weights.chmod(0o644)  # saved for its owner alone, but a cache may be shared
-    except SafetensorError as error:  # in place of an OSError
-        hint = "Free some space, or set SPECDEC_CACHE to a folder on a larger disk."
-        raise RoomError(f"The converted model could not be written: {first_line(error)}.", hint) from error
 
 
 def _unreadable(gguf: Path, error: Exception) -> SpecdecError:

@@ -147,7 +147,8 @@ def _in_float32(embedding: nn.Embedding) -> nn.Embedding:
     weight = embedding.weight
     if weight.dtype == torch.float32:
         return embedding
-    return nn.Embedding(*weight.shape, _weight=weight.float())
+    rows, hidden = weight.shape
+    return nn.Embedding(rows, hidden, _weight=weight.float())
 
 
 def trained(module: nn.Module) -> Sequence[nn.Parameter]:

@@ -1,18 +1,20 @@
 """A target of a known law teaches it to a draft; a run that was stopped ends as one without a stop."""
 
+import errno
 from contextlib import nullcontext
 
 import pytest
 import tiny_checkpoints
 import torch
+from safetensors import SafetensorError
 from torch.nn.functional import softmax
 
 from specdec_cli.distillation.corpus import Corpus
 from specdec_cli.distillation.recipe import Recipe
-from specdec_cli.distillation.run import distil, frame_of
+from specdec_cli.distillation.run import distil, frame_of, put_in_place
 from specdec_cli.distillation.training import Training, batch_of, schedule
 from specdec_cli.distillation.writing import write_shard
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError, RoomError, SpecdecError
 from specdec_cli.models.feature_folder import load_feature_head
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
@@ -188,6 +190,40 @@ def test_a_damaged_shard_is_named(target, tmp_path):
     (tmp_path / "work" / "text" / "00001.safetensors").write_bytes(b"cut short")
     with pytest.raises(SpecdecError, match=r"00001\.safetensors is damaged"):
         distil(target, recipe, tmp_path, None, None, Silent())
+
+
+FULL = {
+    "corpus.save_file": SafetensorError("I/O error: No space left on device (os error 28)"),
+    "training.torch.save": RuntimeError("PytorchStreamWriter failed writing file: file write failed"),
+    "run.os.replace": OSError(errno.ENOSPC, "No space left on device"),
+}
+SAVES = {
+    "head": "specdec_cli.models.feature_folder.save_file",
+    "layers": "specdec_cli.models.students.save_file",
+}
+
+
+@pytest.mark.parametrize("place", FULL)
+def test_a_full_disk_is_told_in_a_sentence(target, tmp_path, monkeypatch, place):
+    _fill_the_disk(monkeypatch, f"specdec_cli.distillation.{place}", FULL[place])
+    with pytest.raises(RoomError, match="could not be written"):
+        distil(target, Recipe("tiny", **SMALL), tmp_path, None, None, Silent())
+
+
+@pytest.mark.parametrize("kind", SAVES)
+def test_so_is_one_that_has_no_room_for_the_draft(target, tmp_path, monkeypatch, kind):
+    _fill_the_disk(monkeypatch, SAVES[kind], FULL["corpus.save_file"])
+    student = new_student(kind, target, torch.arange(20), 1)
+    (tmp_path / "work").mkdir()
+    with pytest.raises(RoomError, match="The draft could not be written"):
+        put_in_place(student, tmp_path)
+
+
+def _fill_the_disk(monkeypatch, place, error):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(place, full)
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine():

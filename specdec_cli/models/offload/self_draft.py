@@ -17,7 +17,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from specdec_cli.models.cache_folder import cache_root, put_folder, require_disk, require_writable, workspace
+from specdec_cli.models.cache_folder import (
+    LARGER_CACHE,
+    cache_root,
+    put_folder,
+    require_disk,
+    require_writable,
+    workspace,
+)
+from specdec_cli.models.disk_room import writing
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, fits_linear, require_cpu
 from specdec_cli.models.manifest import is_whole, write_manifest
@@ -115,7 +123,8 @@ def _save(twin: Any, path: str, folder: Path, source: str) -> None:
     with workspace(purpose) as work:
         built = work / "draft"
         built.mkdir()
-        save_file(tensors, built / WEIGHTS)
+        with writing("The rounded draft", LARGER_CACHE):
+            save_file(tensors, built / WEIGHTS)
         write_manifest(built, source)
         put_folder(built, folder)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny_checkpoints as tiny
+from safetensors import SafetensorError
 
 from specdec_cli.errors import RoomError, SpecdecError
 from specdec_cli.models.forward.choice import new_forward
@@ -37,12 +38,21 @@ def test_a_file_that_is_cut_while_it_streams_is_named(target):
         [runner.root() for _ in range(3)]  # what is in the buffers may still be whole
 
 
-def test_a_draft_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(target, monkeypatch, tmp_path):
+FULL = (
+    OSError(errno.ENOSPC, "No space left on device"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+)
+
+
+@pytest.mark.parametrize("error", FULL, ids=["python", "safetensors"])
+def test_a_draft_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(
+    target, monkeypatch, tmp_path, error
+):
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(self_draft, "save_file", full)
-    with pytest.raises(RoomError, match="filled the disk"):
+    with pytest.raises(RoomError, match="could not be written"):
         self_draft.rounded_copy(target, "int4", lambda _: None)
     assert list((tmp_path / "cache").iterdir()) == []
 
