@@ -56,6 +56,17 @@ class Transport(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
+class Loan:
+    """A layer that was taken: by it the ring knows who gives back, since slots and layers come again.
+
+    Attributes:
+        slot: that holds the layer.
+    """
+
+    slot: Slot
+
+
 @dataclass(slots=True)
 class Traffic:
     """What was brought so far.
@@ -159,6 +170,7 @@ class Ring:
         crew = _Crew(transport)
         self._shared, self._jobs = crew.shared, crew.jobs
         self._loads: deque[_Load] = deque()
+        self._loan: Loan | None = None
         weakref.finalize(self, crew.dismiss)
         for _ in range(slots):
             self._send_for_next(transport.new_slot())
@@ -172,8 +184,8 @@ class Ring:
                 now.busy_seconds += time.perf_counter() - self._shared.busy_since
         return now
 
-    def take(self, layer: int) -> Slot:
-        """The slot that holds the layer, once it is there; it stays so until `give_back`.
+    def take(self, layer: int) -> Loan:
+        """The layer, once it is there; its slot holds it until `give_back`, or until another one is taken.
 
         Raises:
             BaseException: what kept the transport from bringing it.
@@ -182,7 +194,7 @@ class Ring:
             if layer not in self._order:
                 raise KeyError(layer)
             self._wait(self._loads[0])
-            self.give_back()
+            self._turn()
         load = self._loads[0]
         waited = self._wait(load)
         with self._shared.changed:
@@ -190,10 +202,19 @@ class Ring:
             self._shared.traffic.layers += 1
         if load.error is not None:
             raise load.error
-        return load.slot
+        self._loan = Loan(load.slot)
+        return self._loan
 
-    def give_back(self) -> None:
-        """The layer taken last is no longer needed: fill its slot with the layer that is next in turn."""
+    def give_back(self, loan: Loan) -> None:
+        """The layer taken last is no longer needed: fill its slot with the layer that is next in turn.
+
+        Nothing happens for any other loan: a pass that was broken off may be closed during a later one.
+        """
+        if loan is self._loan:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._loan = None
         slot = self._loads.popleft().slot
         self._transport.release(slot)
         self._send_for_next(slot)

@@ -73,8 +73,7 @@ class LayerStream:
             if number == 1:  # the first pass leaves the ring as every later one does
                 before, begun = self.traffic, time.perf_counter()
             for layer in range(self.resident, len(self.layouts)):
-                self._ring.take(layer)
-                self._ring.give_back()
+                self._ring.give_back(self._ring.take(layer))
         seconds = time.perf_counter() - begun
         return replace(self.traffic.since(before), busy_seconds=seconds)
 
@@ -90,17 +89,18 @@ class LayerStream:
             return
         assert self._ring is not None
         layout = self.layouts[layer]
-        raw = layout.views(self._ring.take(layer).buffer)
+        loan = self._ring.take(layer)
+        raw = layout.views(loan.slot.buffer)
         if all(place.dtype == self.dtype for place in layout.places.values()):
             try:
                 yield raw
             finally:
-                self._ring.give_back()
+                self._ring.give_back(loan)
             return
         try:
             converted = self._convert(raw)
         finally:
-            self._ring.give_back()
+            self._ring.give_back(loan)
         yield converted
 
     def _keep(self, layer: int) -> Tensors:

@@ -57,12 +57,13 @@ class FakeDevice:
 
 def use(ring, device, layer, seconds=0.0):
     """What a computation does with a layer: the value that it reads, at the beginning and at the end."""
-    slot = ring.take(layer)
+    loan = ring.take(layer)
+    slot = loan.slot
     device.busy.add(id(slot))
     before = slot.buffer.clone()
     time.sleep(seconds)
     after = slot.buffer.clone()
-    ring.give_back()
+    ring.give_back(loan)
     return before, after
 
 
@@ -83,13 +84,13 @@ def test_a_ring_that_gives_buffers_back_too_early_is_caught():
     """The negative control: the same test fails on a ring that refills a buffer when it is taken."""
     wrong = broken(
         ring_module,
-        "        return load.slot\n",
+        "        return self._loan\n",
         "        self._loads.popleft()\n        self._send_for_next(load.slot)\n"
-        "        self._loads.appendleft(load)\n        return load.slot\n",
+        "        self._loads.appendleft(load)\n        return self._loan\n",
     )
     device = FakeDevice(2)
     ring = wrong.Ring(range(LAYERS), 2, device)
-    slot = ring.take(0)
+    slot = ring.take(0).slot
     device.busy.add(id(slot))
     time.sleep(0.05)
     assert device.trampled != []
@@ -130,6 +131,28 @@ def test_a_pass_that_was_broken_off_leaves_no_trace():
     for layer in range(LAYERS):
         before, _ = use(ring, device, layer)
         assert set(before.tolist()) == {layer}
+    assert device.trampled == []
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["the layer that it held", "a later layer"])
+def test_a_pass_that_was_broken_off_and_is_closed_late_gives_nothing_back(shared):
+    """A suspended generator keeps its loan until it is collected, in the midst of another pass."""
+    device = FakeDevice()
+    ring = Ring(range(1, LAYERS + 1), 2, device)
+    old = ring.take(1)
+    if not shared:
+        ring.give_back(ring.take(1))
+        ring.give_back(ring.take(2))
+    layer = 1 if shared else 3  # in the slot that the old pass had, too
+    new = ring.take(layer)
+    assert new.slot is old.slot
+    device.busy.add(id(new.slot))
+    ring.give_back(old)
+    time.sleep(0.02)
+    assert set(new.slot.buffer.tolist()) == {layer}
+    ring.give_back(new)
+    ring.give_back(new)  # once is enough
+    assert set(ring.take(layer + 1).slot.buffer.tolist()) == {layer + 1}
     assert device.trampled == []
 
 
