@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class GraphForward(LeanForward):
 
     def __init__(self, model: Any, record: Record | None = None) -> None:
         super().__init__(model)
-        self._record = record or recorded
+        self._record = record or partial(recorded, device=self.device)
         self._frames: dict[int, Frame] = {}
 
     @torch.inference_mode()
@@ -111,15 +112,24 @@ class GraphForward(LeanForward):
         seen[:, count:, -1] = 0.0  # padding looks at itself: a row that sees nothing would be no number
 
 
-def recorded(compute: Callable[[], Tensor]) -> Callable[[], None]:
-    """A computation as a CUDA graph: run a few times, so that all is allocated, then recorded."""
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UPS):
+def recorded(compute: Callable[[], Tensor], device: torch.device) -> Callable[[], None]:
+    """A computation as a CUDA graph: run a few times, so that all is allocated, then recorded.
+
+    Other threads may call CUDA meanwhile, as one that streams layers does; that is no error of the recording.
+    """
+    with torch.cuda.device(device):  # streams and graphs are made on the current device
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                compute()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             compute()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        compute()
-    return graph.replay
+
+    def replay() -> None:
+        with torch.cuda.device(device):
+            graph.replay()
+
+    return replay

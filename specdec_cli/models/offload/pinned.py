@@ -45,7 +45,9 @@ class PinnedTransport:
         self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def new_slot(self) -> Slot:
-        return Slot(torch.empty(self._largest, dtype=torch.uint8, device=self._device))
+        slot = Slot(torch.empty(self._largest, dtype=torch.uint8, device=self._device))
+        self.release(slot)  # its memory may have been another tensor's, which queued work still reads
+        return slot
 
     def pieces(self, layer: int) -> Sequence[int]:
         return (layer,)
