@@ -51,6 +51,13 @@ class Recipe:
             raise InputError(f"{self.kind} is no kind of draft.", f"Choose one of {', '.join(KINDS)}.")
         if self.loss not in LOSSES:
             raise InputError(f"{self.loss} is no loss.", f"Choose one of {', '.join(LOSSES)}.")
+        learnt = (self.shards - 1) * self.texts
+        if self.batch > learnt:
+            problem = f"--batch {self.batch} is more than the {learnt} texts there are to learn from."
+            raise InputError(problem, "Use a smaller --batch, or more --tokens or --texts.")
+        if self.steps < 1:
+            problem = f"--epochs {self.epochs} makes no step of training."
+            raise InputError(problem, "Use --epochs 1 or more.")
 
     @property
     def shards(self) -> int:

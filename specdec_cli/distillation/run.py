@@ -16,6 +16,7 @@ import torch
 
 from specdec_cli.distillation.corpus import Corpus, replace_text
 from specdec_cli.distillation.dialogue import Frame
+from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
 from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.training import Training
@@ -108,15 +109,18 @@ def distil(
         watch: is told how far it is.
 
     Raises:
-        InputError: the folder holds another distillation.
+        InputError: the folder holds another distillation, or the recipe does not fit the target.
         MismatchError: a target that no draft can learn from.
         RoomError: not enough disk.
         SpecdecError: a file is damaged.
     """
+    require_possible(target, recipe)
+    frame = frame_of(target)
+    openings = _openings(target, recipe, frame, prompts, watch)
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(text or work / "text", recipe.corpus)
-    _write(target, recipe, corpus, prompts, watch)
+    _write(target, recipe, corpus, frame, openings, prompts is not None, watch)
     student = _student(target, recipe, corpus, watch)
     teacher = target.model.get_output_embeddings().weight
     tokens = student.output.tokens
@@ -152,23 +156,42 @@ def frame_of(target: LoadedModel) -> Frame:
     return Frame(tuple(first), (), tuple(first), target.stop_tokens)
 
 
+def _openings(
+    target: LoadedModel, recipe: Recipe, frame: Frame, prompts: Sequence[str] | None, watch: Watcher
+) -> list[Sequence[int]]:
+    """What texts begin with: the user turns that were given, or first words of some."""
+    said = prompts if prompts is not None else shipped_openings()
+    openings = [target.tokenizer.encode_plain(text) for text in said]
+    found = openings_that_fit(openings, frame, whole=prompts is not None, length=recipe.length)
+    if prompts is not None and len(found) < len(openings):
+        left = len(openings) - len(found)
+        watch.say(
+            f"{left:,} of {len(openings):,} prompts leave no room in --length {recipe.length}: left out"
+        )
+    return found
+
+
 def _write(
-    target: LoadedModel, recipe: Recipe, corpus: Corpus, prompts: Sequence[str] | None, watch: Watcher
+    target: LoadedModel,
+    recipe: Recipe,
+    corpus: Corpus,
+    frame: Frame,
+    openings: Sequence[Sequence[int]],
+    whole: bool,
+    watch: Watcher,
 ) -> None:
     """Let the target write the shards that are missing."""
     shards, per_shard = recipe.shards, recipe.texts * recipe.length
     done = min(corpus.shards, shards)
     hidden = target.model.get_output_embeddings().weight.shape[1]
     require_disk(corpus.folder, (shards - done) * per_shard * (2 * hidden + 9), "The target's text")
-    frame, said = frame_of(target), prompts if prompts is not None else shipped_openings()
-    openings = [target.tokenizer.encode_plain(text) for text in said]
     with watch.phase("Writing", shards * per_shard, done * per_shard):
         for number in range(done, shards):
             shard = write_shard(
                 new_batch_forward(target.model, recipe.texts, recipe.length),
                 frame,
                 openings,
-                whole=prompts is not None,
+                whole=whole,
                 texts=recipe.texts,
                 length=recipe.length,
                 seed=f"{recipe.seed}/{number}",

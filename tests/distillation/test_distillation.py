@@ -14,7 +14,7 @@ from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.run import distil, frame_of, put_in_place
 from specdec_cli.distillation.training import Training, batch_of, schedule
 from specdec_cli.distillation.writing import write_shard
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, MismatchError, RoomError, SpecdecError
 from specdec_cli.models.feature_folder import load_feature_head
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
@@ -182,6 +182,49 @@ def test_a_draft_of_another_recipe_is_not_written_over(target, tmp_path):
         distil(target, Recipe("tiny", **{**SMALL, "length": 15}), tmp_path, None, None, Silent())
     with pytest.raises(SpecdecError, match="other settings"):
         distil(target, Recipe("tiny", **{**SMALL, "epochs": 2}), tmp_path, None, None, Silent())
+
+
+IMPOSSIBLE = {
+    "exceeds the context": {"length": 129, "tokens": 24 * 129},
+    "no smaller model": {"layers": 2},
+    "no more than a chat template": {"length": 5, "tokens": 24 * 5},
+}
+
+
+@pytest.mark.parametrize("problem", IMPOSSIBLE)
+@pytest.mark.parametrize("kind", ["head", "layers"])
+def test_what_a_target_cannot_teach_is_refused_before_anything_is_written(target, tmp_path, kind, problem):
+    recipe = Recipe("tiny", kind=kind, **{**SMALL, **IMPOSSIBLE[problem]})
+    with pytest.raises(InputError, match=problem):
+        distil(target, recipe, tmp_path / "draft", None, None, Silent())
+    assert not (tmp_path / "draft").exists()
+
+
+def test_so_is_a_target_whose_logits_no_draft_could_make(folder, tmp_path):
+    capped = load_model(str(folder))
+    capped.model.lm_head.register_forward_hook(lambda module, given, logits: 30 * (logits / 30).tanh() + 1)
+    with pytest.raises(MismatchError, match="changes its logits"):
+        distil(capped, Recipe("tiny", **SMALL), tmp_path / "draft", None, None, Silent())
+    assert not (tmp_path / "draft").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"), [({"batch": 25}, "texts there are"), ({"epochs": 0}, "no step")]
+)
+def test_a_recipe_that_trains_nothing_is_none(changes, problem):
+    with pytest.raises(InputError, match=problem):
+        Recipe("tiny", **{**SMALL, **changes})
+
+
+def test_prompts_that_leave_no_room_for_an_answer_are_left_out_and_counted(target, tmp_path):
+    said = []
+    watch = Silent()
+    watch.say = said.append
+    recipe = Recipe("tiny", prompts="some", **{**SMALL, "length": 32, "tokens": 24 * 32})
+    distil(target, recipe, tmp_path, None, ["ab", "b" * 40], watch)
+    assert "1 of 2 prompts leave no room" in said[0]
+    draft = load_feature_head("draft", tmp_path, target)
+    assert all(weight.isfinite().all() for weight in draft.model.parameters())
 
 
 def test_a_damaged_shard_is_named(target, tmp_path):
