@@ -20,8 +20,8 @@ def data_folder() -> Path:
 
 def shipped_prompts() -> list[str]:
     """The shipped prompts, in their order."""
-    lines = (data_folder() / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["prompt"] for line in lines]
+    lines = (data_folder() / "prompts.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line)["prompt"] for line in lines if line]
 
 
 def shipped_drafts() -> dict[str, Path]:

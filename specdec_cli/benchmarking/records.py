@@ -78,6 +78,7 @@ class Record:
             to that of the last.
         transfer_seconds: of it, while weights were on their way.
         wait_seconds: of it, while the computation stood still for them.
+        prompt_hash: of the prompt's text, since ids may be mere numbers; empty in old logs.
     """
 
     configuration: str
@@ -110,6 +111,7 @@ class Record:
     transfer_seconds: float = 0.0
     wait_seconds: float = 0.0
     shares: tuple[tuple[int, int, int], ...] = ()
+    prompt_hash: str = ""
 
     @property
     def speed(self) -> float:
@@ -146,8 +148,10 @@ class Log:
         self._path = path
         self.records: list[Record] = []
         self._settings: dict[str, Any] = {}
+        self._machines: list[dict[str, Any]] = []
         for record, line in _read(path, cut=True) if path and path.is_file() else ():
             self.records.append(record)
+            self._machines.append(line.get("machine") or {})
             self._settings.setdefault(record.configuration, line["settings"])
         self._known = {(record.configuration, record.item) for record in self.records}
 
@@ -167,6 +171,24 @@ class Log:
             changed = sorted(name for name in {*known, *wanted} if known.get(name) != wanted.get(name))
             problem = f"{self._path} holds {configuration!r} with other settings: {', '.join(changed)}."
             raise InputError(problem, "Give another --exp-name, or remove the file.")
+
+    def require_same_prompt(self, item: str, prompt_hash: str) -> None:
+        """Check that what is known of a prompt's id was made with the same prompt.
+
+        Raises:
+            InputError: it was made with another one.
+        """
+        known = {record.prompt_hash for record in self.records if record.item == item} - {""}
+        if known - {prompt_hash}:
+            problem = f"{self._path} holds another prompt under the id {item!r}."
+            raise InputError(problem, "Give another --exp-name, or the data set that the log is of.")
+
+    def other_machine(self, machine: Mapping[str, object]) -> list[str]:
+        """What of a machine differs from one that made records of the log, by name."""
+        here = json.loads(json.dumps(dict(machine)))
+        return sorted(
+            {name for there in self._machines for name in here if there.get(name, here[name]) != here[name]}
+        )
 
     def add(self, record: Record, settings: Mapping[str, object], machine: Mapping[str, object]) -> None:
         """Append a record, to the file at once."""
@@ -232,7 +254,10 @@ def baselines_of(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _read(path: Path, cut: bool = False) -> Iterator[tuple[Record, dict[str, Any]]]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    # JSON may hold other characters that str.splitlines would split at.
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+    if lines == [""]:
+        return
     for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)

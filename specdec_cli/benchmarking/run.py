@@ -92,9 +92,16 @@ def measure(
         progress.peer(name, peer.settings)
     for each in configurations:
         log.require_same(each.name, asdict(each.settings))
+    for item in bench.items:
+        log.require_same_prompt(item.id, prompt_hash(item.prompt))
     prompts = {item.id: _encode(session, item) for item in bench.items}
     own = {each.name for each in bench.configurations}
     machine = fingerprint() | {"dtype": str(session.target.dtype).removeprefix("torch.")}
+    changed = log.other_machine(machine)
+    if changed:
+        session.warnings.append(
+            f"The log was begun on another machine or set-up ({', '.join(changed)}): times do not compare."
+        )
     progress.begin(len(configurations) * len(bench.items))
     warm: set[str] = set()
     for number, item in enumerate(bench.items):
@@ -181,6 +188,11 @@ def _encode(session: Session, item: Item) -> list[int]:
         raise InputError(f"Prompt {item.id}: {error.problem}", error.hint) from error
 
 
+def prompt_hash(prompt: str) -> str:
+    """By which a log knows a prompt again."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+
+
 def _record(
     configuration: Configuration, item: Item, prompt: Sequence[int], made: Made, order: int, memory: int
 ) -> Record:
@@ -200,6 +212,7 @@ def _record(
         text_hash=hashlib.sha256(repr(tokens).encode()).hexdigest()[:16],
         finish_reason=steps[-1].finish_reason or "length",
         baseline=configuration.baseline,
+        prompt_hash=prompt_hash(item.prompt),
         levels=None if made.levels is None else Levels.of(made.levels),
         **shape_of(RunStats.of(steps)),
         **made.streamed,

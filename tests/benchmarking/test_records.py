@@ -93,6 +93,32 @@ def test_other_settings_under_one_name_are_refused(tmp_path: Path) -> None:
         log.require_same("sps", {"gamma": 5, "stop": ()})
 
 
+def test_another_prompt_under_a_known_id_is_refused(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.add(replace(PLAIN, prompt_hash="one"), {}, {})
+    log.add(replace(PLAIN, item="old"), {}, {})
+    log = Log(tmp_path / "log.jsonl")
+    log.require_same_prompt("a", "one")
+    log.require_same_prompt("old", "whatever")
+    log.require_same_prompt("new", "two")
+    with pytest.raises(InputError, match="another prompt under the id 'a'"):
+        log.require_same_prompt("a", "two")
+
+
+def test_what_differs_of_the_machine_is_named(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.add(PLAIN, {}, {"cores": 2, "torch": "2"})
+    log = Log(tmp_path / "log.jsonl")
+    assert log.other_machine({"cores": 2, "torch": "2", "fresh": 1}) == []
+    assert log.other_machine({"cores": 4, "torch": "3"}) == ["cores", "torch"]
+
+
+def test_line_ends_of_other_scripts_end_no_line(tmp_path: Path) -> None:
+    record = replace(PLAIN, item="a\u2028b\x85c")
+    Log(tmp_path / "log.jsonl").add(record, {}, {})
+    assert read_log(tmp_path / "log.jsonl") == [record]
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_log_that_is_missing_or_empty_is_an_error(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "log.jsonl"
