@@ -173,11 +173,7 @@ class Log:
             raise InputError(problem, "Give another --exp-name, or remove the file.")
 
     def require_same_prompt(self, item: str, prompt_hash: str) -> None:
-        """Check that what is known of a prompt's id was made with the same prompt.
-
-        Raises:
-            InputError: it was made with another one.
-        """
+        """Check that what is known of a prompt's id is of the same prompt, or raise an InputError."""
         known = {record.prompt_hash for record in self.records if record.item == item} - {""}
         if known - {prompt_hash}:
             problem = f"{self._path} holds another prompt under the id {item!r}."

@@ -145,6 +145,7 @@ def run(
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import report_line, report_warning, status
+    from specdec_cli.reporting.streaming import link_note
     from specdec_cli.session import Session
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
@@ -173,6 +174,7 @@ def run(
     records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
     title = f"{session.target.name}, {len(items)} prompts of {dataset}, up to {length} tokens"
+    title += link_note(wanted[0].settings.link_gbps)
     show_results(records, settings, baselines, fingerprint(), title, showing)
 
 

@@ -151,7 +151,7 @@ def run(
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.console import print_json, report_line, report_warning, status
-    from specdec_cli.reporting.streaming import plan_lines
+    from specdec_cli.reporting.streaming import link_note, plan_lines
     from specdec_cli.session import Session
 
     settings = resolved.settings
@@ -189,7 +189,7 @@ def run(
         show.show_pieces(rest if stream else completion.pieces, show_accepted)
         show.end_line()
     if not quiet:
-        show.report_stats(completion.stats, members)
+        show.report_stats(completion.stats, members, link_note(settings.link_gbps))
         for choice in session.company.choices:
             report_line(choice.describe())
     if completion.finish_reason == BROKEN_OFF:

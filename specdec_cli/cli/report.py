@@ -28,11 +28,12 @@ def report(
 ) -> None:
     """Print what a log of `specdec bench` holds, from the file alone."""
     from specdec_cli.benchmarking.records import baselines_of, machine_in, read_log, settings_in
+    from specdec_cli.reporting.streaming import link_note
 
     showing = Showing(format, plot, detail, quiet)
     require_showing(showing)
     records, settings = read_log(log), settings_in(log)
     prompts = len({record.item for record in records})
     first = next(iter(settings.values()))
-    title = f"{first.target}, {prompts} prompts, up to {first.max_tokens} tokens"
+    title = f"{first.target}, {prompts} prompts, up to {first.max_tokens} tokens{link_note(first.link_gbps)}"
     show_results(records, settings, baselines_of(records), machine_in(log), title, showing)

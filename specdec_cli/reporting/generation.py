@@ -59,9 +59,9 @@ def end_line() -> None:
     out().out("", highlight=False)
 
 
-def report_stats(stats: RunStats, members: Sequence[str] = ()) -> None:
-    """Print the line of figures to stderr."""
-    err().print(Text(stats_line(stats, members), style="dim"), soft_wrap=True)
+def report_stats(stats: RunStats, members: Sequence[str] = (), note: str = "") -> None:
+    """Print the line of figures to stderr, and what they depend on besides the machine."""
+    err().print(Text(stats_line(stats, members) + note, style="dim"), soft_wrap=True)
 
 
 def stats_line(stats: RunStats, members: Sequence[str] = ()) -> str:

@@ -55,6 +55,11 @@ def _cells(row: StreamRow) -> tuple[str, ...]:
     )
 
 
+def link_note(simulated: float | None) -> str:
+    """What titles and figures say of a link that is slower than the machine's own; empty without one."""
+    return "" if simulated is None else f", simulated link of {simulated:g} GB/s"
+
+
 def memory_line(peak: int, plan: Plan) -> str:
     """Peak memory beside the plan."""
     off = peak / plan.total - 1

@@ -87,6 +87,25 @@ def test_a_slower_link_is_kept_to_and_called_simulated(bench: Program) -> None:
     assert "simulated link of 0.05 GB/s" in bench("--link-gbps", "0.05", "-n", "4").out
 
 
+def test_every_figure_of_a_simulated_link_says_so(specdec: Program, target: str) -> None:
+    slow = ["-m", target, "-n", "3", "--offload", "disk", "--resident-layers", "2", "--link-gbps", "0.05"]
+    note = "simulated link of 0.05 GB/s"
+    assert note in specdec("generate", *slow, "-p", "x", "--method", "ngram").err.splitlines()[-1]
+    measured = [
+        "bench",
+        *slow,
+        "--dataset",
+        "prompts.jsonl",
+        "--n-tests",
+        "1",
+        "--zero",
+        "--exp-name",
+        "slow",
+    ]
+    assert note in " ".join(specdec(*measured).out.split())
+    assert note in " ".join(specdec("report", "logs/slow.jsonl").out.split())
+
+
 def test_a_target_that_stays_whole_is_no_offload_benchmark(bench: Program) -> None:
     outcome = bench("--resident-layers", "8")
     assert outcome.code == USAGE
