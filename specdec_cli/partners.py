@@ -47,6 +47,7 @@ def load_partner(
         dtype=settings.dtype,
         quantize=settings.draft_quantize,
         trust_remote_code=settings.trust_remote_code,
+        drafts=not METHODS[settings.method].is_ensemble or name not in member_names(settings),
         report=report,
     )
     require_tree_support(draft)

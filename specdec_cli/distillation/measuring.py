@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from specdec_cli.distillation.training import Batch, batch_of
 from specdec_cli.distillation.writing import Shard
-from specdec_cli.drafting.planning import best_plan
 from specdec_cli.models.students import Student
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.divergence import overlap
@@ -96,20 +95,3 @@ def _agreed(target: Tensor, draft: Tensor, sampling: Sampling) -> tuple[Tensor, 
     law = distribution(target, sampling)
     best = draft.topk(RANKS, dim=-1).indices
     return overlap(law, distribution(draft, sampling)).sum(), law.gather(-1, best).sum(0)
-
-
-def predicted_speed_up(
-    ranks: Sequence[float], budget: int, pass_seconds: Mapping[int, float], draft_seconds: float, depth: int
-) -> tuple[float, float]:
-    """Of the best tree of this budget against plain decoding, and its tokens per pass.
-
-    Args:
-        ranks: see `Worth`.
-        budget: guesses in the tree, at most.
-        pass_seconds: measured time of a target pass by its number of tokens.
-        draft_seconds: of a draft pass.
-        depth: levels, at most.
-    """
-    plan = best_plan(ranks, budget, depth, pass_seconds, draft_seconds)
-    assert plan.seconds is not None
-    return plan.tokens_per_pass * pass_seconds[1] / plan.seconds, plan.tokens_per_pass

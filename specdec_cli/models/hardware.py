@@ -118,7 +118,8 @@ def free_memory(device: torch.device) -> int | None:
         return None
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
     left = _left_in_container()
-    return left if free is None else min(free, left or free)
+    known = [each for each in (free, left) if each is not None]
+    return min(known, default=None)
 
 
 def _left_in_container() -> int | None:

@@ -88,6 +88,7 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     offload: Offload | None = None,
+    drafts: bool = False,
     report: Report = silent,
 ) -> LoadedModel:
     """The model of that name: a registry name, a folder, a `.gguf` file or a hub id.
@@ -100,6 +101,7 @@ def load_model(
         revision: branch, tag or commit on the hub.
         trust_remote_code: run Python code that comes with the model.
         offload: which layers stay out of memory, and how; None for none.
+        drafts: it only guesses, so that its output layer may be cut to the tokens that its folder names.
         report: is told what is going on.
 
     Raises:
@@ -122,7 +124,8 @@ def load_model(
     else:
         require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
         tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
-        model = _whole_model(found, config, number_format, quantize, place, trust_remote_code, report)
+        cut = found.folder if drafts else None
+        model = _whole_model(found, config, number_format, quantize, place, trust_remote_code, cut, report)
     return LoadedModel(
         name=name,
         model=model,
@@ -145,6 +148,7 @@ def _whole_model(
     quantize: str,
     place: torch.device,
     trust_remote_code: bool,
+    cut: Path | None,
     report: Report,
 ) -> Any:
     if quantize in BNB_KINDS:
@@ -154,7 +158,8 @@ def _whole_model(
         model = read_gptq(found.folder, config, dtype, packed=place.type == "cpu")
     else:
         model = _read_weights(found, dtype, trust_remote_code)
-    reduce_vocabulary(model, found.folder)
+    if cut is not None:
+        reduce_vocabulary(model, cut)
     model = model.eval().requires_grad_(False)
     if quantize != "none":
         report(f"Rounding the weights to {quantize}")

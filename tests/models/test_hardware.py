@@ -1,6 +1,7 @@
 """How many threads a machine is worth."""
 
 import pytest
+import torch
 
 from specdec_cli.models import hardware
 
@@ -53,3 +54,12 @@ def test_a_system_that_says_nothing_of_cores_counts_processors(machine, monkeypa
     machine(processors=4, each=2)
     monkeypatch.setattr(hardware, "SYSTEM_CPUS", tmp_path / "nowhere")
     assert hardware.default_threads() == 4
+
+
+@pytest.mark.parametrize(("limit", "used", "left"), [("1000", "1000", 0), ("1000", "400", 600)])
+def test_a_container_that_is_full_has_no_memory_left(monkeypatch, tmp_path, limit, used, left):
+    (tmp_path / "memory.max").write_text(limit)
+    (tmp_path / "memory.current").write_text(used)
+    (tmp_path / "memory.stat").write_text("file 0\n")
+    monkeypatch.setattr(hardware, "CONTAINER", tmp_path)
+    assert hardware.free_memory(torch.device("cpu")) == left

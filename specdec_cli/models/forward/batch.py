@@ -49,7 +49,7 @@ class LeanBatch:
     @torch.inference_mode()
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         weights, pieces = self._weights, self._pieces
-        x = weights.embedding[tokens]
+        x = weights.embedding[tokens.to(weights.embedding.device)]
         if weights.embedding_scale != 1:
             x = x * x.new_tensor(weights.embedding_scale)
         ready = normed(x, weights.norms[0], weights.shape.eps)
@@ -95,7 +95,7 @@ class ModuleBatch:
     @torch.inference_mode()
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         output = self._model(
-            input_ids=tokens[:, None],
+            input_ids=tokens[:, None].to(self._model.device),
             past_key_values=self._cache,
             use_cache=True,
             output_hidden_states=True,
