@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from specdec_cli.errors import MismatchError
 from specdec_cli.models.cache_folder import (
     LARGER_CACHE,
     cache_root,
@@ -51,6 +52,7 @@ def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) 
 
     Raises:
         InputError: not on the CPU.
+        MismatchError: the model has no linear layer that can be rounded.
         RoomError: the disk filled up.
     """
     stream = target.stream
@@ -58,6 +60,9 @@ def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) 
     require_cpu(kind, target.device)
     path = stack_path(target.model)
     layers = target.model.get_submodule(".".join(path))
+    if not any(fits_linear(module, kind) for module in layers.modules()):
+        problem = f"No layer of this {target.model.config.model_type} model can be held in {kind}."
+        raise MismatchError(problem, "Use another draft for it, such as ngram or layers:N.")
     with without_hooks(layers):
         shared = {id(each): each for each in (*target.model.parameters(), *target.model.buffers())}
         twin = copy.deepcopy(target.model, shared)

@@ -4,6 +4,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 
+from specdec_cli.errors import MismatchError
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.low_precision import KINDS, bytes_in, low_precision_twin
 from specdec_cli.models.offload import self_draft
@@ -89,3 +90,10 @@ def test_no_more_than_a_layer_is_rounded_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(self_draft, "FORMAT", 99)
     parts = rounded_copy(offloaded(folder), "int8", lambda _: None)
     assert torch.equal(logits(whole.model), logits(parts.model))
+
+
+def test_a_model_without_linear_layers_is_refused(tmp_path):
+    """GPT-2's matrices are Conv1D: a copy that rounds none of them would be the target, held in memory."""
+    folder = tiny.folder(tmp_path / "target", architecture="GPT2", n_embd=32, n_layer=4, n_head=4)
+    with pytest.raises(MismatchError, match="No layer of this gpt2 model"):
+        rounded_copy(offloaded(folder), "int8", lambda _: None)
