@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from specdec_cli.drafts import LAYERS, NOISE, SELF, layer_count, noise_level, self_precision
-from specdec_cli.errors import MismatchError
+from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
 from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.feature_folder import head_folder, load_feature_head
 from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
+from specdec_cli.models.hardware import resolve_device
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
+from specdec_cli.models.low_precision import KINDS
 from specdec_cli.models.perturbed import perturbed
 from specdec_cli.models.rounding import rounded
 from specdec_cli.models.vocabulary import compare, require_compatible, require_same_tokens
@@ -29,6 +31,7 @@ def load_partner(
     Raises:
         SpecdecError: it cannot be had, or does not fit the target.
     """
+    require_usable(settings, name)
     if name.startswith(LAYERS):
         draft = first_layers(target, layer_count(name))
         return rounded(draft, name, settings.draft_quantize, report), None
@@ -61,6 +64,25 @@ def load_partner(
         f"The draft {name} has {draft.parameters:,} parameters, no fewer than the target "
         f"{target.name} with {target.parameters:,}; were they swapped?"
     )
+
+
+def require_usable(settings: Settings, draft: str) -> None:
+    """Check what is asked of a draft that has weights in common with the target, before anything is loaded.
+
+    Raises:
+        InputError: another device than the target's, or a precision that such a draft cannot have.
+    """
+    if not draft.startswith((LAYERS, SELF)) and head_folder(draft) is None:
+        return
+    if settings.draft_quantize not in ("none", *KINDS):
+        problem = f"The draft {draft} cannot be rounded to {settings.draft_quantize}."
+        raise InputError(problem, f"Choose {' or '.join(KINDS)}.")
+    if settings.draft_device is None:
+        return
+    own, targets = resolve_device(settings.draft_device), resolve_device(device_of(settings))
+    if (own.type, own.index or 0) != (targets.type, targets.index or 0):
+        problem = f"--draft-device {own} has no use: {draft} shares the target's weights on {targets}."
+        raise InputError(problem, "Leave it out, or name a draft that is a model of its own.")
 
 
 def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:

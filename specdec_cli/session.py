@@ -33,7 +33,7 @@ from specdec_cli.models.loader import LoadedModel, load_model, silent
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.offloading import device_of, offload_of
-from specdec_cli.partners import load_partner, model_record, require_vocabulary
+from specdec_cli.partners import load_partner, model_record, require_usable, require_vocabulary
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import member_names
@@ -78,6 +78,8 @@ class Session:
         names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
         for name in names:
             require_readable(name)
+        if draft_name is not None:
+            require_usable(settings, draft_name)
         if draft_name is not None and is_model(draft_name):
             require_vocabulary(settings, draft_name, report)
         for name in names[1:]:
@@ -263,6 +265,10 @@ class Session:
     def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
         if isinstance(loaded.model, FeatureHead):
+            if self.settings.compile and loaded.device.type != "cpu":
+                self.warnings.append(
+                    f"--compile changes nothing for {loaded.name}: heads are compiled on a CPU only."
+                )
             forward_of_head = head_forward(loaded.model, self.settings.compile, report)
             return FeatureRunner(forward_of_head, loaded.context, self.runner())
         if self.settings.compile and can_compile(loaded.model, loaded.stream):

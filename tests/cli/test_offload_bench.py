@@ -1,6 +1,7 @@
 """`specdec offload-bench`, and `generate` with an offloaded target, on tiny models."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from specdec_cli.models.feature_head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.plan import row_bytes
 from specdec_cli.offloading import offload_of
+from specdec_cli.partners import require_usable
 from specdec_cli.settings import Settings
 
 SHARP = {
@@ -249,15 +251,28 @@ CUT = ["--offload", "disk", "--draft", "layers:2", "--resident-layers", "2"]
             "is cut from an offloaded target",
         ),
         (["--draft", "layers:2", "--draft-quantize", "bnb-4bit"], "cannot be rounded to bnb-4bit"),
+        (["--draft", "HEAD", "--draft-quantize", "bnb-4bit"], "cannot be rounded to bnb-4bit"),
         (["--offload", "disk", "--device", "cuda:9"], "cuda:9 is not in this machine"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    specdec: Program, target: str, arguments: list[str], problem: str
+    specdec: Program, target: str, head: str, arguments: list[str], problem: str
 ) -> None:
+    arguments = [head if each == "HEAD" else each for each in arguments]
     outcome = specdec("generate", "-m", target, "-p", "x", "-d", "ngram", *arguments)
     assert outcome.code == USAGE
     assert problem in outcome.err
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("draft", ["HEAD", "layers:2", "self:int4"])
+def test_a_draft_of_the_targets_weights_lies_where_they_do(target: str, head: str, draft: str) -> None:
+    name = head if draft == "HEAD" else draft
+    settings = Settings(target=target, device="cpu", draft_device="cuda:0", draft=name)
+    with pytest.raises(InputError, match="cuda:0 has no use"):
+        require_usable(settings, name)
+    require_usable(replace(settings, draft_device="cpu"), name)
+    require_usable(settings, target)
 
 
 def test_a_budget_from_the_hardware_gives_the_same_text(specdec: Program, target: str) -> None:

@@ -18,6 +18,7 @@ from specdec_cli.errors import InputError, MismatchError, RoomError, SpecdecErro
 from specdec_cli.models.feature_folder import load_feature_head
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
+from specdec_cli.models.reduced_head import ReducedHead
 from specdec_cli.models.students import new_student
 
 SMALL = {"tokens": 24 * 16, "texts": 24, "length": 16, "batch": 6, "epochs": 1, "unroll": 2}
@@ -286,3 +287,11 @@ def test_a_target_of_16_bits_teaches_a_draft_too(folder, tmp_path, kind, dtype):
         draft = load_feature_head("draft", tmp_path, teacher)
         assert {weight.dtype for weight in draft.model.parameters()} == {teacher.dtype}
     assert teacher.model.get_input_embeddings().weight.dtype == teacher.dtype
+
+
+def test_only_as_a_draft_is_a_model_cut_to_a_reduced_vocabulary(target, tmp_path):
+    new_student("layers", target, torch.arange(2, 22), 1).save(tmp_path)
+    as_draft, as_target = (load_model(str(tmp_path), drafts=drafts) for drafts in (True, False))
+    assert isinstance(as_draft.model.get_output_embeddings(), ReducedHead)
+    logits = as_target.model(input_ids=torch.tensor([[5, 9]])).logits
+    assert logits.isfinite().all()
