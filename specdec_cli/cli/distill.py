@@ -106,6 +106,7 @@ def distill(
         batch=batch,
         learning_rate=rate,
         seed=settings.seed,
+        revision=settings.revision or "default",
     )
     require_folder(output)
     run(settings, recipe, output, text, said, as_json, quiet)

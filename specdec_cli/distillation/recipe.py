@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from specdec_cli.errors import InputError
 
 KINDS = ("head", "layers")
 LOSSES = ("kl", "tv", "mixed")
+LATER = ("revision", "dtype", "tokenizer")  # what older files do not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,9 @@ class Recipe:
         batch: texts a training step.
         learning_rate: at its peak.
         seed: of all chance.
+        revision: of the target that was asked for; like the next two, "" where it is not known.
+        dtype: that the target computes in.
+        tokenizer: digest of the target's token strings and ids.
     """
 
     target: str
@@ -45,6 +50,9 @@ class Recipe:
     batch: int = 4
     learning_rate: float = 1e-3
     seed: int = 0
+    revision: str = ""
+    dtype: str = ""
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -72,9 +80,16 @@ class Recipe:
     @property
     def corpus(self) -> dict[str, object]:
         """What decides the text that is written."""
-        names = ("target", "texts", "length", "prompts", "seed")
+        names = ("target", "texts", "length", "prompts", "seed", *LATER)
         return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, object]:
         """All of it, as plain values."""
         return asdict(self)
+
+
+def agree(known: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
+    """Whether two identities or recipes are the same, as far as both of them say."""
+    unsaid = {name for name in LATER for each in (known, wanted) if not each.get(name)}
+    one, other = ({name: each[name] for name in each if name not in unsaid} for each in (known, wanted))
+    return one == other

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from specdec_cli.distillation.training import Training
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.models.cache_folder import require_disk
 from specdec_cli.models.disk_room import writing
+from specdec_cli.models.feature_folder import vocabulary_digest
 from specdec_cli.models.forward.batch import new_batch_forward
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import likely_tokens
@@ -115,6 +116,8 @@ def distil(
         SpecdecError: a file is damaged.
     """
     require_possible(target, recipe)
+    dtype = str(target.dtype).removeprefix("torch.")
+    recipe = replace(recipe, dtype=dtype, tokenizer=vocabulary_digest(target.tokenizer))
     frame = frame_of(target)
     openings = _openings(target, recipe, frame, prompts, watch)
     work = output / WORK

@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from specdec_cli.distillation.corpus import HELD_OUT, Corpus
 from specdec_cli.distillation.dialogue import Role
-from specdec_cli.distillation.recipe import Recipe
+from specdec_cli.distillation.recipe import Recipe, agree
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.disk_room import writing
@@ -133,7 +133,7 @@ class Training:
             state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
         except Exception as error:  # a damaged file shows in many ways
             raise SpecdecError(f"{self._checkpoint} is damaged.", hint) from error
-        if state["recipe"] != self._recipe.as_dict():
+        if not agree(state["recipe"], self._recipe.as_dict()):
             raise SpecdecError(f"{self._checkpoint} is of a training with other settings.", hint)
         with torch.no_grad():
             for weight, stored in zip(self._weights, state["weights"], strict=True):

@@ -2,6 +2,7 @@
 
 import errno
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import tiny_checkpoints
@@ -183,6 +184,32 @@ def test_a_draft_of_another_recipe_is_not_written_over(target, tmp_path):
         distil(target, Recipe("tiny", **{**SMALL, "length": 15}), tmp_path, None, None, Silent())
     with pytest.raises(SpecdecError, match="other settings"):
         distil(target, Recipe("tiny", **{**SMALL, "epochs": 2}), tmp_path, None, None, Silent())
+
+
+def test_text_of_another_revision_dtype_or_tokenizer_is_refused(target, tmp_path):
+    recipe = Recipe("tiny", **SMALL, revision="one", dtype="float32", tokenizer="abc")
+    Corpus(tmp_path, recipe.corpus)
+    Corpus(tmp_path, Recipe("tiny", **SMALL).corpus)  # what is not said cannot differ
+    for changes in ({"revision": "two"}, {"dtype": "bfloat16"}, {"tokenizer": "abd"}):
+        with pytest.raises(InputError, match="another target or with other settings"):
+            Corpus(tmp_path, replace(recipe, **changes).corpus)
+
+
+def test_text_that_an_older_version_wrote_is_gone_on_with(tmp_path):
+    recipe = Recipe("tiny", **SMALL, revision="one", dtype="float32", tokenizer="abc")
+    old = {name: recipe.corpus[name] for name in ("target", "texts", "length", "prompts", "seed")}
+    Corpus(tmp_path, old)
+    Corpus(tmp_path, recipe.corpus)
+    with pytest.raises(InputError, match="other settings"):
+        Corpus(tmp_path, replace(recipe, seed=1).corpus)
+
+
+def test_a_checkpoint_of_another_dtype_is_not_gone_on_with(folder, target, tmp_path):
+    distil(target, Recipe("tiny", **SMALL), tmp_path / "draft", tmp_path / "text", None, Silent())
+    (tmp_path / "text" / "corpus.json").unlink()  # as if another text were named
+    other = load_model(str(folder), dtype="bfloat16")
+    with pytest.raises(SpecdecError, match="training with other settings"):
+        distil(other, Recipe("tiny", **SMALL), tmp_path / "draft", tmp_path / "text", None, Silent())
 
 
 IMPOSSIBLE = {
