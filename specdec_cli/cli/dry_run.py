@@ -13,6 +13,7 @@ from specdec_cli.settings import Resolved, Settings
 if TYPE_CHECKING:
     from specdec_cli.models.estimate import Estimate
 
+STAYS = "What stays in memory is planned, and refused if it cannot, when the run starts."
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Say what would be loaded and whether it fits, and end there."),
@@ -44,12 +45,17 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
     from dataclasses import asdict
 
     from specdec_cli.models.hardware import free_memory, resolve_device, resolve_dtype
+    from specdec_cli.offloading import device_of
     from specdec_cli.reporting.console import print_json
     from specdec_cli.reporting.plan import plan_record, show_plan
 
-    device = resolve_device(settings[0].device)
-    itemsize = resolve_dtype(settings[0].dtype, device).itemsize
-    models, free = _models(settings, itemsize), free_memory(device)
+    first = settings[0]
+    device = resolve_device(device_of(first))
+    itemsize = resolve_dtype(first.dtype, device).itemsize
+    if first.offload != "none":
+        facts = [*facts, f"Offloaded ({first.offload}): the target's layers need not fit. {STAYS}"]
+    models = _models(settings, itemsize)
+    free = free_memory(device) if first.offload == "none" else None
     if as_json:
         print_json(plan_record(models, itemsize, free, asdict(settings[-1]), facts=list(facts)))
     else:
@@ -65,6 +71,7 @@ def _partners(settings: Settings) -> tuple[str, ...]:
 
 def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
     """The target, then every draft and every other model of an ensemble that any of the settings uses."""
+    from specdec_cli.assembly import largest_tree
     from specdec_cli.drafts import is_model, resolve_draft
     from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
     from specdec_cli.models.hub import cached_folder
@@ -74,7 +81,7 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
         return replace(found, needs_hub=False, gated=False) if on_disk else found
 
     first = settings[0]
-    tokens = PROMPT + first.max_tokens + max(each.max_budget for each in settings)
+    tokens = PROMPT + first.max_tokens + max(largest_tree(each) for each in settings)
     target = here(estimate("target", first.target, itemsize=itemsize, tokens=tokens, quantize=first.quantize))
     names = dict.fromkeys(name for each in settings for name in (resolve_draft(each), *_partners(each)))
     drafts = (

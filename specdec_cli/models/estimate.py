@@ -9,7 +9,7 @@ from specdec_cli.models.known import ModelSize, size_of
 from specdec_cli.models.registry import REGISTRY
 
 PROMPT = 1024  # tokens of a prompt that the cache is planned for
-LOW_BITS = {"int8": 8.5, "int4": 5.0}  # scales included
+LOW_BITS = {"int8": 8.5, "int4": 5.0, "bnb-8bit": 8.5, "bnb-4bit": 5.0}  # scales included
 GPTQ_BITS = 4.25
 LAYERS, SELF, NOISE, NGRAM = "layers:", "self:", "self:noise:", "ngram"
 
@@ -47,7 +47,7 @@ def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str 
         name: a registry name, a folder, a file or a hub id.
         itemsize: bytes of a weight, and of a number in the cache.
         tokens: that the cache will hold.
-        quantize: "none", "int8" or "int4".
+        quantize: "none" or a key of `LOW_BITS`.
     """
     path = Path(name).expanduser()
     local = name in REGISTRY or path.exists()
@@ -98,7 +98,7 @@ def total_bytes(models: list[Estimate]) -> int | None:
 
 def _weights(size: ModelSize, itemsize: int, quantize: str) -> int:
     if quantize != "none":
-        return _low(size.parameters, quantize) or 0
+        return int(size.parameters * LOW_BITS[quantize] / 8)
     return int(size.parameters * (GPTQ_BITS / 8 if size.bits == 4 else itemsize))
 
 

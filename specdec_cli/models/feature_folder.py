@@ -91,7 +91,6 @@ def _made_for_another(folder: Path, made_for: MadeFor, name: str) -> MismatchErr
 
 def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, dtype: torch.dtype) -> None:
     """Write a head's two files; the target's embedding is not among the weights."""
-    output = head.inner.get_output_embeddings()
     shape = {name: getattr(head.inner.config, name) for name in SHAPE}
     config = {
         "model_type": KIND,
@@ -99,7 +98,6 @@ def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, dtype:
         "made_for": {name: getattr(made_for, name) for name in MadeFor.__slots__},
         "layers": head.inner.config.num_hidden_layers,
         "shape": shape,
-        "width": output.width,
     }
     weights = {
         name: weight.detach().to(dtype if weight.is_floating_point() else weight.dtype).contiguous()
