@@ -127,6 +127,7 @@ MAY_IMPORT = {
     },
     "cli": {
         "__init__",
+        "offloading",
         "errors",
         "resources",
         "tree",
