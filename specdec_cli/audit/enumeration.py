@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from specdec_cli.errors import InputError
 from specdec_cli.sampling.randomness import Key, Randomness
 
 EXACT = 1e-12
@@ -53,7 +54,8 @@ class PathRandomness:
         return torch.tensor(drawn)
 
     def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
-        raise NotImplementedError("continuous noise has no paths to walk")
+        hint = "A coupled run is checked by its text: --coupled gives the one that plain decoding gives."
+        raise InputError("Coupled draws are continuous: they have no paths to enumerate.", hint)
 
     def _use(self, key: Key) -> None:
         if key in self._keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -104,9 +105,7 @@ def bench(
 
     Options that sweep take lists and ranges, "16, 32, 64" or "1-8", and run every combination.
     """
-    given = opt.given_settings(locals())
-    swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
-    flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
+    swept, flags = swept_and_flags(opt.given_settings(locals()))
     require_tokens(load_settings(preset, flags={}))
     chosen = [] if zero else names_of(methods or method or method_of(preset))
     wanted = configurations(preset, flags, chosen, swept)
@@ -120,6 +119,12 @@ def bench(
         return
     peers = _peers(peer, wanted[0].settings.target)
     run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
+
+
+def swept_and_flags(given: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
+    """The settings of a command line that sweep and were given, as written, and all others but the method."""
+    swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
+    return swept, {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
 
 
 def method_of(preset: str | None) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import SWEPT, method_of, names_of
+from specdec_cli.cli.bench import method_of, names_of, swept_and_flags
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
 from specdec_cli.settings import load_settings, require_tokens
+
+if TYPE_CHECKING:
+    from specdec_cli.benchmarking.records import Record
+    from specdec_cli.benchmarking.streaming import Bandwidth
+    from specdec_cli.models.offload.plan import Plan
+    from specdec_cli.models.offload.stream import LayerStream
+    from specdec_cli.session import Session
 
 MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
@@ -72,10 +80,7 @@ def offload_bench(
     """
     if format not in (Format.TABLE, Format.JSON):
         raise InputError(f"This command has no {format.value} output.", "Use --format table or json.")
-    given = opt.given_settings(locals())
-    swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
-    flags = {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
-    swept, flags = _with_defaults(preset, swept, flags)
+    swept, flags = _with_defaults(preset, *swept_and_flags(opt.given_settings(locals())))
     wanted = configurations(preset, flags, names_of(methods or method or method_of(preset)), swept)
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     run(wanted, dataset, start, n_tests, log, format, quiet)
@@ -106,24 +111,40 @@ def run(
     quiet: bool,
 ) -> None:
     """Load, measure, show."""
-    from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.benchmarking.streaming import (
-        Bandwidth,
-        load_for,
-        measure_bandwidth,
-        most_memory,
-        stream_rows,
-    )
-    from specdec_cli.benchmarking.summary import drift, summarise
+    from specdec_cli.benchmarking.streaming import Bandwidth, measure_bandwidth
     from specdec_cli.evaluation.datasets import read_dataset
-    from specdec_cli.reporting import bench as show
-    from specdec_cli.reporting import streaming as show_streaming
-    from specdec_cli.reporting.console import out, print_json, report_line, report_warning, status
+    from specdec_cli.reporting.bench import BarProgress
 
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
+    wanted, streamed = _load(wanted, quiet)
+    before = measure_bandwidth(streamed.session)
+    interrupts.check()
+    with BarProgress(quiet) as progress:
+        everything = measure(Bench(wanted, items), streamed.session, log, progress)
+    bandwidth = Bandwidth(before, measure_bandwidth(streamed.session))
+    ids = {item.id for item in items}
+    records = [each for each in log.records if each.item in ids]
+    _show(everything, records, streamed, bandwidth, f"{len(items)} prompts of {dataset}", format, quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class _Streamed:
+    """A session whose target streams: how, and by which plan."""
+
+    session: Session
+    stream: LayerStream
+    plan: Plan
+
+
+def _load(wanted: list[Configuration], quiet: bool) -> tuple[list[Configuration], _Streamed]:
+    """What will be measured, and on what."""
+    from specdec_cli.benchmarking.streaming import load_for
+    from specdec_cli.reporting.console import report_line, status
+    from specdec_cli.reporting.streaming import plan_lines
+
     with status("Loading", quiet) as activity:
         wanted, session = load_for(wanted, activity.update)
         stream, plan = session.target.stream, session.target.plan
@@ -131,21 +152,35 @@ def run(
             hint = "Give a lower --memory-limit, or --resident-layers."
             raise InputError("All layers of the target stay in memory: nothing is streamed.", hint)
         if not quiet:
-            for line in show_streaming.plan_lines(plan):
+            for line in plan_lines(plan):
                 report_line(line)
-        activity.update("Measuring the link")
-        before = measure_bandwidth(session)
-    interrupts.check()
-    with show.BarProgress(quiet) as progress:
-        everything = measure(Bench(wanted, items), session, log, progress)
-    bandwidth = Bandwidth(before, measure_bandwidth(session))
-    ids = {item.id for item in items}
-    records = [each for each in log.records if each.item in ids]
+    return wanted, _Streamed(session, stream, plan)
+
+
+def _show(
+    everything: list[Configuration],
+    records: list[Record],
+    streamed: _Streamed,
+    bandwidth: Bandwidth,
+    prompts: str,
+    format: Format,
+    quiet: bool,
+) -> None:
+    """The table of the bench, and the table of the streaming."""
+    from specdec_cli.benchmarking.machine import fingerprint
+    from specdec_cli.benchmarking.streaming import most_memory, stream_rows
+    from specdec_cli.benchmarking.summary import drift, summarise
+    from specdec_cli.reporting import bench as show
+    from specdec_cli.reporting import streaming as show_streaming
+    from specdec_cli.reporting.console import out, print_json, report_warning
+
+    session, stream, plan = streamed.session, streamed.stream, streamed.plan
     settings = {each.name: each.settings for each in everything}
+    link_gbps = everything[0].settings.link_gbps
     rows = summarise(records, {each.name: each.baseline for each in everything})
     moved = drift(records, everything[0].baseline)
     streaming = stream_rows(records, list(settings), stream.pass_bytes, bandwidth.best)
-    facts = (streaming, stream.source.how, bandwidth, wanted[0].settings.link_gbps)
+    facts = (streaming, stream.source.how, bandwidth, link_gbps)
     peak = most_memory(records, session.target.device)
     if not quiet:
         for warning in session.warnings:
@@ -154,9 +189,9 @@ def run(
         record = show.record(rows, settings, fingerprint(), moved)
         print_json(record | show_streaming.stream_record(*facts, plan, peak))
         return
-    kind = "simulated link" if wanted[0].settings.link_gbps is not None else stream.source.how
+    kind = "simulated link" if link_gbps is not None else stream.source.how
     kept = f"{plan.resident} of {plan.layers} layers in memory, {kind}"
-    title = f"{session.target.name}, {kept}; {len(items)} prompts of {dataset}"
+    title = f"{session.target.name}, {kept}; {prompts}"
     for table in show.bench_tables(rows, settings, title):
         out().print(table)
     out().print(show_streaming.stream_table(*facts))

@@ -9,6 +9,7 @@ import typer
 
 from specdec_cli.benchmarking.sweep import configurations
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.bench import names_of
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.settings import Settings
@@ -49,7 +50,7 @@ def replay(
     given = opt.given_settings(locals())
     shared = {name: given.pop(name) for name in ("hub_above", "ngram_size")}
     swept = {name: str(value) for name, value in given.items() if value is not None}
-    chosen = [part.strip() for part in (methods or "").split(",") if part.strip()]
+    chosen = names_of(methods or "")
     unknown = next((name for name in chosen if name not in METHODS), None)
     if unknown is not None:
         raise InputError(f"There is no method {unknown!r}.", f"The methods are {', '.join(METHODS)}.")

@@ -21,12 +21,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
-    monkeypatch.chdir(tmp_path)
-    prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(4)]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+def surroundings(in_folder_with_prompts: Callable[[int], None]) -> None:
+    in_folder_with_prompts(4)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`specdec offload-bench`, and `generate` with an offloaded target, on tiny models."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,12 +34,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
-    monkeypatch.chdir(tmp_path)
-    prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(2)]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+def surroundings(in_folder_with_prompts: Callable[[int], None]) -> None:
+    in_folder_with_prompts(2)
 
 
 @pytest.fixture

@@ -196,4 +196,4 @@ def test_a_file_with_too_large_a_tree_is_refused(tmp_path, parents):
 
 def test_shapes_and_plans_need_no_torch():
     run = "import specdec_cli.drafting.planning, sys; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", run], check=True)
+    assert subprocess.run([sys.executable, "-c", run], check=False).returncode == 0

@@ -57,16 +57,24 @@ def loaded(model):
     )
 
 
-def require_exact_trees(model, tolerance):
-    """A whole tree is what each of its paths is alone."""
-    chance, text = random.Random(1), random_tokens(20, 2)
+def is_accepted(model):
+    try:
+        require_tree_support(loaded(model))
+    except MismatchError:
+        return False
+    return True
+
+
+def tree_error(model):
+    """How far a tree's logits are from those of each of its paths alone, over the largest of these."""
+    chance, text, errors = random.Random(1), random_tokens(20, 2), []
     for size in (1, 7, 24):
         tree = random_tree(size, chance)
         runner = Runner(ModuleForward(model), CONTEXT)
         runner.begin(text)
         expected = expected_logits(model, text, tree)
-        bound = tolerance * float(expected.abs().max())
-        torch.testing.assert_close(runner.score(tree), expected, atol=bound, rtol=0)
+        errors.append(float((runner.score(tree) - expected).abs().max() / expected.abs().max()))
+    return max(errors)
 
 
 @pytest.mark.parametrize("architecture", STATEFUL)
@@ -88,8 +96,8 @@ def test_positions_that_cannot_be_set_are_refused():
 def test_an_ordinary_architecture_passes_and_scores_trees_exactly(architecture):
     model = random_model(config(architecture))
     assert model.config.model_type not in PROVEN
-    require_tree_support(loaded(model))
-    require_exact_trees(model, 1e-13)
+    assert is_accepted(model)
+    assert tree_error(model) <= 1e-13
 
 
 @pytest.mark.parametrize("architecture", EXPERTS)
@@ -97,19 +105,19 @@ def test_a_mixture_of_experts_passes_and_scores_trees_to_rounding(architecture):
     model = random_model(
         config(architecture, num_local_experts=4, num_experts=4, num_experts_per_tok=2)
     ).float()
-    require_tree_support(loaded(model))
-    require_exact_trees(model, 1e-4)
+    assert is_accepted(model)
+    assert tree_error(model) <= 1e-4
 
 
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_trial_allows_for_the_rounding_of_the_format(number_format):
-    require_tree_support(loaded(random_model(config("StableLm")).to(number_format)))
+    assert is_accepted(random_model(config("StableLm")).to(number_format))
 
 
 def test_a_proven_architecture_is_not_tried_out(monkeypatch):
     model = random_model(ARCHITECTURES["llama"]())
     monkeypatch.setattr("specdec_cli.models.capability.Runner", None)
-    require_tree_support(loaded(model))
+    assert is_accepted(model)
 
 
 class Deaf(torch.nn.Module):

@@ -88,7 +88,7 @@ def test_models_that_do_not_fit_are_refused_with_the_first_difference():
 
 
 def test_models_that_fit_but_for_padding_pass():
-    refuse(loaded("big", width=SIZE + 5), loaded("small"))
+    assert refuse(loaded("big", width=SIZE + 5), loaded("small")) is None
 
 
 def test_models_that_differ_in_size_are_refused_with_both_sizes():
