@@ -78,6 +78,7 @@ class Record:
             to that of the last.
         transfer_seconds: of it, while weights were on their way.
         wait_seconds: of it, while the computation stood still for them.
+        link_bandwidth: bytes per second at which they came right after the run, when nothing was computed.
         prompt_hash: of the prompt's text, since ids may be mere numbers; empty in old logs.
     """
 
@@ -110,6 +111,7 @@ class Record:
     streamed_seconds: float = 0.0
     transfer_seconds: float = 0.0
     wait_seconds: float = 0.0
+    link_bandwidth: float = 0.0
     shares: tuple[tuple[int, int, int], ...] = ()
     prompt_hash: str = ""
 

@@ -149,7 +149,7 @@ def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     roles, observer = observed(session.roles(settings))
     watch = StreamWatch(session)
     steps = watch.over(session.steps(prompt, settings, roles))
-    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed)
+    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed())
 
 
 def _traced(

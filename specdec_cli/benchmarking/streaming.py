@@ -23,6 +23,7 @@ class StreamWatch:
     """Looks at what an offloaded target streams while a text is decoded.
 
     The prompt and the first step are left out: a step is counted from the state that a step leaves behind.
+    The link is measured after each text and not once for all: disks are uneven, and faster after a rest.
     """
 
     def __init__(self, session: Session) -> None:
@@ -38,11 +39,11 @@ class StreamWatch:
                 self._steps.append(step)
             yield step
 
-    @property
     def streamed(self) -> dict[str, Any]:
-        """As fields of a record; empty where nothing is streamed."""
-        if len(self._readings) < 2:
+        """As fields of a record, the link measured now; empty where nothing is streamed."""
+        if self._stream is None or len(self._readings) < 2:
             return {}
+        alone = self._stream.read_through()
         (begun, before), (ended, after) = self._readings[0], self._readings[-1]
         found = after.since(before)
         return {
@@ -51,6 +52,7 @@ class StreamWatch:
             "streamed_seconds": ended - begun,
             "transfer_seconds": found.busy_seconds,
             "wait_seconds": found.wait_seconds,
+            "link_bandwidth": alone.bytes / alone.busy_seconds,
         }
 
 
@@ -77,16 +79,18 @@ class StreamRow:
         configuration: its name.
         bytes_per_token: streamed for each emitted token.
         bandwidth: bytes per second that were reached.
-        bandwidth_share: of what was measured without computing.
+        link: bytes per second of the link, measured after each text and weighed by what the text streamed.
+        bandwidth_share: of the link that was reached.
         hidden: share of the transfer time during which the computation did not wait.
         speed: tokens per second.
-        limit: tokens per second if a pass took no longer than its weights at the measured bandwidth.
+        limit: tokens per second if a pass took no longer than its weights at the link's speed.
         limit_share: of the limit that was reached.
     """
 
     configuration: str
     bytes_per_token: float
     bandwidth: float
+    link: float
     bandwidth_share: float
     hidden: float
     speed: float
@@ -94,25 +98,22 @@ class StreamRow:
     limit_share: float
 
 
-def stream_rows(
-    records: Sequence[Record], names: Sequence[str], pass_bytes: int, bandwidth: float
-) -> list[StreamRow]:
+def stream_rows(records: Sequence[Record], names: Sequence[str], pass_bytes: int) -> list[StreamRow]:
     """A row for each configuration that streamed.
 
     Args:
         records: of a benchmark.
         names: of the configurations, in order.
         pass_bytes: that a pass streams.
-        bandwidth: bytes per second of the link, measured without computing.
     """
     by_name: Mapping[str, list[Record]] = {
-        name: [each for each in records if each.configuration == name and each.streamed_seconds]
+        name: [each for each in records if each.configuration == name and each.link_bandwidth]
         for name in names
     }
-    return [_row(name, runs, pass_bytes, bandwidth) for name, runs in by_name.items() if runs]
+    return [_row(name, runs, pass_bytes) for name, runs in by_name.items() if runs]
 
 
-def _row(name: str, runs: Sequence[Record], pass_bytes: int, bandwidth: float) -> StreamRow:
+def _row(name: str, runs: Sequence[Record], pass_bytes: int) -> StreamRow:
     streamed, tokens, seconds, transfer, wait = (
         sum(getattr(run, field) for run in runs)
         for field in (
@@ -124,12 +125,14 @@ def _row(name: str, runs: Sequence[Record], pass_bytes: int, bandwidth: float) -
         )
     )
     per_pass = tokens / sum(run.passes - 1 for run in runs)  # the first step is in neither
-    limit = per_pass * bandwidth / pass_bytes
+    link = link_speed(runs)
+    limit = per_pass * link / pass_bytes
     return StreamRow(
         configuration=name,
         bytes_per_token=streamed / tokens,
         bandwidth=streamed / seconds,
-        bandwidth_share=streamed / seconds / bandwidth,
+        link=link,
+        bandwidth_share=streamed / seconds / link,
         hidden=1 - min(1.0, wait / transfer) if transfer else 1.0,
         speed=tokens / seconds,
         limit=limit,
@@ -137,23 +140,8 @@ def _row(name: str, runs: Sequence[Record], pass_bytes: int, bandwidth: float) -
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Bandwidth:
-    """The link, read without computing before and after a benchmark, in bytes per second."""
-
-    before: float
-    after: float
-
-    @property
-    def best(self) -> float:
-        """What shares are taken of: the greater one, which makes them no better than they are."""
-        return max(self.before, self.after)
-
-
-def measure_bandwidth(session: Session) -> float:
-    """Bytes per second that the target's layers come at when nothing is computed; 0 if none is streamed."""
-    stream = session.target.stream
-    if stream is None or stream.pass_bytes == 0:
-        return 0.0
-    found = stream.read_through()
-    return found.bytes / found.busy_seconds
+def link_speed(runs: Sequence[Record]) -> float:
+    """Bytes per second at which what these runs streamed would have come if nothing had been computed."""
+    return sum(run.streamed_bytes for run in runs) / sum(
+        run.streamed_bytes / run.link_bandwidth for run in runs
+    )

@@ -11,26 +11,30 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import method_of, names_of, swept_and_flags
+from specdec_cli.cli.bench import names_of, swept_and_flags
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
 from specdec_cli.settings import load_settings, require_tokens
 
 if TYPE_CHECKING:
     from specdec_cli.benchmarking.records import Record
-    from specdec_cli.benchmarking.streaming import Bandwidth
     from specdec_cli.models.offload.plan import Plan
     from specdec_cli.models.offload.stream import LayerStream
     from specdec_cli.session import Session
 
 MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
-DEFAULTS = {"draft": "self:int4", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12"}
+METHODS = "sps,specexec"
+# Most of what the target's own 4-bit copy guesses is accepted: chains pay to be long, trees narrow.
+DEFAULTS = {
+    "draft": "self:int4", "gamma": "24", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12",
+}  # fmt: skip
 
 
 def offload_bench(
     methods: Annotated[
-        str | None, typer.Option("--methods", help="Methods, with commas. \\[default: --method]")
+        str | None,
+        typer.Option("--methods", help=f"Methods, with commas. \\[default: --method, or {METHODS}]"),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
@@ -81,9 +85,15 @@ def offload_bench(
     if format not in (Format.TABLE, Format.JSON):
         raise InputError(f"This command has no {format.value} output.", "Use --format table or json.")
     swept, flags = _with_defaults(preset, *swept_and_flags(opt.given_settings(locals())))
-    wanted = configurations(preset, flags, names_of(methods or method or method_of(preset)), swept)
+    wanted = configurations(preset, flags, names_of(methods or method or _usual(preset)), swept)
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     run(wanted, dataset, start, n_tests, log, format, quiet)
+
+
+def _usual(preset: str | None) -> str:
+    """The method that a preset or the environment names, or both kinds of guesses."""
+    found = load_settings(preset, flags={})
+    return METHODS if found.origins["method"] == "default" else found.settings.method
 
 
 def _with_defaults(
@@ -113,21 +123,18 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.benchmarking.streaming import Bandwidth, measure_bandwidth
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting.bench import BarProgress
 
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
     wanted, streamed = _load(wanted, quiet)
-    before = measure_bandwidth(streamed.session)
     interrupts.check()
     with BarProgress(quiet) as progress:
         everything = measure(Bench(wanted, items), streamed.session, log, progress)
-    bandwidth = Bandwidth(before, measure_bandwidth(streamed.session))
     ids = {item.id for item in items}
     records = [each for each in log.records if each.item in ids]
-    _show(everything, records, streamed, bandwidth, f"{len(items)} prompts of {dataset}", format, quiet)
+    _show(everything, records, streamed, f"{len(items)} prompts of {dataset}", format, quiet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +168,6 @@ def _show(
     everything: list[Configuration],
     records: list[Record],
     streamed: _Streamed,
-    bandwidth: Bandwidth,
     prompts: str,
     format: Format,
     quiet: bool,
@@ -179,8 +185,8 @@ def _show(
     link_gbps = everything[0].settings.link_gbps
     rows = summarise(records, {each.name: each.baseline for each in everything})
     moved = drift(records, everything[0].baseline)
-    streaming = stream_rows(records, list(settings), stream.pass_bytes, bandwidth.best)
-    facts = (streaming, stream.source.how, bandwidth, link_gbps)
+    streaming = stream_rows(records, list(settings), stream.pass_bytes)
+    facts = (streaming, stream.source.how, link_gbps)
     peak = most_memory(records, session.target.device)
     if not quiet:
         for warning in session.warnings:

@@ -9,15 +9,15 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from specdec_cli.benchmarking.streaming import Bandwidth, StreamRow
+from specdec_cli.benchmarking.streaming import StreamRow
 from specdec_cli.models.offload.plan import Plan
 
 MIB = 2**20
-HEADINGS = ("MB/token", "GB/s", "of link", "hidden", "tok/s", "limit", "of limit")
+HEADINGS = ("MB/token", "GB/s", "link", "of link", "hidden", "tok/s", "limit", "of limit")
 CAPTION = (
-    "MB/token: streamed for each emitted token. of link: of the bandwidth without computing. hidden: "
-    "share of the transfer in which the computation did not wait. limit: tokens per pass x bandwidth / "
-    "bytes of a pass."
+    "MB/token: streamed for each emitted token. link: GB/s without computing, read after each text. of link: "
+    "the share reached. hidden: share of the transfer in which the computation did not wait. limit: tokens "
+    "per pass x link / bytes of a pass."
 )
 
 
@@ -29,12 +29,12 @@ def plan_lines(plan: Plan) -> list[str]:
     return [f"Plan: {plan.total / MIB:,.0f} MiB{limit}: {parts} (MiB).", f"Streams {streamed}."]
 
 
-def stream_table(rows: Sequence[StreamRow], how: str, bandwidth: Bandwidth, simulated: float | None) -> Table:
+def stream_table(rows: Sequence[StreamRow], how: str, simulated: float | None) -> Table:
     """Streaming by configuration."""
-    link = f"{bandwidth.best / 1e9:.2f} GB/s read by {how}"
-    if simulated is not None:
-        link = f"simulated link of {simulated:g} GB/s; {link}"
-    table = Table(title=f"Streaming: {link}", caption=CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    link = "" if simulated is None else f"simulated link of {simulated:g} GB/s, "
+    table = Table(
+        title=f"Streaming: {link}read by {how}", caption=CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     table.add_column("configuration", min_width=16)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -47,6 +47,7 @@ def _cells(row: StreamRow) -> tuple[str, ...]:
     return (
         f"{row.bytes_per_token / 1e6:.1f}",
         f"{row.bandwidth / 1e9:.2f}",
+        f"{row.link / 1e9:.2f}",
         f"{row.bandwidth_share:.0%}",
         f"{row.hidden:.0%}",
         f"{row.speed:.2f}",
@@ -67,12 +68,11 @@ def memory_line(peak: int, plan: Plan) -> str:
 
 
 def stream_record(
-    rows: Sequence[StreamRow], how: str, bandwidth: Bandwidth, simulated: float | None, plan: Plan, peak: int
+    rows: Sequence[StreamRow], how: str, simulated: float | None, plan: Plan, peak: int
 ) -> dict[str, Any]:
     """The same as JSON: bytes, seconds, and shares of 1."""
     return {
         "streaming": [asdict(row) for row in rows],
-        "bandwidth": asdict(bandwidth),
         "read_by": how,
         "simulated_gbps": simulated,
         "plan": asdict(plan) | {"total": plan.total},

@@ -8,7 +8,7 @@ import torch
 
 from specdec_cli.benchmarking import streaming
 from specdec_cli.benchmarking.records import Record
-from specdec_cli.benchmarking.streaming import Bandwidth, StreamWatch, most_memory, stream_rows
+from specdec_cli.benchmarking.streaming import StreamWatch, most_memory, stream_rows
 from specdec_cli.models.offload.ring import Traffic
 
 RUN = Record(
@@ -16,13 +16,13 @@ RUN = Record(
     accepted=0, tree_depth=0.0, tree_size=0.0, least_score=None, draft_seconds=0.0, verify_seconds=5.0,
     overhead_seconds=0.0, seconds=5.0, prefill_seconds=1.0, first_token_seconds=2.0, memory_bytes=1,
     accepted_lengths=(0,) * 5, text_hash="x", finish_reason="length", streamed_bytes=400, streamed_tokens=4,
-    streamed_seconds=4.0, transfer_seconds=2.0, wait_seconds=0.5,
+    streamed_seconds=4.0, transfer_seconds=2.0, wait_seconds=0.5, link_bandwidth=125.0,
 )  # fmt: skip
 
 
 def test_each_figure_is_what_its_definition_says():
     fast = replace(RUN, configuration="tree", tokens=25, streamed_tokens=16, wait_seconds=0.0)
-    rows = stream_rows([RUN, fast], ["plain", "tree"], pass_bytes=100, bandwidth=125.0)
+    rows = stream_rows([RUN, fast], ["plain", "tree"], pass_bytes=100)
     plain, tree = rows
     assert plain.bytes_per_token == 100
     assert plain.bandwidth == 100
@@ -37,11 +37,14 @@ def test_each_figure_is_what_its_definition_says():
 
 
 def test_what_streamed_nothing_has_no_row():
-    assert stream_rows([replace(RUN, streamed_seconds=0.0)], ["plain"], 100, 1.0) == []
+    assert stream_rows([replace(RUN, streamed_bytes=0, link_bandwidth=0.0)], ["plain"], 100) == []
 
 
-def test_shares_are_taken_of_the_better_measurement():
-    assert Bandwidth(1.0, 2.0).best == Bandwidth(2.0, 1.0).best == 2.0
+def test_each_run_is_held_against_the_link_as_it_was_after_it():
+    slower = replace(RUN, item="b", streamed_seconds=8.0, link_bandwidth=62.5)
+    (row,) = stream_rows([RUN, slower], ["plain"], pass_bytes=100)
+    assert row.bandwidth_share == pytest.approx(0.8)
+    assert row.link == pytest.approx(800 / (3.2 + 6.4))
 
 
 def test_a_gpus_peak_is_that_of_the_greediest_run(monkeypatch):
@@ -62,6 +65,9 @@ class Stream:
     def traffic(self):
         return Traffic(bytes=round(10 * self.now), busy_seconds=self.now)
 
+    def read_through(self, passes=2):
+        return Traffic(bytes=40 * passes, busy_seconds=2.0 * passes)
+
 
 def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatch):
     stream = Stream()
@@ -75,5 +81,7 @@ def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatc
 
     for _ in watch.over(steps()):
         stream.now += 3  # what happens between the steps' clocks
-    assert watch.streamed["streamed_bytes"] == 10 * watch.streamed["streamed_seconds"] == 120
-    assert watch.streamed["streamed_tokens"] == 6
+    found = watch.streamed()
+    assert found["streamed_bytes"] == 10 * found["streamed_seconds"] == 120
+    assert found["streamed_tokens"] == 6
+    assert found["link_bandwidth"] == 20.0
