@@ -94,7 +94,7 @@ def show_results(
         if old:
             report_warning(f"{old} runs of the log have no detail: an older version made them.")
     if showing.plot is not None:
-        draw(rows, settings, showing.plot)
+        draw(rows, showing.plot)
     if showing.format is Format.JSON:
         record = show.record(rows, settings, machine, moved)
         print_json(record | {"detail": why.detail_record(groups)} if showing.detail else record)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from specdec_cli.benchmarking.summary import Row
 from specdec_cli.errors import InputError
-from specdec_cli.settings import Settings
+from specdec_cli.reporting.curves import PLAIN, draw_curves, find_curves
 
 KINDS = (".png", ".svg", ".html")
 DRAFT, VERIFY, REST = "#4477aa", "#ccbb44", "#bbbbbb"  # apart for every kind of colour vision
-PLAIN = "#666666"
 
 
 def require_plot(path: Path) -> None:
@@ -34,21 +33,25 @@ def require_plot(path: Path) -> None:
         raise InputError("--plot needs matplotlib.", "pip install 'specdec-cli[plot]'") from error
 
 
-def draw(rows: Sequence[Row], settings: Mapping[str, Settings], path: Path) -> None:
-    """Draw a benchmark into a file; an .html file holds the same drawing and needs nothing from elsewhere."""
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Draw a benchmark into a file, a sweep as curves; an .html file needs nothing from elsewhere."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
-        1, 3, figsize=(15, 1.6 + 0.42 * len(rows)), sharey=True, layout="constrained"
-    )
-    _speedups(axes[0], rows)
-    _tokens_per_pass(axes[1], rows)
+    curves = find_curves(rows)
+    size = (15, max(1.6 + 0.42 * len(rows), 4.5 if curves else 0))
+    figure, axes = pyplot.subplots(1, 3, figsize=size, sharey=curves is None, layout="constrained")
+    if curves is None:
+        _speedups(axes[0], rows)
+        _tokens_per_pass(axes[1], rows)
+    else:
+        draw_curves(axes[:2], curves)
     _time_shares(axes[2], rows)
-    axes[0].set_yticks(range(len(rows)), [row.configuration for row in rows])
-    axes[0].invert_yaxis()
+    named = axes[0] if curves is None else axes[2]
+    named.set_yticks(range(len(rows)), [row.configuration for row in rows])
+    named.invert_yaxis()
     if path.suffix.lower() == ".html":
         buffer = StringIO()
         figure.savefig(buffer, format="svg")
@@ -91,6 +94,6 @@ def _time_shares(axis: Any, rows: Sequence[Row]) -> None:
     ):
         axis.barh(range(len(rows)), shares, left=left, color=colour, label=label)
         left = [one + other for one, other in zip(left, shares, strict=True)]
-    axis.set_title("where the time goes", pad=24)
     axis.set_xlim(0, 1)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.04), ncols=3, frameon=False)
+    title = axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    title.set_title("where the time goes", {"size": "large"})

@@ -1,0 +1,96 @@
+"""Figures of a sweep as curves over the value that was swept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from specdec_cli.benchmarking.summary import Row
+
+AXES = {
+    "budget": "tree budget, guesses",
+    "gamma": "length of the chain, guesses",
+    "depth": "longest branch, guesses",
+    "beams": "beams",
+    "branch": "branches of a node",
+}
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # apart for all colour vision
+MARKS = "osD^vP"
+PLAIN = "#666666"
+APART = 0.04  # of the value: so much do intervals stand aside that would cover each other
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What a sweep draws.
+
+    Attributes:
+        axis: key of `AXES`.
+        lines: by the rest of the configurations' names, values and rows, ascending; two values or more.
+        levels: rows that the swept value does not concern, or that have one value only; plain decoding is
+            left out.
+    """
+
+    axis: str
+    lines: dict[str, list[tuple[float, Row]]]
+    levels: list[Row]
+
+
+def find_curves(rows: Sequence[Row]) -> Curves | None:
+    """The first of `AXES` that some configurations differ in, in nothing else; None where there is none."""
+    for axis in AXES:
+        lines: dict[str, list[tuple[float, Row]]] = {}
+        for row in rows:
+            found = _value(row.configuration, axis)
+            if found is not None:
+                lines.setdefault(found[0], []).append((found[1], row))
+        lines = {
+            name: sorted(line, key=lambda point: point[0]) for name, line in lines.items() if len(line) > 1
+        }
+        if lines:
+            drawn = {row.configuration for line in lines.values() for _, row in line}
+            rest = [row for row in rows if row.configuration not in drawn and row.speedup is not None]
+            return Curves(axis, lines, rest)
+    return None
+
+
+def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
+    """Speed-up and tokens per pass over the swept value, on two axes."""
+    speed, tokens = axes
+    for place, (name, line) in enumerate(curves.lines.items()):
+        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)], "label": name}
+        values = [value for value, _ in line]
+        aside = 1 + APART * (place - (len(curves.lines) - 1) / 2)
+        ratios = [row.speedup for _, row in line if row.speedup is not None]
+        lows = [ratio.value - (ratio.low or ratio.value) for ratio in ratios]
+        highs = [(ratio.high or ratio.value) - ratio.value for ratio in ratios]
+        beside = [value * aside for value in values]
+        speed.errorbar(beside, [ratio.value for ratio in ratios], yerr=[lows, highs], capsize=3, **style)
+        tokens.plot(values, [row.gen_rate for _, row in line], **style)
+    for place, row in enumerate(curves.levels, len(curves.lines)):
+        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": "--", "label": row.configuration}
+        if row.speedup is not None:
+            speed.axhline(row.speedup.value, **style)
+        tokens.axhline(row.gen_rate, **style)
+    speed.axhline(1.0, color=PLAIN, linewidth=1, linestyle=":")
+    speed.set_title("speed-up over plain decoding (95%)")
+    tokens.set_title("tokens per target pass")
+    ticks = sorted({value for line in curves.lines.values() for value, _ in line})
+    for axis in axes:
+        if ticks[0] > 0 and ticks[-1] / ticks[0] > 4:
+            axis.set_xscale("log", base=2)
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+        axis.set_xlabel(AXES[curves.axis])
+    tokens.legend(frameon=False)
+
+
+def _value(configuration: str, axis: str) -> tuple[str, float] | None:
+    """A configuration's name without the axis, and its value there."""
+    parts = configuration.split(", ")
+    for part in parts:
+        label, _, value = part.rpartition(" ")
+        if label == axis and value.isdigit():
+            return ", ".join(each for each in parts if each != part), float(value)
+    return None
