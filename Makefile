@@ -43,7 +43,7 @@ format: $(READY)  ## Put imports and layout in order
 
 # A killed run goes on where it was; `make bench NAME=another` measures anew, `specdec compare` pairs two logs.
 NAME ?= bench
-DRAFT ?= layers:15
+DRAFT ?= self:int4
 ALL_METHODS := ngram,sps,specexec,specinfer,rrsw,sequoia,spechub,kseq,topk
 
 bench: $(READY)  ## All methods on the default target over the first prompts: speed-ups, SpecExec's columns

@@ -33,8 +33,8 @@ def main() -> None:
         default="writing,summarization,long",
         help="of the shipped prompts, from short to long",
     )
-    parser.add_argument("--prompts", type=int, default=4, help="of each category")
-    parser.add_argument("--max-words", type=int, default=60)
+    parser.add_argument("--prompts", type=int, default=3, help="of each category")
+    parser.add_argument("--max-words", type=int, default=30)
     parser.add_argument("--window-size", type=int, default=10)
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=None)
@@ -75,10 +75,7 @@ def measure(ensemble: Ensemble, items: list[Item]) -> dict[str, list[list[Round]
 def answer(ensemble: Ensemble, side: str, prompt: str) -> list[Round]:
     """The rounds of an answer, on the same weights for both sides, from empty caches."""
     for member in ensemble.drafters:
-        runner = member._runner
-        runner.reuse = False
-        runner.begin([0])  # forget what the other side read
-        runner.reuse = side == "cache"
+        member.forget(reuse=side == "cache")
     return list(ensemble.answer(prompt))
 
 

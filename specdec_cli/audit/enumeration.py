@@ -54,7 +54,7 @@ class PathRandomness:
         return torch.tensor(drawn)
 
     def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
-        hint = "A coupled run is checked by its text: --coupled gives the one that plain decoding gives."
+        hint = "Leave --coupled out here: a coupled run is checked by its text, which is plain decoding's."
         raise InputError("Coupled draws are continuous: they have no paths to enumerate.", hint)
 
     def _use(self, key: Key) -> None:

@@ -14,7 +14,7 @@ from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_pea
 from specdec_cli.benchmarking.peers import Peer, transformers_peers
 from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
-from specdec_cli.benchmarking.streaming import StreamWatch
+from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
@@ -66,11 +66,13 @@ class Bench:
         configurations: of the sweep.
         items: prompts.
         peers: other engines, of `PEERS`.
+        measures_link: measure an offloaded target's link after each run; it takes three passes.
     """
 
     configurations: Sequence[Configuration]
     items: Sequence[Item]
     peers: Sequence[str] = ()
+    measures_link: bool = False
 
 
 def measure(
@@ -118,6 +120,9 @@ def measure(
                 else:
                     made = runs[each.name](prompts[item.id], each.settings)
                 memory = peak_memory(session.target.device)
+                if bench.measures_link and made.streamed:
+                    link = {"link_bandwidth": measure_link(session)}
+                    made = made._replace(streamed={**made.streamed, **link})
                 record = _record(each, item, prompts[item.id], made, len(log.records), memory)
                 log.add(record, asdict(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
@@ -149,7 +154,7 @@ def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     roles, observer = observed(session.roles(settings))
     watch = StreamWatch(session)
     steps = watch.over(session.steps(prompt, settings, roles))
-    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed())
+    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed)
 
 
 def _traced(

@@ -23,7 +23,6 @@ class StreamWatch:
     """Looks at what an offloaded target streams while a text is decoded.
 
     The prompt and the first step are left out: a step is counted from the state that a step leaves behind.
-    The link is measured after each text and not once for all: disks are uneven, and faster after a rest.
     """
 
     def __init__(self, session: Session) -> None:
@@ -39,11 +38,11 @@ class StreamWatch:
                 self._steps.append(step)
             yield step
 
+    @property
     def streamed(self) -> dict[str, Any]:
-        """As fields of a record, the link measured now; empty where nothing is streamed."""
-        if self._stream is None or len(self._readings) < 2:
+        """As fields of a record; empty where nothing is streamed."""
+        if len(self._readings) < 2:
             return {}
-        alone = self._stream.read_through()
         (begun, before), (ended, after) = self._readings[0], self._readings[-1]
         found = after.since(before)
         return {
@@ -52,8 +51,19 @@ class StreamWatch:
             "streamed_seconds": ended - begun,
             "transfer_seconds": found.busy_seconds,
             "wait_seconds": found.wait_seconds,
-            "link_bandwidth": alone.bytes / alone.busy_seconds,
         }
+
+
+def measure_link(session: Session) -> float:
+    """Bytes per second that the target's layers come at when nothing is computed; 0 if none is streamed.
+
+    Asked after each text and not once for all: disks are uneven, and faster after a rest.
+    """
+    stream = session.target.stream
+    if stream is None or stream.pass_bytes == 0:
+        return 0.0
+    found = stream.read_through()
+    return found.bytes / found.busy_seconds
 
 
 def load_for(
@@ -107,8 +117,7 @@ def stream_rows(records: Sequence[Record], names: Sequence[str], pass_bytes: int
         pass_bytes: that a pass streams.
     """
     by_name: Mapping[str, list[Record]] = {
-        name: [each for each in records if each.configuration == name and each.link_bandwidth]
-        for name in names
+        name: [each for each in records if each.configuration == name and has_link(each)] for name in names
     }
     return [_row(name, runs, pass_bytes) for name, runs in by_name.items() if runs]
 
@@ -125,7 +134,7 @@ def _row(name: str, runs: Sequence[Record], pass_bytes: int) -> StreamRow:
         )
     )
     per_pass = tokens / sum(run.passes - 1 for run in runs)  # the first step is in neither
-    link = link_speed(runs)
+    link = _link_speed(runs)
     limit = per_pass * link / pass_bytes
     return StreamRow(
         configuration=name,
@@ -140,7 +149,12 @@ def _row(name: str, runs: Sequence[Record], pass_bytes: int) -> StreamRow:
     )
 
 
-def link_speed(runs: Sequence[Record]) -> float:
+def has_link(record: Record) -> bool:
+    """Whether a run streamed, and the link was measured after it; older logs do not have it."""
+    return record.streamed_bytes > 0 and record.link_bandwidth > 0
+
+
+def _link_speed(runs: Sequence[Record]) -> float:
     """Bytes per second at which what these runs streamed would have come if nothing had been computed."""
     return sum(run.streamed_bytes for run in runs) / sum(
         run.streamed_bytes / run.link_bandwidth for run in runs

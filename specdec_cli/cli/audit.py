@@ -11,6 +11,7 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli.bench import names_of
 from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS, canonical
@@ -166,7 +167,7 @@ def _levels(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:
         return default
     if text.strip() == "all":
         return LEVELS
-    wanted = tuple(part.strip() for part in text.split(",") if part.strip())
+    wanted = tuple(names_of(text))
     for each in wanted:
         if each not in LEVELS:
             raise InputError(f"There is no level {each!r}.", f"The levels are {', '.join(LEVELS)}, or all.")
@@ -181,7 +182,7 @@ def _methods(listed: str | None) -> list[str]:
         return []
     if listed.strip() == "all":
         return list(METHODS)
-    wanted = [canonical(part.strip()) for part in listed.split(",") if part.strip()]
+    wanted = [canonical(name) for name in names_of(listed)]
     for each in wanted:
         if each not in METHODS:
             raise InputError(f"There is no method {each!r}.", f"The methods are {', '.join(METHODS)}.")

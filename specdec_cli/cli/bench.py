@@ -127,10 +127,10 @@ def swept_and_flags(given: Mapping[str, object]) -> tuple[dict[str, str], dict[s
     return swept, {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
 
 
-def method_of(preset: str | None) -> str:
-    """The method that a preset or the environment names, or SpecExec."""
+def method_of(preset: str | None, usual: str = "specexec") -> str:
+    """The method that a preset or the environment names, or the usual ones."""
     resolved = load_settings(preset, flags={})
-    return "specexec" if resolved.origins["method"] == "default" else resolved.settings.method
+    return usual if resolved.origins["method"] == "default" else resolved.settings.method
 
 
 def run(

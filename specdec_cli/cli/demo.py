@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import require_text
+from specdec_cli.errors import MismatchError
 from specdec_cli.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from specdec_cli.session import Session
 
 PROMPT = (
     "Repeat this text word for word, and change nothing:\n\n"
@@ -56,9 +61,8 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
-        half = f"layers:{max(1, session.target.layers // 2)}"
-        settings = {**settings, f"sps, {half}": replace(live, method="sps", draft=half)}
-        session.draft(half, activity.update)
+        own = _own_draft(session, activity.update)
+        settings = {**settings, f"sps, {own}": replace(live, method="sps", draft=own)}
     interrupts.check()
     tokens = session.encode(prompt)
     if not quiet:
@@ -78,3 +82,17 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     with status("Warming up", quiet) as activity:
         standings = compare(session, tokens, contenders, rounds, report=activity.update)
     out().print(comparison_table(standings, f"{session.target.name}, {live.max_tokens} tokens at most"))
+
+
+def _own_draft(session: Session, report: Callable[[str], None]) -> str:
+    """A draft made of the target, loaded: a 4-bit copy, or half of the layers where there can be none."""
+    copy, half = "self:int4", f"layers:{max(1, session.target.layers // 2)}"
+    if session.target.device.type == "cpu":
+        try:
+            session.draft(copy, report)
+        except MismatchError:  # its layers are of a kind or size that there is no 4-bit product for
+            pass
+        else:
+            return copy
+    session.draft(half, report)
+    return half

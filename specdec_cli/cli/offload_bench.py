@@ -11,7 +11,7 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import names_of, swept_and_flags
+from specdec_cli.cli.bench import method_of, names_of, swept_and_flags
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
 from specdec_cli.settings import load_settings, require_tokens
@@ -24,17 +24,15 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
-METHODS = "sps,specexec"
-# Most of what the target's own 4-bit copy guesses is accepted: chains pay to be long, trees narrow.
-DEFAULTS = {
-    "draft": "self:int4", "gamma": "24", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12",
-}  # fmt: skip
+USUAL_METHODS = "sps,specexec"
+DEFAULTS = {"draft": "self:int4", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12"}
+LONG_CHAIN = {"gamma": "24"}  # of the target's own rounded copy, which is seldom wrong
 
 
 def offload_bench(
     methods: Annotated[
         str | None,
-        typer.Option("--methods", help=f"Methods, with commas. \\[default: --method, or {METHODS}]"),
+        typer.Option("--methods", help=f"Methods, with commas. \\[default: --method, or {USUAL_METHODS}]"),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
@@ -85,15 +83,11 @@ def offload_bench(
     if format not in (Format.TABLE, Format.JSON):
         raise InputError(f"This command has no {format.value} output.", "Use --format table or json.")
     swept, flags = _with_defaults(preset, *swept_and_flags(opt.given_settings(locals())))
-    wanted = configurations(preset, flags, names_of(methods or method or _usual(preset)), swept)
+    wanted = configurations(
+        preset, flags, names_of(methods or method or method_of(preset, USUAL_METHODS)), swept
+    )
     log = save_dir / f"{exp_name}.jsonl" if exp_name else None
     run(wanted, dataset, start, n_tests, log, format, quiet)
-
-
-def _usual(preset: str | None) -> str:
-    """The method that a preset or the environment names, or both kinds of guesses."""
-    found = load_settings(preset, flags={})
-    return METHODS if found.origins["method"] == "default" else found.settings.method
 
 
 def _with_defaults(
@@ -107,6 +101,10 @@ def _with_defaults(
     if found.origins["max_tokens"] == "default":
         flags = flags | {"max_tokens": MAX_TOKENS}
     usual = DEFAULTS | ({"draft": "ngram"} if found.settings.offload == "cpu" else {})
+    own = found.origins["draft"] == "default"
+    draft = swept.get("draft", usual["draft"] if own else found.settings.draft)
+    if draft and draft.startswith("self:"):
+        usual |= LONG_CHAIN
     missing = {name: value for name, value in usual.items() if found.origins[name] == "default"}
     return missing | swept, flags
 
@@ -131,7 +129,7 @@ def run(
     wanted, streamed = _load(wanted, quiet)
     interrupts.check()
     with BarProgress(quiet) as progress:
-        everything = measure(Bench(wanted, items), streamed.session, log, progress)
+        everything = measure(Bench(wanted, items, measures_link=True), streamed.session, log, progress)
     ids = {item.id for item in items}
     records = [each for each in log.records if each.item in ids]
     _show(everything, records, streamed, f"{len(items)} prompts of {dataset}", format, quiet)
@@ -174,7 +172,7 @@ def _show(
 ) -> None:
     """The table of the bench, and the table of the streaming."""
     from specdec_cli.benchmarking.machine import fingerprint
-    from specdec_cli.benchmarking.streaming import most_memory, stream_rows
+    from specdec_cli.benchmarking.streaming import has_link, most_memory, stream_rows
     from specdec_cli.benchmarking.summary import drift, summarise
     from specdec_cli.reporting import bench as show
     from specdec_cli.reporting import streaming as show_streaming
@@ -186,11 +184,14 @@ def _show(
     rows = summarise(records, {each.name: each.baseline for each in everything})
     moved = drift(records, everything[0].baseline)
     streaming = stream_rows(records, list(settings), stream.pass_bytes)
+    unmeasured = sum(each.streamed_bytes > 0 and not has_link(each) for each in records)
     facts = (streaming, stream.source.how, link_gbps)
     peak = most_memory(records, session.target.device)
     if not quiet:
         for warning in session.warnings:
             report_warning(warning)
+        if unmeasured:
+            report_warning(f"{unmeasured} runs of the log are older and missing under Streaming: no link.")
     if format is Format.JSON:
         record = show.record(rows, settings, fingerprint(), moved)
         print_json(record | show_streaming.stream_record(*facts, plan, peak))

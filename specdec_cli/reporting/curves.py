@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from specdec_cli.benchmarking.summary import Row
+from specdec_cli.benchmarking.summary import Ratio, Row
 
 AXES = {
     "budget": "tree budget, guesses",
@@ -17,6 +17,7 @@ AXES = {
 }
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # apart for all colour vision
 MARKS = "osD^vP"
+DASHES = ("--", "-.", ":")
 PLAIN = "#666666"
 APART = 0.04  # of the value: so much do intervals stand aside that would cover each other
 
@@ -28,8 +29,8 @@ class Curves:
     Attributes:
         axis: key of `AXES`.
         lines: by the rest of the configurations' names, values and rows, ascending; two values or more.
-        levels: rows that the swept value does not concern, or that have one value only; plain decoding is
-            left out.
+        levels: rows that the swept value does not concern, or that have one value only. Those without a
+            speed-up, such as plain decoding, are in neither.
     """
 
     axis: str
@@ -38,21 +39,27 @@ class Curves:
 
 
 def find_curves(rows: Sequence[Row]) -> Curves | None:
-    """The first of `AXES` that some configurations differ in, in nothing else; None where there is none."""
-    for axis in AXES:
-        lines: dict[str, list[tuple[float, Row]]] = {}
-        for row in rows:
-            found = _value(row.configuration, axis)
-            if found is not None:
-                lines.setdefault(found[0], []).append((found[1], row))
-        lines = {
-            name: sorted(line, key=lambda point: point[0]) for name, line in lines.items() if len(line) > 1
-        }
-        if lines:
-            drawn = {row.configuration for line in lines.values() for _, row in line}
-            rest = [row for row in rows if row.configuration not in drawn and row.speedup is not None]
-            return Curves(axis, lines, rest)
-    return None
+    """Curves over the one of `AXES` that most configurations differ in, in nothing else; None without one."""
+    faster = [row for row in rows if row.speedup is not None]
+    found = [curves for axis in AXES if (curves := _curves(faster, axis)).lines]
+    return min(found, key=lambda curves: len(curves.levels), default=None)
+
+
+def _curves(rows: Sequence[Row], axis: str) -> Curves:
+    lines: dict[str, list[tuple[float, Row]]] = {}
+    for row in rows:
+        found = _value(row.configuration, axis)
+        if found is not None:
+            lines.setdefault(found[0], []).append((found[1], row))
+    lines = {name: sorted(line, key=lambda point: point[0]) for name, line in lines.items() if len(line) > 1}
+    drawn = {row.configuration for line in lines.values() for _, row in line}
+    return Curves(axis, lines, [row for row in rows if row.configuration not in drawn])
+
+
+def ends(ratio: Ratio) -> tuple[float, float]:
+    """How far the interval of a ratio reaches below and above it; 0 where a single prompt gives none."""
+    low, high = ratio.low or ratio.value, ratio.high or ratio.value
+    return max(ratio.value - low, 0.0), max(high - ratio.value, 0.0)
 
 
 def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
@@ -63,15 +70,14 @@ def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
         values = [value for value, _ in line]
         aside = 1 + APART * (place - (len(curves.lines) - 1) / 2)
         ratios = [row.speedup for _, row in line if row.speedup is not None]
-        lows = [ratio.value - (ratio.low or ratio.value) for ratio in ratios]
-        highs = [(ratio.high or ratio.value) - ratio.value for ratio in ratios]
+        reach = list(zip(*map(ends, ratios), strict=True))
         beside = [value * aside for value in values]
-        speed.errorbar(beside, [ratio.value for ratio in ratios], yerr=[lows, highs], capsize=3, **style)
+        speed.errorbar(beside, [ratio.value for ratio in ratios], yerr=reach, capsize=3, **style)
         tokens.plot(values, [row.gen_rate for _, row in line], **style)
     for place, row in enumerate(curves.levels, len(curves.lines)):
-        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": "--", "label": row.configuration}
-        if row.speedup is not None:
-            speed.axhline(row.speedup.value, **style)
+        dashes = DASHES[place // len(COLOURS) % len(DASHES)]
+        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": dashes, "label": row.configuration}
+        speed.axhline(row.speedup.value if row.speedup else 1.0, **style)
         tokens.axhline(row.gen_rate, **style)
     speed.axhline(1.0, color=PLAIN, linewidth=1, linestyle=":")
     speed.set_title("speed-up over plain decoding (95%)")
@@ -87,7 +93,7 @@ def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
 
 
 def _value(configuration: str, axis: str) -> tuple[str, float] | None:
-    """A configuration's name without the axis, and its value there."""
+    """A configuration's name without the axis, and its value there; None if it has none, or no number."""
     parts = configuration.split(", ")
     for part in parts:
         label, _, value = part.rpartition(" ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from specdec_cli.benchmarking.summary import Row
 from specdec_cli.errors import InputError
-from specdec_cli.reporting.curves import PLAIN, draw_curves, find_curves
+from specdec_cli.reporting.curves import PLAIN, draw_curves, ends, find_curves
 
 KINDS = (".png", ".svg", ".html")
 DRAFT, VERIFY, REST = "#4477aa", "#ccbb44", "#bbbbbb"  # apart for every kind of colour vision
@@ -69,10 +69,10 @@ def _speedups(axis: Any, rows: Sequence[Row]) -> None:
         if ratio is None:
             axis.plot(1.0, place, "s", color=PLAIN)
             continue
-        low, high = ratio.low or ratio.value, ratio.high or ratio.value
-        ends = [[max(ratio.value - low, 0.0)], [max(high - ratio.value, 0.0)]]
-        axis.errorbar(ratio.value, place, xerr=ends, fmt="o", color=DRAFT, capsize=3)
-        axis.annotate(f"{ratio.value:.2f}", (high, place), (6, 0), textcoords="offset points", va="center")
+        below, above = ends(ratio)
+        axis.errorbar(ratio.value, place, xerr=[[below], [above]], fmt="o", color=DRAFT, capsize=3)
+        end = (ratio.value + above, place)
+        axis.annotate(f"{ratio.value:.2f}", end, (6, 0), textcoords="offset points", va="center")
     axis.axvline(1.0, color=PLAIN, linewidth=1, linestyle=":")
     axis.set_title("speed-up over plain decoding (95%)")
     axis.margins(x=0.15)
@@ -95,5 +95,5 @@ def _time_shares(axis: Any, rows: Sequence[Row]) -> None:
         axis.barh(range(len(rows)), shares, left=left, color=colour, label=label)
         left = [one + other for one, other in zip(left, shares, strict=True)]
     axis.set_xlim(0, 1)
-    title = axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    title.set_title("where the time goes", {"size": "large"})
+    legend = axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    legend.set_title("where the time goes", {"size": "large"})

@@ -8,7 +8,7 @@ import torch
 
 from specdec_cli.benchmarking import streaming
 from specdec_cli.benchmarking.records import Record
-from specdec_cli.benchmarking.streaming import StreamWatch, most_memory, stream_rows
+from specdec_cli.benchmarking.streaming import StreamWatch, measure_link, most_memory, stream_rows
 from specdec_cli.models.offload.ring import Traffic
 
 RUN = Record(
@@ -37,7 +37,8 @@ def test_each_figure_is_what_its_definition_says():
 
 
 def test_what_streamed_nothing_has_no_row():
-    assert stream_rows([replace(RUN, streamed_bytes=0, link_bandwidth=0.0)], ["plain"], 100) == []
+    for nothing in ({"streamed_bytes": 0}, {"link_bandwidth": 0.0}):
+        assert stream_rows([replace(RUN, **nothing)], ["plain"], 100) == []
 
 
 def test_each_run_is_held_against_the_link_as_it_was_after_it():
@@ -65,9 +66,6 @@ class Stream:
     def traffic(self):
         return Traffic(bytes=round(10 * self.now), busy_seconds=self.now)
 
-    def read_through(self, passes=2):
-        return Traffic(bytes=40 * passes, busy_seconds=2.0 * passes)
-
 
 def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatch):
     stream = Stream()
@@ -81,7 +79,15 @@ def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatc
 
     for _ in watch.over(steps()):
         stream.now += 3  # what happens between the steps' clocks
-    found = watch.streamed()
+    found = watch.streamed
     assert found["streamed_bytes"] == 10 * found["streamed_seconds"] == 120
     assert found["streamed_tokens"] == 6
-    assert found["link_bandwidth"] == 20.0
+
+
+@pytest.mark.parametrize(("size", "expected"), [(100, 20.0), (0, 0.0)])
+def test_the_link_is_what_comes_without_computing_and_0_where_all_layers_stay(size, expected):
+    stream = SimpleNamespace(
+        pass_bytes=size, read_through=lambda: Traffic(bytes=2 * size, busy_seconds=size / 10)
+    )
+    assert measure_link(SimpleNamespace(target=SimpleNamespace(stream=stream))) == expected
+    assert measure_link(SimpleNamespace(target=SimpleNamespace(stream=None))) == 0.0

@@ -1,4 +1,4 @@
-"""`specdec demo` on a tiny model deep enough for its early-exit draft."""
+"""`specdec demo` on a tiny model."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_it_writes_a_text_and_compares_every_method(specdec: Program, target: st
     assert " ".join(PROMPT.split()) in " ".join(outcome.err.split())
     assert "12 tokens · " in outcome.err
     table = rows(outcome.out)
-    assert [row[0] for row in table] == [*METHODS, "sps, layers:8"]  # half of the tiny target's layers
+    assert [row[0] for row in table] == [*METHODS, "sps, self:int4"]
     assert [row[-1] for row in table] == ["-", *["all"] * len(METHODS)]
     assert table[0][2] == "1.00x"
     assert "median of 2 paired rounds" in outcome.out
@@ -45,6 +45,15 @@ def test_it_writes_a_text_and_compares_every_method(specdec: Program, target: st
         "generate", "-m", target, "-n", "12", "--method", "autoregressive", "-p", PROMPT, "--quiet"
     )
     assert generated.out == f"{written}\n"
+
+
+def test_a_target_without_a_4_bit_product_drafts_by_half_of_its_layers(
+    specdec: Program, tmp_path: Path
+) -> None:
+    target = str(tiny.folder(tmp_path / "odd", **DEEP, hidden_size=24, max_position_embeddings=1024))
+    outcome = specdec("demo", "-m", target, "-n", "4", "--rounds", "1")
+    assert outcome.code == 0
+    assert rows(outcome.out)[-1][0] == "sps, layers:8"
 
 
 def test_the_prompt_and_the_temperature_can_be_chosen(specdec: Program, target: str) -> None:

@@ -61,10 +61,13 @@ def test_it_prints_specexecs_table_the_streaming_and_the_plan(bench: Program) ->
     assert "layers that stay (2 of 8)" in outcome.err
 
 
-def test_json_has_the_same_text_for_both_and_the_bytes_of_a_pass(bench: Program) -> None:
+def test_json_has_the_same_text_for_all_and_the_bytes_of_a_pass(bench: Program) -> None:
     record = json.loads(bench("--format", "json", "--resident-layers", "4", "--draft", "self:int8").out)
     rows = {row["configuration"]: row for row in record["rows"]}
-    assert rows["specexec"]["same_text"] == 2
+    assert {name: row["same_text"] for name, row in rows.items()} == {
+        "autoregressive": 2, "sps": 2, "specexec": 2,
+    }  # fmt: skip
+    assert rows["sps"]["settings"]["gamma"] == 24  # of the target's own copy, a long chain
     assert rows["specexec"]["settings"]["offload"] == "disk"
     streaming = {row["configuration"]: row for row in record["streaming"]}
     plan = record["plan"]
@@ -82,6 +85,7 @@ def test_json_has_the_same_text_for_both_and_the_bytes_of_a_pass(bench: Program)
 
 def test_a_slower_link_is_kept_to_and_called_simulated(bench: Program) -> None:
     record = json.loads(bench("--link-gbps", "0.01", "-n", "4", "--format", "json").out)
+    assert [row["configuration"] for row in record["streaming"]] == ["autoregressive", "sps", "specexec"]
     jitter = 1 / 12  # a layer of the two passes of six may have been under way when the clock started
     assert all(0.005e9 < row["link"] <= 0.01e9 * (1 + jitter) for row in record["streaming"])
     assert record["simulated_gbps"] == 0.01
@@ -149,7 +153,7 @@ def test_a_log_keeps_what_was_streamed_and_is_gone_on_from(bench: Program, tmp_p
     assert bench("--exp-name", "exp").code == 0
     log = tmp_path / "logs" / "exp.jsonl"
     lines = log.read_text().splitlines()
-    assert all(json.loads(line)["streamed_bytes"] > 0 for line in lines if "specexec" not in line)
+    assert all(json.loads(line)["streamed_bytes"] > 0 for line in lines if '"autoregressive"' in line)
     log.write_text("\n".join(lines[:-1]) + "\n")
     assert bench("--exp-name", "exp").code == 0
     assert len(log.read_text().splitlines()) == len(lines)

@@ -71,6 +71,23 @@ def test_keeping_what_was_read_changes_nothing_and_saves_reading(models, tempera
         assert one._runner.rows_read < other._runner.rows_read / 2
 
 
+def test_what_a_member_forgot_is_read_again_and_kept_or_not_from_then_on(models):
+    ensemble = loaded(models, reuse=False, temperature=1.0)
+    question = "A question that is long enough to be worth keeping, is it not?"
+    read, texts = [], []
+    for reuse in (True, False, True):
+        before = [member._runner.rows_read for member in ensemble.drafters]
+        for member in ensemble.drafters:
+            member.forget(reuse=reuse)
+        texts.append(told(ensemble.answer(question)))
+        read.append(
+            [member._runner.rows_read - rows for member, rows in zip(ensemble.drafters, before, strict=True)]
+        )
+    assert texts[0] == texts[1] == texts[2]
+    assert read[0] == read[2]
+    assert all(one < other / 2 for one, other in zip(read[0], read[1], strict=True))
+
+
 def test_no_token_of_the_question_is_read_twice(models):
     """A round reads drafts and candidates, a few tokens each; the question would be a hundred a round."""
     ensemble = loaded(models[:1] * 2, temperature=1.0, max_words=15)

@@ -1,16 +1,15 @@
 """Sweeps become curves: which configurations make a line, and over what."""
 
-from dataclasses import replace
-
 import pytest
 
 from specdec_cli.benchmarking.summary import Ratio, Row
-from specdec_cli.reporting.curves import find_curves
+from specdec_cli.reporting.curves import ends, find_curves
 from specdec_cli.reporting.plots import draw
 
+USUAL = Ratio(1.5, 1.3, 1.8)
 
-def row(name: str, speedup: float | None = 1.5) -> Row:
-    ratio = None if speedup is None else Ratio(speedup, speedup - 0.2, speedup + 0.3)
+
+def row(name: str, ratio: Ratio | None = USUAL) -> Row:
     figures = {field: 0.5 for field in Row.__dataclass_fields__ if field not in ("configuration", "speedup")}
     return Row(**(figures | {"configuration": name, "speedup": ratio}))
 
@@ -41,17 +40,31 @@ def test_without_two_numbers_on_a_line_there_are_no_curves(names: list[str]) -> 
     assert find_curves([row(name) for name in names]) is None
 
 
-def test_a_sweep_without_intervals_is_drawn_too(tmp_path) -> None:
+def test_the_axis_is_the_one_that_most_configurations_are_on() -> None:
+    names = ["specexec, budget 8", "specexec, budget 16", *(f"sps, gamma {gamma}" for gamma in range(1, 6))]
+    found = find_curves([row(name) for name in names])
+    assert found is not None
+    assert found.axis == "gamma"
+    assert len(found.levels) == 2
+
+
+def test_rows_without_a_speedup_are_in_no_curve() -> None:
+    found = find_curves([row("sps, gamma 1"), row("sps, gamma 2"), row("sps, gamma 3", None)])
+    assert found is not None
+    assert [value for value, _ in found.lines["sps"]] == [1, 2]
+
+
+def test_an_interval_reaches_from_the_ratio_and_never_backwards() -> None:
+    assert ends(Ratio(1.5, 1.25, 2.0)) == (0.25, 0.5)
+    assert ends(Ratio(1.5, None, None)) == (0.0, 0.0)
+    assert ends(Ratio(1.5, 1.5000001, 1.4999999)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("ratio", [Ratio(1.5, 1.3, 1.8), Ratio(1.5, None, None)])
+def test_a_sweep_is_drawn_with_and_without_intervals(tmp_path, ratio: Ratio) -> None:
     pytest.importorskip("matplotlib", reason="the extra plot is not installed")
-    rows = [row("autoregressive", None), *(row(f"sps, gamma {gamma}") for gamma in (1, 2))]
-    alone = [each if each.speedup is None else _alone(each) for each in rows]
-    draw(alone, tmp_path / "sweep.svg")
+    names = ["sps, gamma 1", "sps, gamma 2", "rrsw, gamma 1", "rrsw, gamma 8", "ngram"]
+    draw([row("autoregressive", None), *(row(name, ratio) for name in names)], tmp_path / "sweep.svg")
     text = (tmp_path / "sweep.svg").read_text()
     assert "<svg" in text
     assert "length of the chain" in text
-
-
-def _alone(each: Row) -> Row:
-    """As it is with one prompt: a ratio without an interval."""
-    assert each.speedup is not None
-    return replace(each, speedup=Ratio(each.speedup.value, None, None))

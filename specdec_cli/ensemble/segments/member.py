@@ -60,6 +60,7 @@ class SegmentRunner(Protocol):
     """What computes: see `models.runner.Runner`."""
 
     forward_seconds: float
+    reuse: bool
 
     def begin(self, tokens: Sequence[int]) -> None:
         """Start a text."""
@@ -111,6 +112,14 @@ class Member:
     def room(self) -> int:
         """Positions that are left."""
         return self.context - len(self.tokens)
+
+    def forget(self, *, reuse: bool) -> None:
+        """Drop what the model read; from now on keep what it reads from round to round, or do not.
+
+        A draft model of its own is left as it is.
+        """
+        self._runner.begin(())
+        self._runner.reuse = reuse
 
     def begin(self, question: str) -> None:
         """Start to answer a question."""
