@@ -46,6 +46,12 @@ def compare_logs(before: Sequence[Record], after: Sequence[Record]) -> list[Comp
     return [_comparison(name, found) for name, found in pairs.items()]
 
 
+def not_in_both(before: Sequence[Record], after: Sequence[Record]) -> list[str]:
+    """Configurations that one of the logs lacks, or has with other prompts."""
+    first, second = ({(each.configuration, each.item) for each in log} for log in (before, after))
+    return sorted({configuration for configuration, _ in first ^ second})
+
+
 def _comparison(name: str, pairs: Sequence[tuple[Record, Record]]) -> Comparison:
     sides = list(zip(*pairs, strict=True))
     tokens, passes, seconds = (

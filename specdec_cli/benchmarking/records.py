@@ -269,7 +269,10 @@ def _read(path: Path, cut: bool = False) -> Iterator[tuple[Record, dict[str, Any
 
 
 def _record(path: Path, number: int, line: Any) -> Record:
-    version = line.get("schema_version") if isinstance(line, dict) else None
+    if not isinstance(line, dict) or "schema_version" not in line:
+        problem = f"{path}, line {number}: not a run of a benchmark."
+        raise InputError(problem, "Give a log that `specdec bench --exp-name` wrote.")
+    version = line["schema_version"]
     if version != SCHEMA_VERSION:
         problem = f"{path}, line {number}: not a record of version {SCHEMA_VERSION}."
         raise InputError(problem, "Read it with the version of specdec that wrote it.")

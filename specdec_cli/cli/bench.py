@@ -193,23 +193,30 @@ def compare(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Compare two logs: the second one's speed over the first one's, paired by prompt."""
-    from specdec_cli.benchmarking.compare import compare_logs
+    from specdec_cli.benchmarking.compare import compare_logs, not_in_both
     from specdec_cli.benchmarking.records import different_settings, read_log
     from specdec_cli.reporting.compare import compare_record, compare_table
     from specdec_cli.reporting.console import out, print_json, report_warning
 
-    found = compare_logs(read_log(before), read_log(after))
+    logs = read_log(before), read_log(after)
+    found = compare_logs(*logs)
     changed = different_settings(before, after)
     if changed:
         report_warning(f"The logs were made with other settings: {', '.join(changed)}.")
     if not found:
         raise InputError("The logs have no configuration and prompt in common.", "Measure the same twice.")
-    failed = fail_below is not None and any(each.surely_below(fail_below) for each in found)
+    if unpaired := not_in_both(*logs):
+        names = ", ".join(unpaired)
+        report_warning(f"In one log alone, or with other prompts there, and compared on the rest: {names}.")
+    slower = [
+        each.configuration for each in found if fail_below is not None and each.surely_below(fail_below)
+    ]
     if as_json:
-        print_json(compare_record(found, fail_below, failed))
+        print_json(compare_record(found, fail_below, bool(slower)))
     else:
         out().print(compare_table(found, fail_below))
-    if failed:
+    if slower:
+        report_warning(f"Surely below {fail_below:g}: {', '.join(slower)}.")
         raise typer.Exit(CHECK_FAILED)
 
 

@@ -97,6 +97,8 @@ def _with_defaults(
     alone = {name: value for name, value in flags.items() if name not in NEEDS_OFFLOAD}
     found = require_tokens(load_settings(preset, flags=alone))
     if found.settings.offload == "none":
+        if found.origins["offload"] != "default":
+            raise InputError("Without offloading, nothing is streamed.", "Use --offload disk or cpu.")
         flags = flags | {"offload": "disk"}
     if found.origins["max_tokens"] == "default":
         flags = flags | {"max_tokens": MAX_TOKENS}

@@ -20,17 +20,18 @@ def compare_table(found: Sequence[Comparison], least: float | None) -> Table:
     table = Table(
         title="The second log under the first, paired by prompt; ratio: second over first",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("configuration", min_width=NAME_WIDTH)
-    for name in ("prompts", "tok/s", "ratio (95%)", "tokens\nper pass", "same\ntext", ""):
-        table.add_column(name, justify="right")
+    for name in ("prompts", "tok/s", "ratio\n(95%)", "tokens\nper pass", "same\ntext", ""):
+        table.add_column(name, justify="right", no_wrap=True)
     for each in found:
         verdict = "" if least is None else f"below {least:g}" if each.surely_below(least) else "ok"
         table.add_row(
             each.configuration,
             str(each.prompts),
             f"{each.before:.1f}\n{each.after:.1f}",
-            ratio_text(each.ratio),
+            ratio_text(each.ratio).replace(" ", "\n"),
             f"{each.tokens_per_pass[0]:.2f}\n{each.tokens_per_pass[1]:.2f}",
             f"{each.same_text} of {each.prompts}",
             verdict,

@@ -78,7 +78,8 @@ def _table(kind: str, groups: Sequence[Group]) -> Table:
             table.add_section()
         shown = "" if each["configuration"] == earlier else each["configuration"]
         earlier = each["configuration"]
-        table.add_row(shown, *list(each.values())[1:])
+        figures = [figure.replace("x (", "x\n(") for figure in list(each.values())[1:]]  # else too wide
+        table.add_row(shown, *figures)
     return table
 
 

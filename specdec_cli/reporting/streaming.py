@@ -17,7 +17,7 @@ HEADINGS = ("MB/token", "GB/s", "link", "of link", "hidden", "tok/s", "limit", "
 CAPTION = (
     "MB/token: streamed for each emitted token. link: GB/s without computing, read after each text. of link: "
     "the share reached. hidden: share of the transfer in which the computation did not wait. limit: tokens "
-    "per pass x link / bytes of a pass."
+    "per pass x link / bytes of a pass; above 100%, the link was faster before. The first step is left out."
 )
 
 

@@ -122,11 +122,28 @@ def test_two_logs_are_compared_and_a_slower_one_fails(
     slower = specdec("compare", str(before), str(after), "--fail-below", "0.95")
     assert slower.code == CHECK_FAILED
     assert "below 0.95" in slower.out
+    assert "Surely below 0.95: " in slower.err
+    assert "In one log alone" not in slower.err
+    after.write_text("\n".join(map(json.dumps, records[1:])) + "\n")
+    rest = specdec("compare", str(before), str(after))
+    assert f"compared on the rest: {records[0]['configuration']}." in rest.err
     assert json.loads(specdec("compare", str(before), str(after), "--json").out)["failed"] is False
     assert specdec("compare", str(before), "nowhere.jsonl").code == 2
     changed = [each | {"settings": each["settings"] | {"max_tokens": 9}} for each in records]
     after.write_text("\n".join(map(json.dumps, changed)) + "\n")
     assert "other settings: max_tokens" in specdec("compare", str(before), str(after)).err
+
+
+def test_no_figure_of_a_comparison_is_cut_off_on_a_narrow_screen(
+    bench: Program, specdec: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench("--method", "specexec", "--max-budget", "4, 8", "--exp-name", "log")
+    monkeypatch.setenv("COLUMNS", "80")
+    log = "logs/log.jsonl"
+    assert specdec("compare", log, log, "--fail-below", "0.95").out.count(" ok") == 3
+    detail = specdec("report", log, "--detail").out
+    assert "speed-up (95%)" in detail
+    assert "…" not in detail
 
 
 @pytest.mark.parametrize(
@@ -199,6 +216,7 @@ def test_a_log_without_levels_is_still_read_and_says_what_it_lacks(
         ("", "is empty"),
         ('{"schema_version": 1}\n{"schema_version": 1}\n', "line 1: configuration, item"),
         ('{"schema_version": 99}\n{}\n', "line 1: not a record of version 1"),
+        ('{"prompt": "why?"}\n{}\n', "line 1: not a run of a benchmark"),
         ("what?\n{}\n", "line 1: not valid JSON"),
     ],
 )

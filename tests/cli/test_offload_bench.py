@@ -111,6 +111,12 @@ def test_every_figure_of_a_simulated_link_says_so(specdec: Program, target: str)
     assert note in " ".join(specdec("report", "logs/slow.jsonl").out.split())
 
 
+def test_to_ask_for_no_offloading_is_refused(bench: Program) -> None:
+    outcome = bench("--offload", "none")
+    assert outcome.code == USAGE
+    assert "Use --offload disk or cpu" in outcome.err
+
+
 def test_a_target_that_stays_whole_is_no_offload_benchmark(bench: Program) -> None:
     outcome = bench("--resident-layers", "8")
     assert outcome.code == USAGE

@@ -5,6 +5,7 @@ that of its first token.
 """
 
 import pytest
+import torch
 from paths import is_path
 
 from specdec_cli.audit.enumeration import EXACT, completed, distance, law_of, law_of_text
@@ -17,6 +18,7 @@ from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.errors import InputError
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.sampling.randomness import drafting
 from specdec_cli.tree import TokenTree
@@ -158,3 +160,9 @@ def test_samples_with_replacement_keep_the_law_when_twins_are_judged_one_by_one(
 
     emitted = completed(law_of(program), target_law, PROMPT, 2)
     assert distance(emitted, law_of_text(target_law, PROMPT, 2)) < EXACT
+
+
+def test_continuous_noise_is_refused_with_what_to_do_instead():
+    with pytest.raises(InputError, match="no paths to enumerate") as caught:
+        law_of(lambda chance: tuple(chance.exponentials(torch.arange(2), drafting(0, 0)).tolist()))
+    assert "--coupled" in caught.value.hint
