@@ -44,7 +44,7 @@ class Combiner(Protocol):
 class WeightedAverage:
     """r(x) = sum of w_k p_k(x), where p_k is model k's distribution at the run's sampling.
 
-    At temperature 0: certain of the likeliest token of sum of w_k softmax(l_k).
+    At temperature 0: certain of the likeliest token of the same sum, with each p_k at temperature 1.
 
     Attributes:
         weights: w_k, of sum 1.
@@ -75,7 +75,7 @@ class WeightedAverage:
 
 @dataclass(frozen=True, slots=True)
 class LogitSum:
-    """r = softmax(sum of c_k l_k), with temperature and filters before or after the sum.
+    """r proportional to exp(sum of c_k l_k), with temperature and filters before or after the sum.
 
     Weights of sum 1 make it the geometric average of the models' distributions; the coefficients 1, a and -a
     are proxy tuning, Liu et al. (2024), https://arxiv.org/abs/2401.08565: a base model and what a small tuned
@@ -113,7 +113,7 @@ class LogitSum:
 
 @dataclass(frozen=True, slots=True)
 class Contrastive:
-    """r = softmax(l_expert - alpha l_amateur), where the expert finds the token plausible.
+    """r proportional to exp(l_expert - alpha l_amateur), where the expert finds the token plausible.
 
     Li et al. (2022), https://arxiv.org/abs/2210.15097, whose mask keeps x with p_expert(x) >= plausibility
     max p_expert; without it (0) the form of Fu et al. (2025), Speculative Ensemble,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from specdec_cli.benchmarking.summary import Ratio, Row
 
@@ -22,38 +22,46 @@ PLAIN = "#666666"
 APART = 0.04  # of the value: so much do intervals stand aside that would cover each other
 
 
+class Measured(NamedTuple):
+    """A row that has a speed-up, and that."""
+
+    row: Row
+    speedup: Ratio
+
+
 @dataclass(frozen=True, slots=True)
 class Curves:
     """What a sweep draws.
 
     Attributes:
         axis: key of `AXES`.
-        lines: by the rest of the configurations' names, values and rows, ascending; two values or more.
-        levels: rows that the swept value does not concern, or that have one value only. Those without a
-            speed-up, such as plain decoding, are in neither.
+        lines: by the rest of the configurations' names, values and what was measured there, ascending; two
+            values or more.
+        levels: what was measured of configurations that the swept value does not concern, or that have one
+            value only. Those without a speed-up, such as plain decoding, are in neither.
     """
 
     axis: str
-    lines: dict[str, list[tuple[float, Row]]]
-    levels: list[Row]
+    lines: dict[str, list[tuple[float, Measured]]]
+    levels: list[Measured]
 
 
 def find_curves(rows: Sequence[Row]) -> Curves | None:
     """Curves over the one of `AXES` that most configurations differ in, in nothing else; None without one."""
-    faster = [row for row in rows if row.speedup is not None]
-    found = [curves for axis in AXES if (curves := _curves(faster, axis)).lines]
+    measured = [Measured(row, row.speedup) for row in rows if row.speedup is not None]
+    found = [curves for axis in AXES if (curves := _curves(measured, axis)).lines]
     return min(found, key=lambda curves: len(curves.levels), default=None)
 
 
-def _curves(rows: Sequence[Row], axis: str) -> Curves:
-    lines: dict[str, list[tuple[float, Row]]] = {}
-    for row in rows:
-        found = _value(row.configuration, axis)
+def _curves(measured: Sequence[Measured], axis: str) -> Curves:
+    lines: dict[str, list[tuple[float, Measured]]] = {}
+    for each in measured:
+        found = _value(each.row.configuration, axis)
         if found is not None:
-            lines.setdefault(found[0], []).append((found[1], row))
+            lines.setdefault(found[0], []).append((found[1], each))
     lines = {name: sorted(line, key=lambda point: point[0]) for name, line in lines.items() if len(line) > 1}
-    drawn = {row.configuration for line in lines.values() for _, row in line}
-    return Curves(axis, lines, [row for row in rows if row.configuration not in drawn])
+    drawn = {each.row.configuration for line in lines.values() for _, each in line}
+    return Curves(axis, lines, [each for each in measured if each.row.configuration not in drawn])
 
 
 def ends(ratio: Ratio) -> tuple[float, float]:
@@ -69,16 +77,16 @@ def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
         style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)], "label": name}
         values = [value for value, _ in line]
         aside = 1 + APART * (place - (len(curves.lines) - 1) / 2)
-        ratios = [row.speedup for _, row in line if row.speedup is not None]
+        ratios = [each.speedup for _, each in line]
         reach = list(zip(*map(ends, ratios), strict=True))
         beside = [value * aside for value in values]
         speed.errorbar(beside, [ratio.value for ratio in ratios], yerr=reach, capsize=3, **style)
-        tokens.plot(values, [row.gen_rate for _, row in line], **style)
-    for place, row in enumerate(curves.levels, len(curves.lines)):
+        tokens.plot(values, [each.row.gen_rate for _, each in line], **style)
+    for place, each in enumerate(curves.levels, len(curves.lines)):
         dashes = DASHES[place // len(COLOURS) % len(DASHES)]
-        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": dashes, "label": row.configuration}
-        speed.axhline(row.speedup.value if row.speedup else 1.0, **style)
-        tokens.axhline(row.gen_rate, **style)
+        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": dashes, "label": each.row.configuration}
+        speed.axhline(each.speedup.value, **style)
+        tokens.axhline(each.row.gen_rate, **style)
     speed.axhline(1.0, color=PLAIN, linewidth=1, linestyle=":")
     speed.set_title("speed-up over plain decoding (95%)")
     tokens.set_title("tokens per target pass")

@@ -23,7 +23,7 @@ def test_configurations_that_differ_in_one_number_are_a_line_in_its_order() -> N
         "specexec": [8, 32],
         "ngram": [8, 16],
     }
-    assert [each.configuration for each in found.levels] == ["sps"]
+    assert [each.row.configuration for each in found.levels] == ["sps"]
 
 
 def test_other_swept_values_part_the_lines() -> None:
