@@ -9,7 +9,7 @@ from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
 from specdec_cli.models.checkpoint import logit_width
-from specdec_cli.models.feature_folder import head_folder, load_feature_head
+from specdec_cli.models.feature_folder import head_folder, load_feature_head, require_roundable
 from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
 from specdec_cli.models.hardware import resolve_device
 from specdec_cli.models.layers import first_layers
@@ -77,6 +77,9 @@ def require_usable(settings: Settings, draft: str) -> None:
     if settings.draft_quantize not in ("none", *KINDS):
         problem = f"The draft {draft} cannot be rounded to {settings.draft_quantize}."
         raise InputError(problem, f"Choose {' or '.join(KINDS)}.")
+    head = head_folder(draft)
+    if head is not None and settings.draft_quantize != "none":
+        require_roundable(head, draft)
     if settings.draft_device is None:
         return
     own, targets = resolve_device(settings.draft_device), resolve_device(device_of(settings))

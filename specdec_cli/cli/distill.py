@@ -77,6 +77,9 @@ def distill(
     dtype: opt.DtypeOption = None,
     revision: opt.RevisionOption = None,
     trust_remote_code: opt.TrustRemoteCodeOption = None,
+    store: Annotated[
+        str, typer.Option(help="Its weights on disk: float16, or int4 for a head.", rich_help_panel=DRAFT)
+    ] = "float16",
     threads: opt.ThreadsOption = None,
     compile: opt.CompileOption = None,
     seed: opt.SeedOption = None,
@@ -87,8 +90,9 @@ def distill(
 
     Stop it at any time: the same command goes on where it was.
     """
-    from specdec_cli.distillation.recipe import Recipe
+    from specdec_cli.distillation.recipe import Recipe, require_store
 
+    require_store(kind, store)
     settings = load_settings(flags=opt.given_settings(locals())).settings
     said = None if prompts is None else read_prompts(prompts)
     recipe = Recipe(
@@ -109,7 +113,7 @@ def distill(
         revision=settings.revision or "default",
     )
     require_folder(output)
-    run(settings, recipe, output, text, said, as_json, quiet)
+    run(settings, recipe, output, text, said, store, as_json, quiet)
 
 
 def run(
@@ -118,6 +122,7 @@ def run(
     output: Path,
     text: Path | None,
     prompts: list[str] | None,
+    store: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -131,7 +136,7 @@ def run(
     watch = Watch(quiet)
     with status("Loading", quiet) as activity:
         teacher = Session.load(replace(settings, method="autoregressive"), activity.update)
-    found = distil(teacher.target, recipe, output, text, prompts, watch)
+    found = distil(teacher.target, recipe, output, text, prompts, watch, store)
     interrupts.check()
     drafting = replace(settings, method="specexec", draft=str(output), max_tokens=1)
     with status("Measuring", quiet) as activity:

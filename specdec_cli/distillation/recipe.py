@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from specdec_cli.errors import InputError
 
 KINDS = ("head", "layers")
+STORES = ("float16", "int4")
 LOSSES = ("kl", "tv", "mixed")
 LATER = ("revision", "dtype", "tokenizer")  # what older files do not say
 
@@ -86,6 +87,19 @@ class Recipe:
     def as_dict(self) -> dict[str, object]:
         """All of it, as plain values."""
         return asdict(self)
+
+
+def require_store(kind: str, store: str) -> None:
+    """Check what a draft's weights shall be on disk.
+
+    Raises:
+        InputError: nothing known, or nothing that another program could read.
+    """
+    if store not in STORES:
+        raise InputError(f"Weights cannot be stored as {store}.", f"Choose {' or '.join(STORES)}.")
+    if kind == "layers" and store != "float16":
+        problem = f"A draft of kind layers cannot be stored as {store}: transformers would not read it."
+        raise InputError(problem, "Leave out --store, and round it where it is used: --draft-quantize int4.")
 
 
 def agree(known: Mapping[str, object], wanted: Mapping[str, object]) -> bool:

@@ -18,7 +18,7 @@ from specdec_cli.distillation.corpus import Corpus, replace_text
 from specdec_cli.distillation.dialogue import Frame
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
-from specdec_cli.distillation.recipe import Recipe
+from specdec_cli.distillation.recipe import Recipe, require_store
 from specdec_cli.distillation.training import Training
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.models.cache_folder import require_disk
@@ -67,6 +67,7 @@ class Distilled:
         parameters: of the draft, the target's embedding not counted.
         vocabulary: tokens that it can propose.
         file_bytes: of its weights.
+        store: what they are on disk.
         history: what was measured during the training.
         training_seconds: of this run.
     """
@@ -77,6 +78,7 @@ class Distilled:
     parameters: int
     vocabulary: int
     file_bytes: int
+    store: str
     history: Sequence[dict[str, float]]
     training_seconds: float
 
@@ -86,6 +88,7 @@ class Distilled:
             "recipe": self.recipe.as_dict(),
             "parameters": self.parameters,
             "vocabulary": self.vocabulary,
+            "store": self.store,
             "held_out": self.worth.as_dict(),
             "history": list(self.history),
         }
@@ -98,6 +101,7 @@ def distil(
     text: Path | None,
     prompts: Sequence[str] | None,
     watch: Watcher,
+    store: str = "float16",
 ) -> Distilled:
     """Make a draft for a loaded target, or go on with one that was begun.
 
@@ -108,6 +112,7 @@ def distil(
         text: folder of the target's text, which several drafts can learn from; None for one in `work`.
         prompts: user turns to answer; None where the target makes them up.
         watch: is told how far it is.
+        store: what its weights are on disk, "float16", or "int4" for a head; measured as stored.
 
     Raises:
         InputError: the folder holds another distillation, or the recipe does not fit the target.
@@ -116,6 +121,7 @@ def distil(
         SpecdecError: a file is damaged.
     """
     require_possible(target, recipe)
+    require_store(recipe.kind, store)
     dtype = str(target.dtype).removeprefix("torch.")
     recipe = replace(recipe, dtype=dtype, tokenizer=vocabulary_digest(target.tokenizer))
     frame = frame_of(target)
@@ -132,8 +138,8 @@ def distil(
     begun = time.monotonic()
     _train(training, student, teacher, recipe, corpus, watch, target.device)
     seconds = time.monotonic() - begun
+    put_in_place(student, output, store)
     worth = measure_worth(student, teacher, corpus.read(0), recipe.unroll, target.device)
-    put_in_place(student, output)
     weights = output / "model.safetensors"
     found = Distilled(
         folder=output,
@@ -142,6 +148,7 @@ def distil(
         parameters=sum(weight.numel() for weight in trained(student.module)),
         vocabulary=len(tokens),
         file_bytes=weights.stat().st_size,
+        store=store,
         history=training.progress.history,
         training_seconds=seconds,
     )
@@ -237,13 +244,13 @@ def _train(
         training.run(max(1, recipe.steps // MEASUREMENTS), measure, lambda _: watch.advance(1))
 
 
-def put_in_place(student: Student, output: Path) -> None:
+def put_in_place(student: Student, output: Path, store: str = "float16") -> None:
     """Write the draft's files beside the folder first, so that a draft is never half there."""
     part = output / WORK / "draft"
     shutil.rmtree(part, ignore_errors=True)
     with writing("The draft"):
         part.mkdir()
-        student.save(part)
+        student.save(part, store)
         for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):
             os.replace(path, output / path.name)
         part.rmdir()

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from specdec_cli.errors import MismatchError, SpecdecError
+from specdec_cli.errors import InputError, MismatchError, SpecdecError
 from specdec_cli.models.checkpoint import weight_bytes
 from specdec_cli.models.feature_head import FeatureHead, layers_config, new_feature_head, stored_weights
+from specdec_cli.models.four_bits import FourBits, names_of_4_bits
 from specdec_cli.models.loader import LoadedModel, count_parameters
-from specdec_cli.models.low_precision import lower_precision, require_cpu
+from specdec_cli.models.low_precision import Int4Linear, fits_linear, lower_products, require_cpu
 from specdec_cli.models.tokenizer import Tokenizer
 from specdec_cli.resources import shipped_drafts
 
@@ -89,20 +91,33 @@ def _made_for_another(folder: Path, made_for: MadeFor, name: str) -> MismatchErr
     return MismatchError(problem, f"Make one with `specdec distill --target {name}`, or use --draft ngram.")
 
 
-def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, dtype: torch.dtype) -> None:
-    """Write a head's two files; the target's embedding is not among the weights."""
+def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, store: str) -> None:
+    """Write a head's two files; the target's embedding is not among the weights.
+
+    Args:
+        head: of full precision.
+        made_for: its target.
+        folder: where to.
+        store: "float16" or "int4"; for "int4", matrices that cannot be held so are float16.
+    """
     shape = {name: getattr(head.inner.config, name) for name in SHAPE}
     config = {
         "model_type": KIND,
         "format": FORMAT,
         "made_for": {name: getattr(made_for, name) for name in MadeFor.__slots__},
         "layers": head.inner.config.num_hidden_layers,
+        "store": store,
         "shape": shape,
     }
-    weights = {
-        name: weight.detach().to(dtype if weight.is_floating_point() else weight.dtype).contiguous()
-        for name, weight in stored_weights(head).items()
-    }
+    modules = head.named_modules() if store == "int4" else ()
+    matrices = {f"{name}.weight" for name, module in modules if fits_linear(module, store)}
+    weights: dict[str, Tensor] = {}
+    for name, weight in stored_weights(head).items():
+        if name in matrices:
+            weights |= FourBits.rounded(weight.detach()).stored(name)
+        else:
+            floats = weight.is_floating_point()
+            weights[name] = weight.detach().to(torch.float16 if floats else weight.dtype).contiguous()
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -127,17 +142,18 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
     made_for = MadeFor(**config["made_for"])
     if made_for.hidden_size != embedding.embedding_dim:
         raise _made_for_another(folder, made_for, target.name)
-    try:
-        stored = load_file(folder / WEIGHTS)
-        tokens = stored["inner.lm_head.tokens"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise SpecdecError(f"{folder / WEIGHTS} is missing or damaged.", HINT) from error
+    dense, low = read_weights(folder)
+    tokens = dense["inner.lm_head.tokens"]
     head = new_feature_head(embedding, tokens, config["layers"], config["shape"], target.dtype)
-    _fill(head, stored, folder)
+    _fill(head, dense, folder)
     head = head.eval().requires_grad_(False).to(target.device)
     if quantize != "none":
+        require_roundable(folder, name)
         require_cpu(quantize, target.device)
-        lower_precision(head.inner, quantize)
+        lower_products(head, quantize)
+    elif target.device.type == "cpu":
+        for place, weight in low.items():
+            _put(head, place.removesuffix(".weight"), Int4Linear.of(weight))
     return LoadedModel(
         name=name,
         model=head,
@@ -149,6 +165,41 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
         parameters=count_parameters(head) - count_parameters(embedding),
         source=str(folder),
     )
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
+    """A folder's weights as floats, by name, and those of them that are held in 4 bits.
+
+    Raises:
+        SpecdecError: the file is missing or damaged.
+    """
+    try:
+        stored = load_file(folder / WEIGHTS)
+        low = {name: FourBits.read(stored, name) for name in names_of_4_bits(stored)}
+        parts = {part for name, weight in low.items() for part in weight.stored(name)}
+        rest = {name: weight for name, weight in stored.items() if name not in parts}
+        dense = rest | {name: weight.dense() for name, weight in low.items()}
+        dense["inner.lm_head.tokens"]
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise SpecdecError(f"{folder / WEIGHTS} is missing or damaged.", HINT) from error
+    return dense, low
+
+
+def require_roundable(folder: Path, name: str) -> None:
+    """Check that a head's weights are not of lower precision already.
+
+    Raises:
+        InputError: they are.
+        SpecdecError: its configuration is damaged.
+    """
+    if _config(folder).get("store") == "int4":
+        raise InputError(f"The weights of {name} are held in 4 bits already.", "Leave out --draft-quantize.")
+
+
+def _put(module: nn.Module, place: str, product: nn.Module) -> None:
+    """Replace the module at a dotted path."""
+    parent, _, last = place.rpartition(".")
+    setattr(module.get_submodule(parent), last, product)
 
 
 def head_needs(folder: Path, dtype: torch.dtype) -> tuple[int, Any]:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.models.four_bits import GROUP, FourBits, fits_4_bits
 from specdec_cli.models.reduced_head import ReducedHead
 
-GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
 JOINS_AT = 64  # packed 4-bit rows lie in blocks of at most this many; only whole blocks can be joined
 
 
@@ -102,12 +102,12 @@ class Int4Linear(nn.Module):
     @classmethod
     def rounded(cls, linear: nn.Linear) -> Int4Linear:
         """The nearest of 16 even steps from the least to the greatest weight of each group of 32 inputs."""
-        weight = linear.weight.float().view(linear.out_features, -1, GROUP)
-        low, high = weight.amin(-1), weight.amax(-1)
-        scale = ((high - low) / 15).clamp_min(1e-12).bfloat16().float()
-        offset = (low + 8 * scale).bfloat16().float()
-        whole = ((weight - offset[..., None]) / scale[..., None] + 8).round_().clamp_(0, 15)
-        return cls.from_whole(whole.flatten(1), scale.T, offset.T, linear.bias)
+        return cls.of(FourBits.rounded(linear.weight), linear.bias)
+
+    @classmethod
+    def of(cls, weight: FourBits, bias: Tensor | None = None) -> Int4Linear:
+        """A product by weights that are in 4 bits already."""
+        return cls.from_whole(weight.whole, weight.scale.T, weight.offset.T, bias)
 
     @classmethod
     def joined(cls, parts: Sequence[Int4Linear]) -> nn.Module:
@@ -185,20 +185,25 @@ def lower_precision(model: Any, kind: str) -> None:
     Raises:
         MismatchError: the model has no linear layer that can be replaced.
     """
+    if not lower_products(model.get_decoder(), kind):
+        hint = "Choose --quantize none for it."
+        raise MismatchError(f"No layer of this {model.config.model_type} model can be held in {kind}.", hint)
+    head = model.get_output_embeddings()
+    if isinstance(head, ReducedHead):
+        head.inner = Int8Linear.rounded(head.inner)
+    elif type(head) is nn.Linear:
+        model.set_output_embeddings(Int8Linear.rounded(head))
+
+
+def lower_products(module: Any, kind: str) -> int:
+    """Replace the matrix products inside a module that `kind` can hold, in place: how many there were."""
     replaced = 0
-    for parent in list(model.get_decoder().modules()):
+    for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if fits_linear(child, kind):
                 setattr(parent, name, KINDS[kind].rounded(child))
                 replaced += 1
-    head = model.get_output_embeddings()
-    if replaced and isinstance(head, ReducedHead):
-        head.inner = Int8Linear.rounded(head.inner)
-    elif replaced and type(head) is nn.Linear:
-        model.set_output_embeddings(Int8Linear.rounded(head))
-    if not replaced:
-        hint = "Choose --quantize none for it."
-        raise MismatchError(f"No layer of this {model.config.model_type} model can be held in {kind}.", hint)
+    return replaced
 
 
 def fits_linear(module: nn.Module, kind: str) -> bool:
@@ -207,7 +212,7 @@ def fits_linear(module: nn.Module, kind: str) -> bool:
 
 
 def _shape_fits(kind: str, inputs: int, outputs: int) -> bool:
-    return kind == "int8" or (inputs % GROUP == 0 and outputs % 16 == 0)
+    return kind == "int8" or fits_4_bits(inputs, outputs)
 
 
 def _joined_bias(parts: Sequence[Any]) -> Tensor | None:

@@ -12,14 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.feature_folder import MadeFor, save_feature_head, vocabulary_digest
+from specdec_cli.models.feature_folder import MadeFor, read_weights, save_feature_head, vocabulary_digest
 from specdec_cli.models.feature_head import head_shape, new_feature_head
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import REDUCED, ReducedHead
 from specdec_cli.models.stack import decoder_layers
 
-STORED = torch.float16  # a draft's weights need no more
 SPREAD = 0.02
 
 
@@ -44,8 +43,13 @@ class Student(Protocol):
         """
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write a folder that `--draft` takes."""
+    def save(self, folder: Path, store: str) -> None:
+        """Write a folder that `--draft` takes; the student becomes what it reads like, rounded.
+
+        Args:
+            folder: to write.
+            store: "float16", or "int4" for a head.
+        """
         ...
 
 
@@ -70,8 +74,9 @@ class HeadStudent:
     def outputs(self, tokens: Tensor, features: Tensor, steps: int) -> list[Tensor]:
         return self._head.unrolled(tokens, features, steps)
 
-    def save(self, folder: Path) -> None:
-        save_feature_head(self._head, self._made_for, folder, STORED)
+    def save(self, folder: Path, store: str) -> None:
+        save_feature_head(self._head, self._made_for, folder, store)
+        self._head.load_state_dict(read_weights(folder)[0], strict=False)
 
 
 class LayersStudent:
@@ -100,10 +105,12 @@ class LayersStudent:
         """One step whatever is asked for: it reads no hidden states, so every row is a first guess."""
         return [self._full.get_decoder()(input_ids=tokens).last_hidden_state]
 
-    def save(self, folder: Path) -> None:
-        twin = copy.deepcopy(self._full).to(STORED)
-        twin.config.dtype = STORED
+    def save(self, folder: Path, store: str) -> None:
+        dtype = getattr(torch, store)
+        twin = copy.deepcopy(self._full).to(dtype)
+        twin.config.dtype = dtype
         twin.save_pretrained(folder)
+        self._full.load_state_dict(twin.state_dict())
         self._target.tokenizer.inner.save_pretrained(folder)
         save_file({"tokens": self.output.tokens.cpu()}, folder / REDUCED)
 

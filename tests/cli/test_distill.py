@@ -95,6 +95,22 @@ def test_a_head_made_for_another_target_is_refused_before_anything_is_loaded(spe
     assert "specdec distill --target" in outcome.err
 
 
+def test_a_finished_head_is_stored_in_four_bits_by_the_same_command_without_training_again(
+    specdec, target, draft
+):
+    before = (draft / "model.safetensors").stat().st_size
+    again = specdec("distill", "--target", target, "-o", str(draft), *SMALL, "--store", "int4")
+    assert again.code == 0, again.err
+    assert (draft / "model.safetensors").stat().st_size < before
+    flags = ("-p", "ab", "--target", target, "-n", "24", "-t", "0", "--ignore-eos", "--json")
+    drafting = ("--method", "specexec", "--draft", str(draft))
+    assert ids(specdec("generate", *drafting, *flags)) == ids(
+        specdec("generate", "--method", "autoregressive", *flags)
+    )
+    refused = specdec("generate", *drafting, *flags, "--draft-quantize", "int8")
+    assert (refused.code, "in 4 bits already" in refused.err) == (2, True), refused.err
+
+
 def test_a_damaged_head_is_named(specdec, target, draft):
     (draft / "model.safetensors").write_bytes(b"no weights")
     outcome = specdec("generate", "-p", "ab", "--target", target, "--draft", str(draft), "--method", "sps")
@@ -107,6 +123,8 @@ def test_a_damaged_head_is_named(specdec, target, draft):
     [
         (("--kind", "brain"), "no kind of draft"),
         (("--loss", "hinge"), "no loss"),
+        (("--store", "int5"), "cannot be stored as int5"),
+        (("--store", "int4", "--kind", "layers"), "transformers would not read it"),
         (("--prompts", "no-such-set.jsonl"), "no-such-set.jsonl"),
     ],
 )

@@ -187,7 +187,7 @@ def head(target: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     made = new_feature_head(embedding, torch.arange(40), 1, shape, torch.float32)
     folder = tmp_path_factory.mktemp("head")
     made_for = MadeFor(target, embedding.embedding_dim, vocabulary_digest(teacher.tokenizer))
-    save_feature_head(made, made_for, folder, torch.float16)
+    save_feature_head(made, made_for, folder, "float16")
     return str(folder)
 
 

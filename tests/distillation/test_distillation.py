@@ -11,14 +11,16 @@ from safetensors import SafetensorError
 from torch.nn.functional import softmax
 
 from specdec_cli.distillation.corpus import Corpus
+from specdec_cli.distillation.measuring import measure_worth
 from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.run import distil, frame_of, put_in_place
 from specdec_cli.distillation.training import Training, batch_of, schedule
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.errors import InputError, MismatchError, RoomError, SpecdecError
-from specdec_cli.models.feature_folder import load_feature_head
+from specdec_cli.models.feature_folder import load_feature_head, read_weights
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
+from specdec_cli.models.low_precision import Int4Linear
 from specdec_cli.models.reduced_head import ReducedHead
 from specdec_cli.models.students import new_student
 
@@ -316,8 +318,24 @@ def test_a_target_of_16_bits_teaches_a_draft_too(folder, tmp_path, kind, dtype):
     assert teacher.model.get_input_embeddings().weight.dtype == teacher.dtype
 
 
+@pytest.mark.parametrize("store", ["float16", "int4"])
+def test_a_head_is_measured_as_it_is_stored_and_read_as_it_is_measured(target, tmp_path, store):
+    recipe = Recipe("tiny", **SMALL)
+    found = distil(target, recipe, tmp_path, None, None, Silent(), store)
+    dense, low = read_weights(tmp_path)
+    student = new_student("head", target, dense["inner.lm_head.tokens"], 1)
+    student.module.load_state_dict(dense, strict=False)
+    held_out = Corpus(tmp_path / "work" / "text", recipe.corpus).read(0)
+    output = target.model.lm_head.weight
+    assert measure_worth(student, output, held_out, recipe.unroll, target.device) == found.worth
+    fuse = load_feature_head("draft", tmp_path, target).model.fuse
+    assert ("fuse.weight" in low, isinstance(fuse, Int4Linear)) == (store == "int4",) * 2
+    loaded = fuse.dense() if isinstance(fuse, Int4Linear) else fuse.weight
+    torch.testing.assert_close(loaded, dense["fuse.weight"].float(), atol=1e-6, rtol=1e-6)
+
+
 def test_only_as_a_draft_is_a_model_cut_to_a_reduced_vocabulary(target, tmp_path):
-    new_student("layers", target, torch.arange(2, 22), 1).save(tmp_path)
+    new_student("layers", target, torch.arange(2, 22), 1).save(tmp_path, "float16")
     as_draft, as_target = (load_model(str(tmp_path), drafts=drafts) for drafts in (True, False))
     assert isinstance(as_draft.model.get_output_embeddings(), ReducedHead)
     logits = as_target.model(input_ids=torch.tensor([[5, 9]])).logits

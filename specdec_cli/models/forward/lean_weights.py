@@ -132,13 +132,14 @@ def lean_shape(model: Any) -> Shape:
     """What decides the pieces of a model that `fits`."""
     config, layer = model.config, model.model.layers[0]
     norm = layer.input_layernorm
+    eps = norm.eps if config.model_type == "gemma" else norm.variance_epsilon
     return Shape(
         hidden=config.hidden_size,
         inner=config.intermediate_size,
         heads=config.num_attention_heads,
         key_heads=config.num_key_value_heads,
         head_size=layer.self_attn.head_dim,
-        eps=norm.eps if config.model_type == "gemma" else norm.variance_epsilon,
+        eps=float(f"{eps:.6g}"),  # GGUF holds 1e-5 as 9.999999747e-06: one number, one set of compiled pieces
         normed_heads=hasattr(layer.self_attn, "q_norm"),
         activation=config.hidden_act,
         wide_scales=config.model_type == "gemma" and norm.weight.dtype.itemsize < 4,

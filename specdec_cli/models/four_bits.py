@@ -1,0 +1,69 @@
+"""Weights in 4 bits, laid out for no processor in particular: what is kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
+ROWS = 16  # outputs that torch's product takes at once
+WHOLE, GRID = ".whole", ".grid"
+
+
+@dataclass(frozen=True, slots=True)
+class FourBits:
+    """A matrix (N, K) of whole numbers q from 0 to 15, of which each stands for (q - 8) * scale + offset.
+
+    Attributes:
+        whole: (N, K) uint8.
+        scale, offset: (N, K / 32) of each group of 32 inputs, in steps of bfloat16.
+    """
+
+    whole: Tensor
+    scale: Tensor
+    offset: Tensor
+
+    @classmethod
+    def rounded(cls, weight: Tensor) -> FourBits:
+        """The nearest of 16 even steps from the least to the greatest weight of each group."""
+        groups = weight.float().view(len(weight), -1, GROUP)
+        low, high = groups.amin(-1), groups.amax(-1)
+        scale = ((high - low) / 15).clamp_min(1e-12).bfloat16().float()
+        offset = (low + 8 * scale).bfloat16().float()
+        whole = ((groups - offset[..., None]) / scale[..., None] + 8).round_().clamp_(0, 15)
+        return cls(whole.flatten(1).to(torch.uint8), scale, offset)
+
+    def dense(self) -> Tensor:
+        """The weights that it stands for: (N, K) float32."""
+        groups = self.whole.float().view(*self.scale.shape, GROUP) - 8
+        return (groups * self.scale[..., None] + self.offset[..., None]).flatten(1)
+
+    def stored(self, name: str) -> dict[str, Tensor]:
+        """What a file holds of it: two numbers a byte, the first one in the low half, and the grid."""
+        low, high = self.whole.view(len(self.whole), -1, 2).unbind(-1)
+        grid = torch.stack((self.scale, self.offset), -1).bfloat16()
+        return {name + WHOLE: low | high << 4, name + GRID: grid}
+
+    @classmethod
+    def read(cls, file: Mapping[str, Tensor], name: str) -> FourBits:
+        """From what a file holds.
+
+        Raises:
+            KeyError: half of it is not there.
+        """
+        pairs, grid = file[name + WHOLE], file[name + GRID].float()
+        whole = torch.stack((pairs & 15, pairs >> 4), -1).flatten(1)
+        return cls(whole, *grid.unbind(-1))
+
+
+def fits_4_bits(inputs: int, outputs: int) -> bool:
+    """Whether a matrix of that shape can be held so."""
+    return inputs % GROUP == 0 and outputs % ROWS == 0
+
+
+def names_of_4_bits(file: Mapping[str, Tensor]) -> list[str]:
+    """The matrices of a file that are held so."""
+    return [key.removesuffix(WHOLE) for key in file if key.endswith(WHOLE)]
