@@ -9,6 +9,7 @@ from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.budget import PassSeconds, Worth
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.ngram_first import NgramFirstDrafter
 from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.drafting.planning import best_tree
 from specdec_cli.drafting.policies import policy
@@ -17,7 +18,7 @@ from specdec_cli.drafting.policies.switched import switched
 from specdec_cli.drafting.ranking import CoupledRanking, DraftRanking
 from specdec_cli.drafting.shapes import StaticTree, parse_tree
 from specdec_cli.drafting.tree_drafter import TreeDrafter
-from specdec_cli.drafts import NGRAM, resolve_draft
+from specdec_cli.drafts import NGRAM, copies_first, resolve_draft
 from specdec_cli.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.settings import AUTO, Settings
@@ -36,6 +37,7 @@ VERIFIERS: dict[str, Verifier] = {
     "traversal": verify_traversal,
 }
 LARGEST_AUTO = 128  # nodes of a tree that is grown while it pays
+COPIED = 7  # tokens copied at once for a chain: with them a pass has eight rows, and they cost no draft pass
 # How often the first, second, ... child of a node was the accepted one, for samples without replacement:
 # measured by `specdec trees plan` on the default target with the draft layers:28 at temperature 0.6.
 USUAL_ACCEPTANCE = (0.595, 0.107, 0.029, 0.016, 0.019, 0.005, 0.009, 0.005)
@@ -68,16 +70,22 @@ def drafter_of(
     Raises:
         InputError: the tree cannot be read, or the draft is of no use to the method.
     """
-    name, method = resolve_draft(settings), METHODS[settings.method]
+    name = resolve_draft(settings)
     if name is None:
         return NoDrafter()
     if name == NGRAM:
         return _ngram(settings)
+    guessing = _guessing(settings, draft_model(name), width, pass_seconds)
+    return NgramFirstDrafter(_copying(settings), guessing) if copies_first(settings) else guessing
+
+
+def _guessing(settings: Settings, model: DraftModel, width: int, pass_seconds: PassSeconds) -> Drafter:
+    """Who guesses by a draft model."""
     sampling = sampling_of(settings)
-    if method.takes_tree:
-        return TreeDrafter(draft_model(name), tree_of(settings), policy_of(settings), sampling, width)
+    if METHODS[settings.method].takes_tree:
+        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling, width)
     if settings.method == "sps":
-        return ChainDrafter(draft_model(name), settings.gamma, sampling, width)
+        return ChainDrafter(model, settings.gamma, sampling, width)
     shape_limits = TreeShape(
         budget=settings.max_budget or LARGEST_AUTO,
         beams=settings.max_n_beams,
@@ -88,7 +96,7 @@ def drafter_of(
     )
     ranking = CoupledRanking(sampling) if settings.coupled else DraftRanking(settings.temperature)
     worth = Worth(pass_seconds) if settings.max_budget == AUTO else None
-    return BestFirstDrafter(draft_model(name), shape_limits, ranking, width, worth)
+    return BestFirstDrafter(model, shape_limits, ranking, width, worth)
 
 
 def tree_of(settings: Settings) -> StaticTree:
@@ -109,7 +117,9 @@ def largest_tree(settings: Settings) -> int:
         return 0
     if METHODS[settings.method].takes_tree:
         return tree_of(settings).size
-    return settings.gamma if settings.method == "sps" else settings.max_budget or LARGEST_AUTO
+    if settings.method == "sps":
+        return max(settings.gamma, COPIED) if copies_first(settings) else settings.gamma
+    return settings.max_budget or LARGEST_AUTO
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -129,3 +139,13 @@ def _ngram(settings: Settings) -> NgramDrafter:
     return NgramDrafter(
         settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
     )
+
+
+def _copying(settings: Settings) -> NgramDrafter:
+    """N-grams that go before a draft: only after a whole run of `ngram_size` tokens that stood before."""
+    size = settings.ngram_size
+    if settings.method == "sps":
+        length = max(settings.gamma, COPIED)
+        return NgramDrafter(size, length, length, branches=1, shortest=size)
+    budget = settings.max_budget or COPIED
+    return NgramDrafter(size, budget, settings.max_beam_len, settings.max_branch_width, shortest=size)

@@ -1,6 +1,6 @@
 """What `--draft` may say: a model, `ngram`, `layers:N`, `self:int4` or `self:noise:0.01`.
 
-All of it is checked before anything is loaded.
+`ngram+` may stand before a model. All of it is checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from specdec_cli.models.registry import find, suggest
 from specdec_cli.settings import AUTO, Settings
 
 NGRAM = "ngram"
+COPYING = "ngram+"  # what is copied where the text repeats itself, and else the draft of that name
+COPIERS = ("sps", "specexec")  # whose verifiers take guesses of either kind
 LAYERS = "layers:"
 SELF = "self:"
 NOISE = "self:noise:"
@@ -27,9 +29,37 @@ def is_model(draft: str) -> bool:
 def resolve_draft(settings: Settings) -> str | None:
     """The draft's name: as asked for, or the target's default; None where the method drafts nothing.
 
+    It is a model's name or `ngram`; whether n-grams go before the model, `copies_first` says.
+
     Raises:
-        InputError: the method needs a draft and the target has no default.
+        InputError: the method needs a draft and the target has no default, or one that it cannot take.
     """
+    name = _named_draft(settings)
+    if name is None:
+        return None
+    _require_copier(settings)
+    return name.removeprefix(COPYING)
+
+
+def copies_first(settings: Settings) -> bool:
+    """Whether guesses are copied from the text where it repeats itself, before the draft is asked."""
+    return settings.method in COPIERS and (_named_draft(settings) or "").startswith(COPYING)
+
+
+def _require_copier(settings: Settings) -> None:
+    """Copied guesses are certain ones, and not every verifier and drafter can do with them.
+
+    Raises:
+        InputError: the draft is to be mixed with them for another method.
+    """
+    if settings.draft is not None and settings.draft.startswith(COPYING) and settings.method not in COPIERS:
+        problem = f"The method {settings.method} takes no copied guesses, as {settings.draft} makes them."
+        name = settings.draft.removeprefix(COPYING)
+        raise InputError(problem, f"Use --draft {name}, or --method {' or '.join(COPIERS)}.")
+
+
+def _named_draft(settings: Settings) -> str | None:
+    """The draft's name with all that stands before it."""
     if settings.method == "autoregressive":
         return None
     if METHODS[settings.method].is_ensemble:
@@ -62,12 +92,27 @@ def require_readable(name: str) -> None:
     Raises:
         InputError: the value is none.
     """
-    if name.startswith(LAYERS):
+    if name.startswith(COPYING):
+        _require_other(name)
+        require_readable(name.removeprefix(COPYING))
+    elif name.startswith(LAYERS):
         layer_count(name)
     elif name.startswith(NOISE):
         noise_level(name)
     elif name.startswith(SELF):
         self_precision(name)
+
+
+def _require_other(name: str) -> None:
+    """Check that there is a draft for where nothing can be copied.
+
+    Raises:
+        InputError: it is none, or copies too.
+    """
+    other = name.removeprefix(COPYING)
+    if not other or other == NGRAM or other.startswith(COPYING):
+        problem = f"{name} names no model that guesses where nothing can be copied."
+        raise InputError(problem, f"Write {NGRAM}, or for example {COPYING}{SELF}int4.")
 
 
 def _require_samples(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.drafting.tree_drafter import TreeDrafter
-from specdec_cli.drafts import resolve_draft
+from specdec_cli.drafts import copies_first, resolve_draft
 from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.registry import REGISTRY
@@ -56,6 +56,26 @@ def test_a_registry_target_has_its_default_draft():
     for entry in REGISTRY.values():
         assert resolve_draft(Settings(target=entry.name)) == entry.default_draft
     assert resolve_draft(Settings(target="smollm2-135m", method="sps")) == "ngram"
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_n_grams_before_a_draft_leave_its_name_to_the_model(method):
+    settings = Settings(target="./any", method=method, draft="ngram+layers:2")
+    assert (resolve_draft(settings), copies_first(settings)) == ("layers:2", True)
+    assert not copies_first(replace(settings, draft="layers:2"))
+
+
+@pytest.mark.parametrize("method", ["spechub", "kseq", "sequoia"])
+def test_n_grams_go_before_no_draft_whose_samples_are_wanted(method):
+    with pytest.raises(InputError, match="takes no copied guesses") as caught:
+        resolve_draft(Settings(target="./any", method=method, draft="ngram+layers:2"))
+    assert "--draft layers:2" in caught.value.hint
+
+
+@pytest.mark.parametrize("draft", ["ngram+", "ngram+ngram", "ngram+ngram+layers:2", "ngram+layers:0"])
+def test_what_stands_behind_n_grams_must_be_a_draft(draft):
+    with pytest.raises(InputError):
+        resolve_draft(Settings(target="./any", method="sps", draft=draft))
 
 
 def test_methods_without_a_draft_model_need_none_named():

@@ -13,6 +13,7 @@ from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
 from specdec_cli.audit.ensembles import ensemble_cases, ensemble_distance
 from specdec_cli.audit.enumeration import EXACT, Law, distance, law_of, law_of_text
 from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
+from specdec_cli.drafts import COPIERS, COPYING, copies_first
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
@@ -81,6 +82,8 @@ def cases(methods: Sequence[str]) -> Iterator[Settings]:
             for tree in _trees(name):
                 settings = replace(PLAIN, method=name, verify=verify, tree=tree, draft=draft)
                 yield settings
+                if name in COPIERS:
+                    yield replace(settings, draft=f"{COPYING}{PLAIN.draft}", ngram_size=1)
                 if tree in (None, "2^2"):
                     yield replace(settings, temperature=0.7, top_p=0.8)
             if name == "spechub":
@@ -111,7 +114,7 @@ def check(settings: Settings, seed: int, damage: Damage = intact, chance: Chance
     except Exception as failure:  # whatever a broken method does, it is broken
         error = f"{type(failure).__name__}: {failure}"
     return ExactCheck(
-        method=settings.method,
+        method=_title(settings),
         verify=settings.verify,
         tree=settings.tree,
         sampling=_words(settings),
@@ -140,6 +143,12 @@ def _check_ensemble(settings: Settings, seed: int) -> ExactCheck:
     )
 
 
+def _title(settings: Settings) -> str:
+    """The method, and what is special about its guesses."""
+    copying = ", n-grams first" if copies_first(settings) else ""
+    return settings.method + copying + (", coupled" if settings.coupled else "")
+
+
 def same_text(settings: Settings, seed: int) -> ExactCheck:
     """Compare a method that emits the target's own sample with plain decoding, seed by seed."""
     target_law, draft_law = SampledLaw(WIDTH, 2 * seed, sampling_of(settings)), ToyLaw(WIDTH, 2 * seed + 1)
@@ -152,7 +161,7 @@ def same_text(settings: Settings, seed: int) -> ExactCheck:
         ]
         differ += texts[0] != texts[1]
     return ExactCheck(
-        settings.method + (", coupled" if settings.coupled else ""),
+        _title(settings),
         settings.verify,
         None,
         f"{_words(settings)}, {SEEDS} seeds",

@@ -13,6 +13,7 @@ import torch
 
 from specdec_cli.drafts import is_model, resolve_draft
 from specdec_cli.engine.roles import Step
+from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 
@@ -47,8 +48,8 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
         PLAIN: Peer(_peer(session, {}), common),
         LOOKUP: Peer(_peer(session, lookup), common | lookup),
     }
-    name = resolve_draft(settings)
-    if name is not None and is_model(name):
+    name = assistant_of(session, settings)
+    if name is not None:
         assistant = session.draft(name).model
         options = {
             key: getattr(assistant.generation_config, key, None)
@@ -57,6 +58,13 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
         shown = common | {"assistant_model": name} | options
         peers[ASSISTED] = Peer(_peer(session, {"assistant_model": assistant}), shown)
     return peers
+
+
+def assistant_of(session: Session, settings: Settings) -> str | None:
+    """The draft's name if it is a model by itself, which transformers can let assist."""
+    name = resolve_draft(settings)
+    is_whole = name is not None and is_model(name) and not isinstance(session.draft(name).model, FeatureHead)
+    return name if is_whole else None
 
 
 def _peer(session: Session, options: dict[str, Any]) -> Run:

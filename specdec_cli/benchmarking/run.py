@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
 from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
-from specdec_cli.benchmarking.peers import Peer, transformers_peers
+from specdec_cli.benchmarking.peers import Peer, assistant_of, transformers_peers
 from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
@@ -134,7 +134,7 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
     runs: dict[str, Run] = {each.name: own for each in bench.configurations}
     configurations = list(bench.configurations)
     plain = [each for each in bench.configurations if each.name == each.baseline]
-    drafting = next((each for each in bench.configurations if each.name != each.baseline), plain[0])
+    drafting = _drafting(bench, session)
     peers: dict[str, Peer] = {}
     for engine in bench.peers:
         peers |= PEERS[engine](session, drafting.settings)
@@ -145,6 +145,13 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
             runs[named] = partial(_others, peer.run)
             configurations.append(Configuration(named, settings, baseline.name))
     return runs, configurations, peers
+
+
+def _drafting(bench: Bench, session: Session) -> Configuration:
+    """The configuration that other engines share their draft with: the first whose draft they can run."""
+    found = [each for each in bench.configurations if each.name != each.baseline] or bench.configurations
+    whole = (each for each in found if bench.peers and assistant_of(session, each.settings))
+    return next(whole, found[0])
 
 
 def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:

@@ -6,7 +6,7 @@ Saxena (2023), prompt lookup decoding, with every earlier place that fits as a b
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
@@ -18,17 +18,17 @@ class NgramDrafter:
     """Looks up the last tokens in the text so far and proposes what followed them there.
 
     Args:
-        size: longest run of tokens that is looked up; shorter runs, down to two tokens, are tried where it
-            was never seen.
+        size: longest run of tokens that is looked up; shorter runs are tried where it was never seen.
         budget: nodes in the tree.
         depth: tokens copied from each place.
         branches: places copied from, latest first.
+        shortest: run of tokens that is looked up.
     """
 
     forward_seconds = 0.0
 
-    def __init__(self, size: int, budget: int, depth: int, branches: int) -> None:
-        self._size = size
+    def __init__(self, size: int, budget: int, depth: int, branches: int, shortest: int = SHORTEST) -> None:
+        self._sizes = range(size, min(shortest, size) - 1, -1)
         self._budget = budget
         self._depth = depth
         self._branches = branches
@@ -51,17 +51,21 @@ class NgramDrafter:
         for token in tokens:
             # What ended before this token is now known to be followed by it.
             end = len(self._tokens)
-            for size in range(min(SHORTEST, self._size), min(self._size, end) + 1):
+            for size in self._possible():
                 self._places[tuple(self._tokens[end - size :])].append(end)
             self._tokens.append(token)
 
     def _likely_places(self) -> list[int]:
         """Where text followed the longest run of last tokens that was seen before, latest first."""
-        for size in range(min(self._size, len(self._tokens)), min(SHORTEST, self._size) - 1, -1):
+        for size in self._possible():
             places = self._places.get(tuple(self._tokens[-size:]))
             if places:
                 return places[: -self._branches - 1 : -1]
         return []
+
+    def _possible(self) -> Iterator[int]:
+        """Lengths of runs that are looked up, longest first, as far as there is text."""
+        return (size for size in self._sizes if size <= len(self._tokens))
 
 
 class _Trie:

@@ -5,6 +5,7 @@ import json
 import pytest
 import tiny_checkpoints as tiny
 
+from specdec_cli.drafts import COPIERS
 from specdec_cli.methods import METHODS
 
 SMALL = (
@@ -56,6 +57,9 @@ def test_every_method_drafts_with_it_and_greedy_text_stays_what_it_was(specdec, 
     plain = ids(specdec("generate", "--method", "autoregressive", *flags))
     for method in DRAFTING:
         assert ids(specdec("generate", "--method", method, "--draft", str(draft), *flags)) == plain, method
+    for method in COPIERS:
+        copying = ("--draft", f"ngram+{draft}", "--ngram-size", "1")
+        assert ids(specdec("generate", "--method", method, *copying, *flags)) == plain, method
 
 
 def test_one_text_teaches_several_drafts_and_the_report_says_how(specdec, target, draft, tmp_path):
@@ -86,6 +90,24 @@ def test_transformers_takes_the_small_model_as_it_is(specdec, target, tmp_path):
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert model.config.num_hidden_layers == 1
+
+
+def test_beside_a_head_transformers_is_assisted_by_the_draft_that_it_can_run(
+    specdec, target, draft, tmp_path
+):
+    small, text = str(tmp_path / "lm"), str(draft / "work" / "text")
+    cut = ("--kind", "layers", "--layers", "1")
+    made = specdec("distill", "--target", target, "-o", small, *cut, "--text", text, *SMALL)
+    assert made.code == 0, made.err
+    (tmp_path / "p.jsonl").write_text('{"prompt": "abc"}\n')
+    outcome = specdec(
+        "bench", "-m", target, "--dataset", str(tmp_path / "p.jsonl"), "--methods", "sps", "-n", "8",
+        "--n-tests", "1", "--draft", f"{draft}, {small}", "--peer", "transformers", "--format", "json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    names = [row["configuration"] for row in json.loads(outcome.out)["rows"]]
+    assert "transformers, assisted" in names
+    assert {f"sps, draft {draft}", f"sps, draft {small}"} <= set(names)
 
 
 def test_a_head_made_for_another_target_is_refused_before_anything_is_loaded(specdec, other, draft):

@@ -13,6 +13,7 @@ from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.ngram_first import NgramFirstDrafter
 from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
@@ -36,6 +37,11 @@ def chain(gamma, law):
     return ChainDrafter(ToyDraftModel(law), gamma, SAMPLED, WIDTH)
 
 
+def copying(length, drafter):
+    """After any token that stood before, what followed it; the drafter's guess elsewhere."""
+    return NgramFirstDrafter(NgramDrafter(1, length, length, 1), drafter)
+
+
 def best_first(budget, law, beams=2, branches=2):
     shape = TreeShape(budget=budget, beams=beams, depth=3, branches=branches)
     return BestFirstDrafter(ToyDraftModel(law), shape, DraftRanking(1.0), WIDTH)
@@ -53,6 +59,9 @@ METHODS = {
     "ngram": (lambda law: NgramDrafter(2, 4, 3, 2), follow_own_sample),
     "ngram, rejected by token": (lambda law: NgramDrafter(2, 4, 3, 2), reject_by_token),
     "ngram, block": (lambda law: NgramDrafter(2, 2, 2, 1), verify_block),
+    "ngram, then a chain": (lambda law: copying(2, chain(2, law)), reject_by_token),
+    "ngram, then a chain, block": (lambda law: copying(3, chain(2, law)), verify_block),
+    "ngram, then a tree": (lambda law: copying(2, best_first(4, law)), follow_own_sample),
 }
 
 

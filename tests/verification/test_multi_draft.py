@@ -41,7 +41,7 @@ CASES = list(cases([name for name, method in METHODS.items() if not method.is_en
 
 def words(settings):
     parts = (settings.method, settings.verify, settings.tree or "", f"t{settings.temperature}")
-    return " ".join((*parts, "switched" if settings.hub_above else "")).strip()
+    return " ".join((*parts, settings.draft, "switched" if settings.hub_above else "")).strip()
 
 
 @pytest.mark.parametrize("settings", CASES, ids=words)
