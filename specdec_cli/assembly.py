@@ -37,7 +37,7 @@ VERIFIERS: dict[str, Verifier] = {
     "traversal": verify_traversal,
 }
 LARGEST_AUTO = 128  # nodes of a tree that is grown while it pays
-COPIED = 7  # tokens copied at once for a chain: with them a pass has eight rows, and they cost no draft pass
+COPIED = 7  # tokens copied at once: a pass then has eight rows, and no draft pass was paid for them
 # How often the first, second, ... child of a node was the accepted one, for samples without replacement:
 # measured by `specdec trees plan` on the default target with the draft layers:28 at temperature 0.6.
 USUAL_ACCEPTANCE = (0.595, 0.107, 0.029, 0.016, 0.019, 0.005, 0.009, 0.005)

@@ -12,9 +12,9 @@ from specdec_cli.methods import METHODS
 from specdec_cli.models.low_precision import KINDS
 from specdec_cli.models.registry import find, suggest
 from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings.ensembles import COPYING
 
 NGRAM = "ngram"
-COPYING = "ngram+"  # what is copied where the text repeats itself, and else the draft of that name
 COPIERS = ("sps", "specexec")  # whose verifiers take guesses of either kind
 LAYERS = "layers:"
 SELF = "self:"
@@ -22,7 +22,8 @@ NOISE = "self:noise:"
 
 
 def is_model(draft: str) -> bool:
-    """Whether a draft of that name is a model of its own."""
+    """Whether a draft of that name is a model of its own, whatever is copied before it is asked."""
+    draft = draft.removeprefix(COPYING)
     return draft != NGRAM and not draft.startswith((LAYERS, SELF))
 
 
@@ -41,6 +42,12 @@ def resolve_draft(settings: Settings) -> str | None:
     return name.removeprefix(COPYING)
 
 
+def full_name(settings: Settings) -> str | None:
+    """The draft as one would have to ask for it by name; None where the method drafts nothing."""
+    name = resolve_draft(settings)
+    return f"{COPYING}{name}" if copies_first(settings) else name
+
+
 def copies_first(settings: Settings) -> bool:
     """Whether guesses are copied from the text where it repeats itself, before the draft is asked."""
     return settings.method in COPIERS and (_named_draft(settings) or "").startswith(COPYING)
@@ -54,8 +61,9 @@ def _require_copier(settings: Settings) -> None:
     """
     if settings.draft is not None and settings.draft.startswith(COPYING) and settings.method not in COPIERS:
         problem = f"The method {settings.method} takes no copied guesses, as {settings.draft} makes them."
-        name = settings.draft.removeprefix(COPYING)
-        raise InputError(problem, f"Use --draft {name}, or --method {' or '.join(COPIERS)}.")
+        hint = f"Use --draft {settings.draft.removeprefix(COPYING)}"
+        others = "" if METHODS[settings.method].is_ensemble else f", or --method {' or '.join(COPIERS)}"
+        raise InputError(problem, f"{hint}{others}.")
 
 
 def _named_draft(settings: Settings) -> str | None:
@@ -84,6 +92,13 @@ def _named_draft(settings: Settings) -> str | None:
         _require_samples(settings)
         _require_budget(settings)
     return entry.default_draft
+
+
+def default_model(target: str) -> str | None:
+    """The model that drafts for a target when nothing is said, if there is one."""
+    entry = find(target)
+    name = None if entry is None else entry.default_draft
+    return None if name is None or name == NGRAM else name.removeprefix(COPYING)
 
 
 def require_readable(name: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from specdec_cli.drafts import LAYERS, NGRAM, NOISE, SELF, layer_count, self_precision
 from specdec_cli.errors import InputError
 from specdec_cli.models.checkpoint import read_config, weight_bytes
-from specdec_cli.models.feature_folder import head_folder, head_needs
+from specdec_cli.models.feature_head import layers_config
 from specdec_cli.models.hardware import resolve_device, resolve_dtype
+from specdec_cli.models.head_files import head_config, head_folder, head_size
 from specdec_cli.models.low_precision import require_cpu
 from specdec_cli.models.offload.opening import DISK, Offload, require_device
 from specdec_cli.models.offload.plan import Limits, Workload
@@ -77,7 +78,10 @@ def _beside(settings: Settings, draft: str, tree: int, report: Callable[[str], N
     """With a draft that has weights of its own, which count where the target's are counted."""
     head, target_place = head_folder(draft), resolve_device(device_of(settings))
     if head is not None:  # it lies where the target does
-        size, config = head_needs(head, resolve_dtype(settings.dtype, target_place))
+        shape = head_config(head)
+        config = layers_config(shape["shape"], shape["layers"])
+        itemsize = resolve_dtype(settings.dtype, target_place).itemsize
+        _, size = head_size(head, itemsize, on_cpu=target_place.type == "cpu")
     else:
         place = resolve_device(settings.draft_device or device_of(settings))
         if (place.type, place.index or 0) != (target_place.type, target_place.index or 0):

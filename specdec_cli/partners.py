@@ -9,12 +9,14 @@ from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
 from specdec_cli.models.checkpoint import logit_width
-from specdec_cli.models.feature_folder import head_folder, load_feature_head, require_roundable
+from specdec_cli.models.feature_folder import load_feature_head, require_roundable
 from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
+from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.models.hardware import resolve_device
+from specdec_cli.models.head_files import head_folder
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
-from specdec_cli.models.low_precision import KINDS
+from specdec_cli.models.low_precision import KINDS, Int4Linear
 from specdec_cli.models.perturbed import perturbed
 from specdec_cli.models.rounding import rounded
 from specdec_cli.models.vocabulary import compare, require_compatible, require_same_tokens
@@ -89,7 +91,9 @@ def require_usable(settings: Settings, draft: str) -> None:
 
 
 def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
-    """What a result says of a model."""
+    """What a result says of a model; a head may be in 4 bits whatever precision was asked for."""
+    if isinstance(loaded.model, FeatureHead) and isinstance(loaded.model.fuse, Int4Linear):
+        quantize = "int4"
     return {
         "name": loaded.name,
         "source": loaded.source,

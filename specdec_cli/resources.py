@@ -27,7 +27,7 @@ def shipped_prompts() -> list[str]:
 def shipped_drafts() -> dict[str, Path]:
     """The folders of the shipped drafts, by name."""
     folder = data_folder() / "drafts"
-    return {each.name: each for each in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return {each.name: each for each in sorted(folder.iterdir()) if each.is_dir()} if folder.is_dir() else {}
 
 
 def shipped_openings() -> list[str]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from specdec_cli.assembly import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
 from specdec_cli.drafting.base import Drafter
-from specdec_cli.drafts import NGRAM, is_model, require_readable, resolve_draft
+from specdec_cli.drafts import NGRAM, copies_first, is_model, require_readable, resolve_draft
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
@@ -145,6 +145,7 @@ class Session:
         return {
             "target": model_record(self.target, self.settings.quantize),
             "draft": name if draft is None else model_record(draft, self.settings.draft_quantize),
+            "ngram_first": copies_first(self.settings),
             "chat": self.uses_chat,
         } | self._describe_ensemble()
 

@@ -63,7 +63,7 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
     """
     drafters, verifiers = model_names(settings)
     rules = rules_of(settings)
-    if settings.method not in ("autoregressive", "ngram") and is_model(settings.draft or "ngram"):
+    if settings.method not in ("autoregressive", "ngram") and is_model(settings.draft or NGRAM):
         problem = f"The draft {settings.draft} cannot draft for models of several tokenizers."
         raise InputError(problem, "Use --draft ngram, layers:N or self:int4, or --method ngram.")
     loaded: dict[str, LoadedModel] = {}

@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "evaluation": {"resources", "errors"},
     "audit": {
         "assembly",
+        "drafts",
         "ensemble",
         "errors",
         "methods",

@@ -12,6 +12,7 @@ from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.self_test import Sighting, self_test
 from specdec_cli.audit.statistical import StatisticalTest
+from specdec_cli.drafts import resolve_draft
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
@@ -144,6 +145,7 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], Non
         raise InputError(problem, "Use --level exact, which compares every ensemble with its declared law.")
     every = plan.settings_of()
     for settings in every.values():
+        resolve_draft(settings)  # one that a method cannot take is known before anything is loaded
         if METHODS[settings.method].takes_tree:
             tree_of(settings)  # a tree that cannot be read is known before anything is loaded
     # The session checks the draft of a method that needs one, if any does.

@@ -16,6 +16,7 @@ from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
+from specdec_cli.drafts import full_name
 from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
@@ -93,7 +94,7 @@ def measure(
     for name, peer in peers.items():
         progress.peer(name, peer.settings)
     for each in configurations:
-        log.require_same(each.name, asdict(each.settings))
+        log.require_same(each.name, _logged(each.settings))
     for item in bench.items:
         log.require_same_prompt(item.id, prompt_hash(item.prompt))
     prompts = {item.id: _encode(session, item) for item in bench.items}
@@ -124,7 +125,7 @@ def measure(
                     link = {"link_bandwidth": measure_link(session)}
                     made = made._replace(streamed={**made.streamed, **link})
                 record = _record(each, item, prompts[item.id], made, len(log.records), memory)
-                log.add(record, asdict(each.settings), machine | _peer_settings(each.name, peers))
+                log.add(record, _logged(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations
 
@@ -145,6 +146,11 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
             runs[named] = partial(_others, peer.run)
             configurations.append(Configuration(named, settings, baseline.name))
     return runs, configurations, peers
+
+
+def _logged(settings: Settings) -> dict[str, object]:
+    """Settings as a log keeps them: with the draft by its name, since a target's default may change."""
+    return asdict(settings) | ({} if METHODS[settings.method].is_ensemble else {"draft": full_name(settings)})
 
 
 def _drafting(bench: Bench, session: Session) -> Configuration:

@@ -147,6 +147,7 @@ def run(
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
+    from specdec_cli.drafts import resolve_draft
     from specdec_cli.evaluation.datasets import read_dataset
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import report_line, report_warning, status
@@ -159,6 +160,8 @@ def run(
     items = read_dataset(dataset, n_tests, start)
     log = Log(log_file)
     trace = None if trace_file is None else TraceFile(trace_file)
+    for each in wanted:
+        resolve_draft(each.settings)  # one that a method cannot take is known before anything is loaded
     for each in wanted if trace else ():
         require_traceable(each.settings)
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])

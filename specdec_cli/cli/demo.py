@@ -13,6 +13,7 @@ from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import require_text
 from specdec_cli.errors import MismatchError
 from specdec_cli.settings import Settings, load_settings
+from specdec_cli.settings.ensembles import COPYING
 
 if TYPE_CHECKING:
     from specdec_cli.session import Session
@@ -28,7 +29,6 @@ MAX_TOKENS = 80
 METHODS: dict[str, dict[str, object]] = {
     "autoregressive": {"method": "autoregressive"},
     "specexec, ngram": {"method": "specexec", "draft": "ngram"},
-    "sps, ngram": {"method": "sps", "draft": "ngram"},
 }
 
 
@@ -62,7 +62,8 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
         own = _own_draft(session, activity.update)
-        settings = {**settings, f"sps, {own}": replace(live, method="sps", draft=own)}
+        for draft in (f"{COPYING}{own}", own):
+            settings = {**settings, f"sps, {draft}": replace(live, method="sps", draft=draft)}
     interrupts.check()
     tokens = session.encode(prompt)
     if not quiet:
@@ -85,14 +86,17 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
 
 
 def _own_draft(session: Session, report: Callable[[str], None]) -> str:
-    """A draft made of the target, loaded: a 4-bit copy, or half of the layers where there can be none."""
+    """A draft of the target's own, loaded: what ships for it; else a 4-bit copy, or half of the layers."""
+    from specdec_cli.drafts import default_model
+
     copy, half = "self:int4", f"layers:{max(1, session.target.layers // 2)}"
-    if session.target.device.type == "cpu":
+    shipped = default_model(session.target.name)
+    for draft in (shipped, copy if session.target.device.type == "cpu" else None):
         try:
-            session.draft(copy, report)
-        except MismatchError:  # its layers are of a kind or size that there is no 4-bit product for
+            if draft is not None:
+                session.draft(draft, report)
+                return draft
+        except MismatchError:  # other weights by that name, or layers that there is no 4-bit product for
             pass
-        else:
-            return copy
     session.draft(half, report)
     return half

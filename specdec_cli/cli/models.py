@@ -76,6 +76,7 @@ def check(
 ) -> None:
     """Compare two models' vocabularies: can DRAFT draft for TARGET? Exit code 3 if not."""
     from specdec_cli.drafts import is_model
+    from specdec_cli.models.head_files import head_folder
     from specdec_cli.models.loader import load_tokenizer_only
     from specdec_cli.models.vocabulary import compare
     from specdec_cli.reporting.console import out, print_json, status
@@ -83,6 +84,9 @@ def check(
 
     if not is_model(draft):
         raise InputError(f"{draft} has no vocabulary of its own: it fits any target.", "Name a draft model.")
+    if head_folder(draft) is not None:
+        problem = f"{draft} shares its target's vocabulary, and is compared with it whenever it is loaded."
+        raise InputError(problem, f"Try specdec generate --target {target} --draft {draft}.")
     with status("Reading the vocabularies", quiet) as activity:
         trusted = bool(trust_remote_code)
         target_tokenizer, target_width = load_tokenizer_only(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from specdec_cli.models.head_files import head_config, head_folder, head_size
 from specdec_cli.models.known import ModelSize, size_of
 from specdec_cli.models.registry import REGISTRY
 
 PROMPT = 1024  # tokens of a prompt that the cache is planned for
 LOW_BITS = {"int8": 8.5, "int4": 5.0, "bnb-8bit": 8.5, "bnb-4bit": 5.0}  # scales included
 GPTQ_BITS = 4.25
-LAYERS, SELF, NOISE, NGRAM = "layers:", "self:", "self:noise:", "ngram"
+LAYERS, SELF, NOISE, NGRAM, COPYING = "layers:", "self:", "self:noise:", "ngram", "ngram+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,12 @@ def estimate_draft(
     name: str | None, target: Estimate, *, itemsize: int, tokens: int, quantize: str = "none"
 ) -> Estimate | None:
     """What a draft takes: a model, or a part or copy of the target; None where it takes nothing."""
+    name = None if name is None else name.removeprefix(COPYING)
     if name is None or name == NGRAM:
         return None
+    folder = head_folder(name)
+    if folder is not None:
+        return _head(name, folder, itemsize, tokens)
     if not name.startswith((LAYERS, SELF)):
         return estimate("draft", name, itemsize=itemsize, tokens=tokens, quantize=quantize)
     own = replace(target, role="draft", name=name, needs_hub=False, gated=False)
@@ -86,6 +91,13 @@ def estimate_draft(
     share = min(int(layers), size.layers) / size.layers
     weights = 0 if quantize == "none" else _low(int(size.parameters * share), quantize)
     return replace(own, weight_bytes=weights, cache_bytes=int(target.cache_bytes * share))
+
+
+def _head(name: str, folder: Path, itemsize: int, tokens: int) -> Estimate:
+    config = head_config(folder)
+    shape, (parameters, weights) = config["shape"], head_size(folder, itemsize, on_cpu=True)
+    row = 2 * config["layers"] * shape["num_key_value_heads"] * shape["head_dim"]
+    return Estimate("draft", name, parameters, weights, row * itemsize * tokens, needs_hub=False)
 
 
 def total_bytes(models: list[Estimate]) -> int | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specdec_cli.models.head_files import GRID, WHOLE
+
 GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
 ROWS = 16  # outputs that torch's product takes at once
-WHOLE, GRID = ".whole", ".grid"
 
 
 @dataclass(frozen=True, slots=True)

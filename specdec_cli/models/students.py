@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.feature_folder import MadeFor, read_weights, save_feature_head, vocabulary_digest
+from specdec_cli.models.feature_folder import read_weights, save_feature_head, vocabulary_digest
 from specdec_cli.models.feature_head import head_shape, new_feature_head
+from specdec_cli.models.head_files import MadeFor
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import REDUCED, ReducedHead
@@ -111,6 +112,8 @@ class LayersStudent:
         twin.config.dtype = dtype
         twin.save_pretrained(folder)
         self._full.load_state_dict(twin.state_dict())
+        rows = self.output.inner.weight
+        rows.data = rows.data.to(dtype).float()
         self._target.tokenizer.inner.save_pretrained(folder)
         save_file({"tokens": self.output.tokens.cpu()}, folder / REDUCED)
 

@@ -10,6 +10,7 @@ from specdec_cli.methods import METHODS
 from specdec_cli.settings.fields import DEFAULTS, EXECUTIONS, Settings
 
 NO_MODELS = ("ngram",)  # what --draft may say that is no model
+COPYING = "ngram+"  # what is copied where the text repeats itself, and else the draft of the name behind it
 OWN = (
     "models",
     "amateur",
@@ -45,9 +46,12 @@ def member_names(settings: Settings) -> tuple[str, ...]:
         InputError: none are named.
     """
     if settings.models:
+        for name in settings.models:
+            if name in NO_MODELS or name.startswith(COPYING):
+                raise InputError(f"{name} is no model, and cannot be one of an ensemble.", "Name a model.")
         return settings.models
     second = settings.amateur or settings.draft
-    if second is None or second in NO_MODELS:
+    if second is None or second in NO_MODELS or second.startswith(COPYING):
         hint = "Name them with --models A,B"
         hint += ", or add --amateur." if combiner_name(settings) == "contrastive" else "."
         raise InputError(f"The method {settings.method} needs several models.", hint)

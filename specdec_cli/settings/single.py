@@ -204,4 +204,7 @@ class SingleSettings:
         default=False,
         metadata=_method("Rank guesses with the noise that the target will draw by (specexec, above 0)."),
     )
-    ngram_size: int = field(default=3, metadata=_method("Longest run of tokens that ngram looks up.", low=1))
+    ngram_size: int = field(
+        default=3,
+        metadata=_method("Longest run of tokens that ngram looks up; the only one for ngram+NAME.", low=1),
+    )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
-from specdec_cli.drafts import NGRAM, resolve_draft
+from specdec_cli.drafts import NGRAM, copies_first, resolve_draft
 from specdec_cli.errors import InputError
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
@@ -135,7 +135,9 @@ def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Re
         draft.stand_at(place)
         for draw in range(draws):
             whole = drafter.propose(step.position, left - 1, SeededRandomness(settings.seed + draw))
-            found = _one(whole, verifier, place, place.logits if needs_draft else place.target)
+            copied = copies_first(settings) and not (whole.proposals or whole.scores)
+            known = place.logits if needs_draft and not copied else place.target
+            found = _one(whole, verifier, place, known)
             totals = [total + each / draws for total, each in zip(totals, found, strict=True)]
         drafter.commit((), step.emitted)
         left -= len(step.emitted)

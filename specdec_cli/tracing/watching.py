@@ -86,7 +86,10 @@ def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterat
     roles, observer = observed(Roles(plain.target, drafter, plain.verify))
     for step in session.steps(prompt, settings, roles):
         sight = observer.last()
-        yield View(step, sight, _by_row(sight.tree, drafts))
+        view = View(step, sight, _by_row(sight.tree, drafts))
+        for draft in drafts:
+            draft.logits = {}  # a step that does not ask it must not be shown what it said before
+        yield view
 
 
 def paths_of(tree: TokenTree) -> list[Path]:
@@ -98,7 +101,5 @@ def paths_of(tree: TokenTree) -> list[Path]:
 
 
 def _by_row(tree: TokenTree, drafts: Sequence[WatchedDraft]) -> dict[int, Tensor]:
-    if not len(tree):  # what a draft remembers then is of an earlier step
-        return {}
     logits = {path: row for draft in drafts for path, row in draft.logits.items()}
     return {row: logits[path] for row, path in enumerate(paths_of(tree)) if path in logits}

@@ -36,8 +36,8 @@ def test_it_writes_a_text_and_compares_every_method(specdec: Program, target: st
     assert " ".join(PROMPT.split()) in " ".join(outcome.err.split())
     assert "12 tokens · " in outcome.err
     table = rows(outcome.out)
-    assert [row[0] for row in table] == [*METHODS, "sps, self:int4"]
-    assert [row[-1] for row in table] == ["-", *["all"] * len(METHODS)]
+    assert [row[0] for row in table] == [*METHODS, "sps, ngram+self:int4", "sps, self:int4"]
+    assert [row[-1] for row in table] == ["-", *["all"] * (len(METHODS) + 1)]
     assert table[0][2] == "1.00x"
     assert "median of 2 paired rounds" in outcome.out
     written = outcome.out.partition("\n")[0]

@@ -120,10 +120,11 @@ def test_a_head_made_for_another_target_is_refused_before_anything_is_loaded(spe
 def test_a_finished_head_is_stored_in_four_bits_by_the_same_command_without_training_again(
     specdec, target, draft
 ):
-    before = (draft / "model.safetensors").stat().st_size
+    before, trained = (draft / "model.safetensors").stat().st_size, (draft / "work/training.pt").read_bytes()
     again = specdec("distill", "--target", target, "-o", str(draft), *SMALL, "--store", "int4")
     assert again.code == 0, again.err
     assert (draft / "model.safetensors").stat().st_size < before
+    assert (draft / "work/training.pt").read_bytes() == trained
     flags = ("-p", "ab", "--target", target, "-n", "24", "-t", "0", "--ignore-eos", "--json")
     drafting = ("--method", "specexec", "--draft", str(draft))
     assert ids(specdec("generate", *drafting, *flags)) == ids(

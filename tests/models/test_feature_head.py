@@ -105,6 +105,20 @@ def test_after_accepted_guesses_the_head_reads_the_target_again(target, head):
         torch.testing.assert_close(drafting.root(), right, **EXACT)
 
 
+def test_after_steps_that_did_not_ask_it_the_head_reads_all_of_them_as_text(target, head):
+    text = random_tokens(9, 7)
+    of_target, drafting = runners(target, head)
+    of_target.begin(text)
+    drafting.begin(text)
+    drafting.root()
+    for emitted in ([5, 6, 7], [8], [9, 10]):
+        of_target.score(TokenTree.chain(emitted[:-1]))
+        of_target.commit(range(len(emitted) - 1), emitted)
+        drafting.commit((), emitted)
+        text = [*text, *emitted]
+    torch.testing.assert_close(drafting.root(), by_definition(target, head, text, [])[0], **EXACT)
+
+
 def test_the_lean_pass_and_the_module_keep_the_same_hidden_states(target):
     text, tree = random_tokens(9, 9), random_tree(5, random.Random(1))
     kept = []

@@ -54,6 +54,21 @@ def test_probabilities_are_the_models_own(
     assert drafted > 0
 
 
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_a_copied_guess_shows_no_probability_of_a_draft_that_was_not_asked(
+    session: Session, settings: Settings, method: str
+) -> None:
+    settings = replace(settings, method=method, draft="ngram+layers:1", ngram_size=1, max_tokens=12)
+    text, kinds = session.encode(PROMPT), set()
+    for number, view in enumerate(watch(session, text, settings), 1):
+        shown = picture(view, number, text[-3:], sampling_of(settings), session.token_text)
+        known = {guess.draft is not None for guess in shown.guesses}
+        assert known in ({True}, {False}, set())
+        assert known != {True} or view.sight.tree.proposals or view.sight.tree.scores
+        kinds |= known
+    assert kinds == {True, False}
+
+
 @pytest.mark.parametrize("method", ["sps", "specexec", "spechub", "ngram"])
 def test_what_was_accepted_and_what_came_is_the_text(
     session: Session, settings: Settings, method: str

@@ -57,6 +57,23 @@ def test_the_recorded_method_on_a_whole_trace_makes_the_recorded_trees(
     assert replay_recorded(run, trace.width).expected == pytest.approx(wanted, rel=1e-3)
 
 
+@pytest.mark.parametrize(("method", "verify"), [("sps", "token"), ("sps", "block"), ("specexec", "token")])
+def test_copied_guesses_are_replayed_as_they_were_made(
+    session: Session, settings: Settings, tmp_path: Path, method: str, verify: str
+) -> None:
+    """The draft was not asked at those steps, so they need nothing of it, and the others do."""
+    settings = replace(of(settings, method, verify), draft=f"ngram+{settings.draft}", ngram_size=1)
+    settings = replace(settings, max_tokens=12)
+    trace = write(session, tmp_path / "t.jsonl", settings, ALL)
+    (run,) = trace.runs
+    asked = {any(row.draft for row in step.rows) for step in run.steps if step.tokens}
+    assert asked == {True, False}
+    again = replay(run, settings, trace.width)
+    assert again.unknown == 0
+    assert again.drafted == sum(len(step.tokens) for step in run.steps)
+    assert again.expected == pytest.approx(sum(step.expected for step in run.steps), rel=2e-3)
+
+
 @pytest.mark.parametrize(
     ("method", "verify"), [("specexec", "token"), ("ngram", "token"), ("sps", "token"), ("topk", "token")]
 )
