@@ -11,6 +11,7 @@ from specdec_cli.assembly import VERIFIERS
 from specdec_cli.drafting.best_first import BestFirstDrafter
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.ngram_first import NgramFirstDrafter
 from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.drafting.tree_drafter import TreeDrafter
 from specdec_cli.drafts import copies_first, resolve_draft
@@ -54,8 +55,10 @@ def tokens(steps):
 
 def test_a_registry_target_has_its_default_draft():
     for entry in REGISTRY.values():
-        assert resolve_draft(Settings(target=entry.name)) == entry.default_draft
-    assert resolve_draft(Settings(target="smollm2-135m", method="sps")) == "ngram"
+        assert resolve_draft(Settings(target=entry.name)) == entry.default_draft.removeprefix("ngram+")
+    for method in ("sps", "specexec", "spechub"):  # a static tree wants samples, so nothing is copied into it
+        settings = Settings(target="smollm2-135m", method=method)
+        assert (resolve_draft(settings), copies_first(settings)) == ("smollm2-head", method != "spechub")
 
 
 @pytest.mark.parametrize("method", ["sps", "specexec"])
@@ -91,11 +94,11 @@ def test_a_target_without_a_default_draft_is_refused_before_anything_loads(folde
     assert said == []
 
 
-@pytest.mark.parametrize("draft", [None, "ngram"])
-def test_samples_are_not_drawn_from_ngrams(draft):
-    """Neither on request nor as the default target's default draft."""
+@pytest.mark.parametrize(("target", "draft"), [("gemma3-270m", None), ("smollm2-135m", "ngram")])
+def test_samples_are_not_drawn_from_ngrams(target, draft):
+    """Neither on request nor as a target's default draft."""
     with pytest.raises(InputError, match="draws samples of a draft model"):
-        Session.load(Settings(method="spechub", draft=draft))
+        Session.load(Settings(target=target, method="spechub", draft=draft))
 
 
 @pytest.mark.parametrize("draft", ["layers:0", "layers:x", "layers:", "layers:2.5", "layers:-1", "layers:²"])
@@ -121,6 +124,8 @@ def test_every_method_has_a_rule_for_its_default_verify():
         ("sps", "ngram", NgramDrafter),
         ("specexec", "layers:1", BestFirstDrafter),
         ("specexec", "ngram", NgramDrafter),
+        ("sps", "ngram+layers:1", NgramFirstDrafter),
+        ("specexec", "ngram+layers:1", NgramFirstDrafter),
         ("specinfer", "layers:1", TreeDrafter),
         ("sequoia", "layers:1", TreeDrafter),
         ("spechub", "layers:1", TreeDrafter),

@@ -107,7 +107,7 @@ _ENTRIES = (
         download_bytes=92_871_040,
         licence="Apache-2.0",
         parameters=134_515_008,
-        default_draft="ngram",
+        default_draft="ngram+smollm2-head",
     ),
     ModelEntry(
         name="gemma3-270m",

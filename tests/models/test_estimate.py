@@ -9,8 +9,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MistralC
 
 from specdec_cli.models.checkpoint import weight_bytes
 from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft, total_bytes
+from specdec_cli.models.head_files import head_size
 from specdec_cli.models.known import KNOWN, ModelSize, size_of
 from specdec_cli.models.registry import REGISTRY
+from specdec_cli.resources import shipped_drafts
 
 # Published configurations: hidden, intermediate, layers, heads, key heads, vocabulary, tied.
 SHAPES = {
@@ -80,6 +82,16 @@ def test_drafts_share_copy_or_stand_alone() -> None:
     assert other.needs_hub
     sizes = [(each.weight_bytes or 0) + (each.cache_bytes or 0) for each in (target, half, other)]
     assert total_bytes([target, half, other]) == sum(sizes)
+
+
+def test_a_shipped_head_is_known_by_its_files() -> None:
+    target = estimate("target", "smollm2-135m", itemsize=4, tokens=100)
+    for name in ("smollm2-head", "ngram+smollm2-head"):
+        head = estimate_draft(name, target, itemsize=4, tokens=100)
+        assert head is not None
+        assert (head.name, head.needs_hub) == ("smollm2-head", False)
+        assert head.weight_bytes == head_size(shipped_drafts()["smollm2-head"], 4, on_cpu=True)[1]
+        assert head.cache_bytes == 2 * 3 * 64 * 4 * 100  # one layer's keys and values, of 3 heads of 64
 
 
 def test_a_name_may_say_how_large_a_model_is_and_may_not() -> None:

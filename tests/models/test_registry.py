@@ -18,7 +18,7 @@ def test_every_entry_is_pinned_and_goes_by_its_own_name():
 def test_the_default_target_is_found_by_name():
     entry = find("smollm2-135m")
     assert entry is not None
-    assert entry.default_draft == "ngram"
+    assert entry.default_draft == "ngram+smollm2-head"
     assert entry.licence == "Apache-2.0"
 
 
