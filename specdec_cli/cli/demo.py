@@ -52,6 +52,7 @@ def demo(
 def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) -> None:
     """Load once, write once, compare."""
     from specdec_cli.benchmarking.comparison import Contender, compare
+    from specdec_cli.drafts import default_model
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.comparison import comparison_table
@@ -62,8 +63,10 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
         own = _own_draft(session, activity.update)
-        for draft in (f"{COPYING}{own}", own):
-            settings = {**settings, f"sps, {draft}": replace(live, method="sps", draft=draft)}
+        label = "head" if own == default_model(session.target.name) else own
+        for before in (COPYING, ""):
+            drafting = replace(live, method="sps", draft=f"{before}{own}")
+            settings = {**settings, f"sps, {before}{label}": drafting}
     interrupts.check()
     tokens = session.encode(prompt)
     if not quiet:
