@@ -48,7 +48,7 @@ ALL_METHODS := ngram,sps,specexec,specinfer,rrsw,sequoia,spechub,kseq,topk
 
 bench: $(READY)  ## All methods on the default target over the first prompts: speed-ups, SpecExec's columns
 	$(BIN)/specdec models pull smollm2-135m
-	$(BIN)/specdec bench --methods $(ALL_METHODS) --draft $(DRAFT) --compile --n-tests 12 --peer transformers \
+	$(BIN)/specdec bench --methods $(ALL_METHODS) --draft $(DRAFT) --max-budget 16 --compile --n-tests 12 --peer transformers \
 		--exp-name $(NAME) --detail
 
 bench-a-against-a: $(READY)  ## How often the interval of a configuration against itself holds 1.00: 19 of 20 are due

@@ -170,7 +170,7 @@ class SingleSettings:
         ),
     )
     max_budget: int = field(
-        default=16,
+        default=7,  # eight rows with the root: a CPU reads them in little more time than one
         metadata=_method(
             "Tokens in the drafted tree (specexec, ngram, sequoia); auto grows it while it pays (specexec).",
             low=1,
