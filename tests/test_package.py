@@ -58,8 +58,11 @@ def test_presets_and_data_are_inside(installed: Path) -> None:
         shown = json.loads(specdec(installed, "presets", "show", path.stem, "--json"))
         assert any(origin.startswith("preset") for origin in shown["origins"].values())
     for name in ("presets", "data"):
-        here = {path.name: path.read_bytes() for path in (ROOT / name).iterdir() if path.name[0] != "."}
-        there = {path.name: path.read_bytes() for path in (installed / "specdec_cli" / name).iterdir()}
+        here, there = (
+            {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            for folder in (ROOT / name, installed / "specdec_cli" / name)
+        )
+        here = {path: held for path, held in here.items() if path.name[0] != "."}
         assert here
         assert here.items() <= there.items()
 
