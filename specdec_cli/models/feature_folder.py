@@ -18,11 +18,13 @@ from specdec_cli.models.four_bits import FourBits, names_of_4_bits
 from specdec_cli.models.head_files import (
     CONFIG,
     FORMAT,
+    GRID,
     HINT,
     KIND,
     SHAPE,
     TOKENS,
     WEIGHTS,
+    WHOLE,
     MadeFor,
     head_config,
 )
@@ -137,8 +139,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
     try:
         stored = load_file(folder / WEIGHTS)
         low = {name: FourBits.read(stored, name) for name in names_of_4_bits(stored)}
-        parts = {part for name, weight in low.items() for part in weight.stored(name)}
-        rest = {name: weight for name, weight in stored.items() if name not in parts}
+        rest = {name: weight for name, weight in stored.items() if not name.endswith((WHOLE, GRID))}
         dense = rest | {name: weight.dense() for name, weight in low.items()}
         dense[TOKENS]
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
