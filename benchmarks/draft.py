@@ -22,7 +22,7 @@ from scipy import stats
 
 from specdec_cli.benchmarking.acceptance import measure_costs
 from specdec_cli.benchmarking.machine import fingerprint
-from specdec_cli.drafting.base import fit_width
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.evaluation.datasets import read_dataset
 from specdec_cli.sampling.divergence import agreement
 from specdec_cli.session import Session
@@ -95,7 +95,7 @@ def _answer(session: Session, base: Settings, prompt: str) -> tuple[list[int], l
 
 def _ask(session: Session, draft: str, prompt: list[int], answer: list[int]) -> Found:
     target = session.logits(prompt, answer)
-    said = fit_width(session.logits(prompt, answer, draft=draft), target.shape[-1])
+    said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(prompt, answer, draft=draft))
     return Found(*(float(agreement(target, said, count).float().mean()) for count in (1, 4)))
 
 

@@ -77,10 +77,13 @@ class MisuseError(Exception):
 
 @dataclass
 class ToyDraftModel:
-    """A draft model, played by a law: its logits are log-probabilities. It checks how it is used."""
+    """A draft model, played by a law: its logits are log-probabilities, of the tokens of its vocabulary if it
+    has one. It checks how it is used.
+    """
 
     law: TargetLaw
     context: int = 10**6
+    vocabulary: Tensor | None = None
     forward_seconds: float = 0.0
     text: list[int] = field(default_factory=list)
     nodes: list[list[int]] = field(default_factory=list)
@@ -96,7 +99,7 @@ class ToyDraftModel:
     def root(self) -> Tensor:
         self.nodes = []
         self.passes += 1
-        return self.law(self.text).log()
+        return self._logits(self.text)
 
     def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
         if not 0 < len(tokens) == len(parents):
@@ -105,7 +108,7 @@ class ToyDraftModel:
         for token, parent in zip(tokens, parents, strict=True):
             before = [] if parent == ROOT else self.nodes[parent]
             self.nodes.append([*before, token])
-        return torch.stack([self.law(self.text + node).log() for node in self.nodes[-len(tokens) :]])
+        return torch.stack([self._logits(self.text + node) for node in self.nodes[-len(tokens) :]])
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         for depth, node in enumerate(path, 1):
@@ -113,3 +116,7 @@ class ToyDraftModel:
                 raise MisuseError("a committed node is not what was emitted")
         self.text += tokens
         self.nodes = []
+
+    def _logits(self, text: Sequence[int]) -> Tensor:
+        logits = self.law(text).log()
+        return logits if self.vocabulary is None else logits[self.vocabulary]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from specdec_cli.assembly import policy_of, sampling_of
-from specdec_cli.drafting.base import fit_width
 from specdec_cli.drafting.policies.base import Draws
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.drafts import resolve_draft
 from specdec_cli.errors import InputError
 from specdec_cli.sampling.distribution import distribution, residual
@@ -60,8 +60,8 @@ def measure_acceptance(
         tokens = session.encode(prompt)
         text = [token for step in session.steps(tokens, plain) for token in step.tokens]
         target = distribution(session.logits(tokens, text), sampling_of(settings))
-        raw = fit_width(session.logits(tokens, text, draft=name), target.shape[-1])
-        draft = distribution(raw, sampling_of(settings)).to(target)
+        said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(tokens, text, draft=name))
+        draft = distribution(said, sampling_of(settings)).to(target)
         draws = Draws(
             SeededRandomness(settings.seed), number, positions, [CHILDREN * i for i in range(len(text))]
         )

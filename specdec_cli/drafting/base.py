@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
-from torch.nn.functional import pad
 
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import TokenTree
@@ -46,27 +45,23 @@ class DraftModel(Protocol):
         """Positions left in the context after the committed tokens."""
         ...
 
+    @property
+    def vocabulary(self) -> Tensor | None:
+        """(R,) the ids, ascending, that its logits stand for; None where logit i stands for id i."""
+        ...
+
     def begin(self, tokens: Sequence[int]) -> None:
         """Start a new text and read all of it but the last token."""
         ...
 
     def root(self) -> Tensor:
-        """Forget uncommitted nodes, read pending tokens: logits that follow the text, (V,)."""
+        """Forget uncommitted nodes, read pending tokens: logits that follow the text, (R,)."""
         ...
 
     def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Add nodes to the tree, numbered on from those of earlier calls since `root`: logits (n, V)."""
+        """Add nodes to the tree, numbered on from those of earlier calls since `root`: logits (n, R)."""
         ...
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         """Append `tokens` to the text; `path` are the nodes whose computed rows are its first ones."""
         ...
-
-
-def fit_width(logits: Tensor, width: int) -> Tensor:
-    """Logits over the target's vocabulary: (..., V) to (..., width).
-
-    Models of one tokenizer pad their vocabularies to different widths; what only one of them has is never
-    proposed.
-    """
-    return pad(logits, (0, width - logits.shape[-1]), value=float("-inf"))

@@ -15,9 +15,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.base import DraftModel
 from specdec_cli.drafting.budget import Worth
 from specdec_cli.drafting.ranking import Ranking
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -75,7 +76,7 @@ class BestFirstDrafter:
         self._worth = worth
         self._shape = shape
         self._ranking = ranking
-        self._width = width
+        self._vocabulary = DraftVocabulary(model.vocabulary, width)
         self._rows: list[int | None] = []
 
     @property
@@ -92,7 +93,7 @@ class BestFirstDrafter:
         if levels < 1:
             return TokenTree()
         self._ranking.begin_step(randomness)
-        growth = _Growth(self._model, self._shape, self._ranking, self._width, position, self._worth)
+        growth = _Growth(self._model, self._shape, self._ranking, self._vocabulary, position, self._worth)
         nodes = growth.grow(levels)
         self._rows = [node.row for node in nodes]
         return TokenTree(
@@ -119,7 +120,7 @@ class _Growth:
         model: DraftModel,
         shape: TreeShape,
         ranking: Ranking,
-        width: int,
+        vocabulary: DraftVocabulary,
         position: int,
         worth: Worth | None,
     ) -> None:
@@ -129,7 +130,7 @@ class _Growth:
         self.model = model
         self.shape = shape
         self.ranking = ranking
-        self.width = width
+        self.vocabulary = vocabulary
         self.position = position
         self.nodes: list[_Node] = []
         self.kept: list[int] = []
@@ -167,7 +168,7 @@ class _Growth:
         return sorted(islice(unexpanded, self.shape.beams))
 
     def _expand(self, frontier: list[int]) -> Tensor:
-        """Score the frontier in one draft pass: logits (n, V)."""
+        """Score the frontier in one draft pass: logits (n, R)."""
         nodes = [self.nodes[node] for node in frontier]
         parents = [ROOT if node.parent == ROOT else self.nodes[node.parent].row for node in nodes]
         logits = self.model.grow([node.token for node in nodes], [row for row in parents if row is not None])
@@ -180,7 +181,7 @@ class _Growth:
         """Give each parent its likeliest children and keep the best of all nodes; False if no child is."""
         self.passes += 1
         positions = [self.position + (0 if node == ROOT else self.nodes[node].depth) for node in parents]
-        log_probs, tokens = self.ranking(fit_width(logits, self.width), positions, self.shape.branches)
+        log_probs, tokens = self.ranking(logits, self.vocabulary, positions, self.shape.branches)
         above = torch.tensor(
             [0.0 if node == ROOT else self.nodes[node].score for node in parents], dtype=torch.float64
         )

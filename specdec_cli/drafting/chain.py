@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.base import DraftModel
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness, drafting
 from specdec_cli.tree import TokenTree
@@ -22,7 +23,7 @@ class ChainDrafter:
         self._model = model
         self._gamma = gamma
         self._sampling = sampling
-        self._width = width
+        self._vocabulary = DraftVocabulary(model.vocabulary, width)
         self._scored = 0
 
     @property
@@ -40,8 +41,10 @@ class ChainDrafter:
         self._scored = max(length - 1, 0)  # the last guess is not read before it is accepted
         for step in range(length):
             logits = self._model.grow(tokens[-1:], [step - 2])[0] if step else self._model.root()
-            proposals.append(distribution(fit_width(logits, self._width), self._sampling))
-            tokens.append(randomness.categorical(proposals[-1], drafting(position + step, position)))
+            draft = distribution(self._vocabulary.known(logits), self._sampling)
+            choice = randomness.categorical(draft, drafting(position + step, position))
+            tokens.append(self._vocabulary.id(choice))
+            proposals.append(self._vocabulary.spread(draft))
         return TokenTree.chain(tokens, proposals)
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.sampling.distribution import Sampling, distribution, likeliest
 from specdec_cli.sampling.randomness import Randomness, emitting
 
@@ -28,8 +29,17 @@ class Ranking(Protocol):
         """Learn the chance of the step that begins."""
         ...
 
-    def __call__(self, logits: Tensor, positions: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
-        """The `width` best tokens for each of n positions, best first: log-probabilities and ids (n, W)."""
+    def __call__(
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+    ) -> tuple[Tensor, Tensor]:
+        """The best tokens for each of n positions, best first: log-probabilities and ids, both (n, W).
+
+        Args:
+            logits: (n, R) of the draft.
+            vocabulary: what they stand for.
+            positions: n of them in the text.
+            width: W, less where the draft knows fewer tokens.
+        """
         ...
 
 
@@ -42,8 +52,11 @@ class DraftRanking:
     def begin_step(self, randomness: Randomness) -> None:
         pass
 
-    def __call__(self, logits: Tensor, positions: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
-        return likeliest(logits, width, self._temperature)
+    def __call__(
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+    ) -> tuple[Tensor, Tensor]:
+        log_probs, choices = likeliest(vocabulary.known(logits), width, self._temperature)
+        return log_probs, vocabulary.ids(choices)
 
 
 class CoupledRanking:
@@ -60,18 +73,22 @@ class CoupledRanking:
             self._noise = {}
         self._randomness = randomness
 
-    def __call__(self, logits: Tensor, positions: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
-        if self._sampling.is_greedy:
-            return likeliest(logits, width, self._sampling.temperature)
-        scores = distribution(logits, self._sampling).log()
-        noise = torch.stack([self._gumbel(position, scores) for position in positions])
-        return likeliest((scores + noise) / self._doubt, width, 1.0)
+    def __call__(
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+    ) -> tuple[Tensor, Tensor]:
+        scores, temperature = vocabulary.known(logits), self._sampling.temperature
+        if not self._sampling.is_greedy:
+            plain = distribution(scores, self._sampling).log()
+            noise = torch.stack([self._gumbel(position, vocabulary, plain) for position in positions])
+            scores, temperature = (plain + noise) / self._doubt, 1.0
+        log_probs, choices = likeliest(scores, width, temperature)
+        return log_probs, vocabulary.ids(choices)
 
-    def _gumbel(self, position: int, like: Tensor) -> Tensor:
-        """The noise of all tokens (V,) at a position: minus the logarithm of their exponentials."""
+    def _gumbel(self, position: int, vocabulary: DraftVocabulary, like: Tensor) -> Tensor:
+        """The noise of all known tokens (R,) at a position: minus the logarithm of their exponentials."""
         if position not in self._noise:
             assert self._randomness is not None, "begin_step comes first"
-            tokens = torch.arange(like.shape[-1], device=like.device)
+            tokens = vocabulary.ids(torch.arange(like.shape[-1], device=like.device))
             exponentials = self._randomness.exponentials(tokens, emitting(position))
             self._noise = {place: noise for place, noise in self._noise.items() if place > position - KEPT}
             self._noise[position] = exponentials.log_().neg_().to(like.dtype)

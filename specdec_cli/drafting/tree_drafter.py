@@ -8,9 +8,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.base import DraftModel
 from specdec_cli.drafting.policies.base import Children, Draws, Policy, filled
 from specdec_cli.drafting.shapes import StaticTree
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import ROOT, TokenTree
@@ -34,7 +35,7 @@ class TreeDrafter:
         self._policy = policy
         self._sampling = sampling
         self._unfiltered = Sampling(1.0 if sampling.is_greedy else sampling.temperature)
-        self._width = width
+        self._vocabulary = DraftVocabulary(model.vocabulary, width)
         self._depth = shape.depth
         # Where the children of the root, of node 0, of node 1, ... begin: breadth first they are in a row.
         self._firsts = [0, *accumulate(shape.child_counts())]
@@ -55,7 +56,7 @@ class TreeDrafter:
         frontier = [(ROOT, ROOT)]
         for level in range(levels):
             logits = self._expand(growth, frontier) if level else self._model.root()[None]
-            frontier = self._branch(growth, frontier, fit_width(logits, self._width), level)
+            frontier = self._branch(growth, frontier, self._vocabulary.known(logits), level)
             if not frontier:
                 break
         return TokenTree(tuple(growth.tokens), tuple(growth.parents), tuple(growth.proposals))
@@ -69,7 +70,7 @@ class TreeDrafter:
         self._model.commit(scored, tokens)
 
     def _expand(self, growth: _Growth, frontier: list[tuple[int, int]]) -> Tensor:
-        """Score nodes in one draft pass: logits (n, V)."""
+        """Score nodes in one draft pass: logits (n, R)."""
         nodes = [node for node, _ in frontier]
         above = [growth.parents[node] for node in nodes]
         parents = [parent if parent == ROOT else growth.rows[parent] for parent in above]
@@ -109,18 +110,20 @@ class TreeDrafter:
             )
             some = logits if len(rows) == len(logits) else logits[torch.tensor(rows, device=logits.device)]
             children = self._children(some, count, draws)
-            tokens, exists = children.tokens.tolist(), children.exists.tolist()
+            tokens, exists = self._vocabulary.ids(children.tokens).tolist(), children.exists.tolist()
             certain = None if children.certain is None else children.certain.tolist()
             for place, row in enumerate(rows):
                 for sibling, proposals in enumerate(children.proposals):
                     if exists[place][sibling]:
                         sure = proposals is None or (certain is not None and certain[place][sibling])
-                        proposal = None if sure or proposals is None else proposals[place]
+                        proposal = (
+                            None if sure or proposals is None else self._vocabulary.spread(proposals[place])
+                        )
                         chosen[row][sibling] = tokens[place][sibling], proposal
         return chosen
 
     def _children(self, logits: Tensor, count: int, draws: Draws) -> Children:
-        """`count` children of each row of logits (n, V), as far as the vocabulary goes."""
+        """`count` children of each row of logits (n, R), as far as the vocabulary goes."""
         draft = distribution(logits, self._sampling)
         children = self._policy(draft, count, draws)
         if children.tokens.shape[-1] == count and bool(children.exists.all()):

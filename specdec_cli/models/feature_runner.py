@@ -37,12 +37,9 @@ class FeatureRunner(Runner):
         """Let the target read a text that this runner will be told of bit by bit."""
         self._source.features(tokens)
 
-    def score(self, tree: TokenTree) -> Tensor:
-        """Logits that follow the text and each node: (N + 1, V). Drops any earlier tree.
-
-        A pass for each node, since it needs its parent's output.
-        """
-        rows = [super().score(TokenTree())]
+    def _afresh(self, tree: TokenTree) -> Tensor:
+        """As of any runner, but by a pass for each node, since it needs its parent's output."""
+        rows = [super()._afresh(TokenTree())]
         rows += [
             self.grow([token], [parent]) for token, parent in zip(tree.tokens, tree.parents, strict=True)
         ]

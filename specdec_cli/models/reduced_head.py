@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.sampling.vocabulary import spread
 
 REDUCED = "reduced_vocabulary.safetensors"  # beside the weights of a draft that transformers can load too
 
@@ -36,12 +37,7 @@ class ReducedHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., hidden) to logits (..., V), minus infinity for what cannot come."""
-        return self.widened(self.inner(x))
-
-    def widened(self, logits: Tensor) -> Tensor:
-        """Logits (..., R) put in their places: (..., V)."""
-        full = logits.new_full((*logits.shape[:-1], self.width), float("-inf"))
-        return full.index_copy_(-1, self.tokens, logits)
+        return spread(self.inner(x), self.tokens, self.width, float("-inf"))
 
 
 def head_width(head: nn.Module) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from specdec_cli.models.costs import PassCosts
 from specdec_cli.models.forward.base import Forward, Pass
+from specdec_cli.sampling.vocabulary import spread
 from specdec_cli.tree import ROOT, TokenTree
 
 CHUNK = 512
@@ -52,8 +53,13 @@ class Runner:
 
     @property
     def width(self) -> int:
-        """Size V of a row of logits."""
+        """Size V of the whole vocabulary."""
         return self._forward.width
+
+    @property
+    def vocabulary(self) -> Tensor | None:
+        """(R,) the ids, ascending, that logits of `root` and `grow` stand for; None where these are all."""
+        return self._forward.vocabulary
 
     @property
     def free_positions(self) -> int:
@@ -94,16 +100,14 @@ class Runner:
 
     def score(self, tree: TokenTree) -> Tensor:
         """Logits that follow the text and each node, in one pass: (N + 1, V). Drops any earlier tree."""
-        self._drop_tree()
-        self._read = min(self._read, len(self.tokens) - 1)  # the last row again, if it was read before
-        return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
+        return self._spread(self._afresh(tree))
 
     def root(self) -> Tensor:
-        """Logits that follow the text: (V,). Drops any earlier tree."""
-        return self.score(TokenTree())[0]
+        """Logits that follow the text: (R,). Drops any earlier tree."""
+        return self._afresh(TokenTree())[0]
 
     def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Add nodes, numbered on from earlier ones, to the tree begun by `root` or `score`: logits (n, V)."""
+        """Add nodes, numbered on from earlier ones, to the tree begun by `root` or `score`: logits (n, R)."""
         return self._pass((), tokens, parents)
 
     def read_on(self, tokens: Sequence[int]) -> Tensor:
@@ -112,7 +116,7 @@ class Runner:
         Logits that follow the pending text, if there is any, and each new node: (n or n + 1, V).
         """
         first = len(self._depths) - 1
-        return self._pass(self.tokens[self._read :], tokens, range(first, first + len(tokens)))
+        return self._spread(self._pass(self.tokens[self._read :], tokens, range(first, first + len(tokens))))
 
     def advance(self, tokens: Sequence[int]) -> None:
         """Append `tokens` to the text, the first of the chain of nodes; the nodes behind them stay nodes."""
@@ -143,11 +147,20 @@ class Runner:
         most = max(0, min(self._read, len(tokens) - 1))
         return next((row for row in range(most) if self.tokens[row] != tokens[row]), most)
 
+    def _afresh(self, tree: TokenTree) -> Tensor:
+        """Logits that follow the text and each node of a new tree, in one pass: (N + 1, R)."""
+        self._drop_tree()
+        self._read = min(self._read, len(self.tokens) - 1)  # the last row again, if it was read before
+        return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
+
+    def _spread(self, logits: Tensor) -> Tensor:
+        return spread(logits, self.vocabulary, self.width, float("-inf"))
+
     def _drop_tree(self) -> None:
         self._depths = []
 
     def _pass(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Read pending text, then nodes: logits of the last row of text, if any, and of all nodes."""
+        """Read pending text, then nodes: logits (n, R) of the last row of text, if any, and all nodes."""
         start = self._read + len(self._depths)
         self._read += len(text)
         self.rows_read += len(text) + len(nodes)

@@ -78,6 +78,7 @@ class RememberedDraft:
 
     forward_seconds = 0.0
     free_positions = ENDLESS
+    vocabulary = None  # a trace holds distributions over the target's tokens
 
     def __init__(self, width: int) -> None:
         self._unknown = torch.zeros(width)

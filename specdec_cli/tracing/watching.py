@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from specdec_cli.assembly import drafter_of
-from specdec_cli.drafting.base import DraftModel, fit_width
+from specdec_cli.drafting.base import DraftModel
+from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.engine.observation import Sight, observed
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.session import Session
@@ -39,7 +40,7 @@ class WatchedDraft:
 
     def __init__(self, model: DraftModel, width: int) -> None:
         self._model = model
-        self._width = width
+        self._vocabulary = DraftVocabulary(model.vocabulary, width)
         self._paths: list[Path] = []
         self.logits: dict[Path, Tensor] = {}
 
@@ -51,13 +52,17 @@ class WatchedDraft:
     def free_positions(self) -> int:
         return self._model.free_positions
 
+    @property
+    def vocabulary(self) -> Tensor | None:
+        return self._model.vocabulary
+
     def begin(self, tokens: Sequence[int]) -> None:
         self._model.begin(tokens)
 
     def root(self) -> Tensor:
         logits = self._model.root()
         self._paths = []
-        self.logits = {(): fit_width(logits, self._width)}
+        self.logits = {(): self._vocabulary.wide(logits)}
         return logits
 
     def grow(self, tokens: Sequence[int], parents: Sequence[int]) -> Tensor:
@@ -65,7 +70,7 @@ class WatchedDraft:
         for row, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
             path = (*(() if parent == ROOT else self._paths[parent]), token)
             self._paths.append(path)
-            self.logits[path] = fit_width(logits[row], self._width)
+            self.logits[path] = self._vocabulary.wide(logits[row])
         return logits
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:

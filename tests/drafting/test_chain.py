@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from specdec_cli.audit.toys import ToyDraftModel, ToyLaw
-from specdec_cli.drafting.chain import ChainDrafter, fit_width
+from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
 
@@ -33,10 +33,3 @@ def test_the_shortest_limit_holds_and_the_last_guess_is_not_read(gamma, depth, c
     drafter.begin([0, 1])
     assert len(drafter.propose(2, depth, CHANCE)) == length
     assert model.passes == length
-
-
-def test_widths_differ_by_padding_only():
-    logits = torch.tensor([[1.0, 2.0, 3.0]])
-    assert fit_width(logits, 2).tolist() == [[1.0, 2.0]]
-    assert fit_width(logits, 4).tolist() == [[1.0, 2.0, 3.0, float("-inf")]]
-    assert distribution(fit_width(logits, 4), Sampling())[0, 3] == 0

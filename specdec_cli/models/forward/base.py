@@ -40,7 +40,12 @@ class Forward(Protocol):
 
     @property
     def width(self) -> int:
-        """Size V of a row of logits."""
+        """Size V of the whole vocabulary."""
+        ...
+
+    @property
+    def vocabulary(self) -> Tensor | None:
+        """(R,) the ids, ascending, that `run` gives logits for; None where it gives all, in order."""
         ...
 
     @property
@@ -66,7 +71,7 @@ class Forward(Protocol):
         ...
 
     def run(self, step: Pass) -> Tensor:
-        """Read the rows into the cache: logits (keep, V)."""
+        """Read the rows into the cache: logits (keep, R), over `vocabulary`."""
         ...
 
 

@@ -13,6 +13,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_cli.models.forward.lean_weights import LayerWeights, fits, lean_weights
 from specdec_cli.models.forward.pieces import eager_pieces, normed
+from specdec_cli.models.reduced_head import head_width
+from specdec_cli.sampling.vocabulary import spread
 
 
 class BatchForward(Protocol):
@@ -44,6 +46,7 @@ class LeanBatch:
         positions = torch.arange(length, device=like.device)
         cosines, sines = model.model.rotary_emb(like[:1, None], positions[None])
         self._cosines, self._sines = cosines[0, :, None, None], sines[0, :, None, None]
+        self._width = head_width(model.lm_head)
         self._read = 0
 
     @torch.inference_mode()
@@ -57,7 +60,7 @@ class LeanBatch:
             x, ready = pieces.add_norm(x, self._attend(place, layer, ready), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
         self._read += 1
-        return ready, weights.head(ready)
+        return ready, spread(weights.head(ready), weights.vocabulary, self._width, float("-inf"))
 
     def _attend(self, place: int, layer: LayerWeights, ready: Tensor) -> Tensor:
         texts, position = ready.shape[0], self._read

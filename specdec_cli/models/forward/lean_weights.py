@@ -60,7 +60,8 @@ class LeanWeights:
         embedding_scale: factor on what is looked up there.
         layers: from the first to the last.
         norms: (hidden,) scales of the norm before each layer, and of the last norm.
-        head: hidden states to logits.
+        head: hidden states to logits, of the tokens of `vocabulary`.
+        vocabulary: (R,) the ids, ascending, that the head knows; None where it knows all.
         window: width of sliding-window attention in every layer, if any.
     """
 
@@ -70,6 +71,7 @@ class LeanWeights:
     layers: LayerList
     norms: tuple[Tensor, ...]
     head: Product
+    vocabulary: Tensor | None
     window: int | None
 
 
@@ -78,7 +80,7 @@ def lean_weights(model: Any) -> LeanWeights:
     decoder, kind = model.model, model.config.model_type
     layers = tuple(_layer(layer, kind) for layer in decoder.layers)
     before = [norm_scale(layer.input_layernorm.weight, kind) for layer in decoder.layers]
-    return around_layers(model, layers, before, _head(model.lm_head))
+    return around_layers(model, layers, before, _head(_full_head(model.lm_head)))
 
 
 def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head: Product) -> LeanWeights:
@@ -92,6 +94,7 @@ def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head:
         layers=layers,
         norms=(*before, norm_scale(decoder.norm.weight, kind)),
         head=head,
+        vocabulary=model.lm_head.tokens if isinstance(model.lm_head, ReducedHead) else None,
         window=sliding_window(config),
     )
 
@@ -159,9 +162,6 @@ def _full_head(head: nn.Module) -> nn.Module:
 
 def _head(head: nn.Module) -> Product:
     """Packed once for all that share it; one of lower precision is ready, and must be no key to itself."""
-    if isinstance(head, ReducedHead):
-        inner = _head(head.inner)
-        return lambda x: head.widened(inner(x))
     product: Product = (
         _once(_HEADS, head, lambda: fused((head,))) if isinstance(head, nn.Linear) else fused((head,))
     )

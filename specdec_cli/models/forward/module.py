@@ -26,6 +26,7 @@ class ModuleForward:
         self._mixed = SLIDING in (getattr(config, "layer_types", None) or ())
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.width = head_width(model.get_output_embeddings())
+        self.vocabulary = None  # the module itself puts logits in their places
         self.device = torch.device(model.device)
         self.features = torch.empty(0, device=self.device)
         self._keeps_features = False
