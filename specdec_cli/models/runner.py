@@ -167,15 +167,15 @@ class Runner:
         self._add_nodes(parents)
         rows = self._read + len(self._depths)
         self._forward.reserve(rows)
-        depths = torch.tensor(self._depths, dtype=torch.int64)
-        positions = torch.cat((torch.arange(self._read), self._read - 1 + depths))
-        row_positions = positions.to(self._forward.device)
+        fresh = self._depths[len(self._depths) - len(nodes) :]
+        positions = [*range(self._read - len(text), self._read), *(self._read - 1 + depth for depth in fresh)]
         step = Pass(
             tokens=torch.tensor([*text, *nodes], device=self._forward.device),
-            positions=row_positions[start:],
+            positions=torch.tensor(positions, device=self._forward.device),
             start=start,
             visible=self._visible(len(text), len(nodes)),
-            row_positions=row_positions,
+            text=self._read,
+            depths=self._depths,
             keep=len(nodes) + bool(text),
             features=self._before(len(text), parents),
         )
@@ -220,9 +220,9 @@ class Runner:
     def _visible(self, text: int, nodes: int) -> Tensor | None:
         """Which rows each new row may look at; None where that is every row up to itself."""
         total = len(self._depths)
-        fresh: npt.NDArray[np.bool_] = self._lineage[total - nodes : total, :total]
-        if np.array_equal(fresh, np.tri(nodes, total, total - nodes, dtype=np.bool_)):
+        if not nodes or self._depths[-1] == total:  # a chain: its last node has all the others above it
             return None
+        fresh: npt.NDArray[np.bool_] = self._lineage[total - nodes : total, :total]
         seen = np.ones((text + nodes, self._read + total), dtype=np.bool_)
         seen[:text, self._read - text :] = np.tri(text, text + total, dtype=np.bool_)
         seen[text:, self._read :] = fresh

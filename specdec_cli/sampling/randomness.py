@@ -100,12 +100,14 @@ class SeededRandomness:
     def categorical(self, probs: Tensor, key: Key) -> int:
         if key.purpose is Purpose.EMIT:
             return self._race(probs, key)
-        return int(self.categoricals(probs[None], [key]))
+        cumulative = probs.cumsum(-1, dtype=torch.float64)
+        # 52 bits keep the product below the total, so that the search always finds a token.
+        point = self._uniform(key) * float(cumulative[-1])
+        return min(int(torch.searchsorted(cumulative, point, right=True)), probs.numel() - 1)
 
     def categoricals(self, probs: Tensor, keys: Sequence[Key]) -> Tensor:
-        cumulative = probs.double().cumsum(-1)
+        cumulative = probs.cumsum(-1, dtype=torch.float64)
         uniforms = torch.tensor([self._uniform(key) for key in keys], dtype=torch.float64)
-        # 52 bits keep the product below the total, so that the search always finds a token.
         points = uniforms.to(probs.device)[:, None] * cumulative[:, -1:]
         found = torch.searchsorted(cumulative, points, right=True)[:, 0]
         return found.clamp_(max=probs.shape[-1] - 1)  # beyond the end for a row of zeros

@@ -56,6 +56,17 @@ def test_categorical_draws_follow_the_distribution(seed, keyed):
     assert stats.chisquare(drawn[possible].numpy(), (probs[possible].double() * DRAWS).numpy()).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_draws_made_together_are_those_made_one_by_one(dtype):
+    torch.manual_seed(0)
+    probs = torch.rand(50, 33, dtype=dtype) * (torch.rand(50, 33) < 0.4)
+    probs[7] = 0
+    keys = [drafting(row, 3, row % 4) for row in range(50)]
+    chance = SeededRandomness(8)
+    together = chance.categoricals(probs, keys).tolist()
+    assert together == [chance.categorical(row, key) for row, key in zip(probs, keys, strict=True)]
+
+
 def test_bernoulli_draws_follow_their_probability():
     chance = SeededRandomness(3)
     for probability in (0.1, 0.5, 0.93):

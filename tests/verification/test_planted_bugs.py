@@ -61,7 +61,7 @@ BUGS = {
     "block kept by its ratio alone": ("block", block, "keep = excess / (excess + 1 - ratio) if excess + 1 - ratio > 0 else 1.0", "pass"),
     "block looks one row back": ("block", block, "excess = float((ratio * rows[count] - drafts[count])", "excess = float((ratio * rows[count - 1] - drafts[count - 1])"),
     "noise of a judged block reused in the next step": ("block", block, "accepting(position + count - 1, position)", "accepting(position + count - 1, 0)"),
-    "draft drawn at another temperature than recorded": ("sps", chain, "randomness.categorical(proposals[-1],", "randomness.categorical(proposals[-1] ** 2,"),
+    "draft drawn at another temperature than recorded": ("sps", chain, "randomness.categorical(draft,", "randomness.categorical(draft ** 2,"),
     "proposal of the level before": ("sps", chain, "TokenTree.chain(tokens, proposals)", "TokenTree.chain(tokens, proposals[:1] * length)"),
     "unread guess committed as read": ("sps", chain, "if node < self._scored]", "]"),
     "last token of a step not committed": ("sps", loop, "target.commit(verdict.path, emitted)", "target.commit(verdict.path, emitted[:-1])"),

@@ -1,29 +1,21 @@
 """A draft that leaves tokens out never proposes one of them, and the text keeps the target's law exactly."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from specdec_cli.audit import exact
-from specdec_cli.audit.toys import ToyLaw
+from specdec_cli.audit.toys import ToyDraftModel
 from specdec_cli.drafts import copies_first
 from specdec_cli.methods import METHODS
-from specdec_cli.models.reduced_head import ReducedHead
 
 KEPT = torch.tensor([0, 2])
 LEFT_OUT = 1
 DRAFTING = [
     name for name in METHODS if name not in ("autoregressive", "ngram") and not METHODS[name].is_ensemble
 ]
-
-
-class ReducedLaw(ToyLaw):
-    """A law whose logits went through a reduced head."""
-
-    def _finish(self, weights):
-        logits = ReducedHead(None, KEPT, self.width).widened(weights[KEPT].log())
-        return logits.softmax(-1)
 
 
 class Watched:
@@ -52,7 +44,7 @@ CASES = [each for each in exact.cases(DRAFTING) if not copies_first(each)]  # a 
     f"{each.method}-{each.verify}-{each.tree}-{each.temperature}"
 ))  # fmt: skip
 def test_the_law_stays_the_targets_and_nothing_left_out_is_proposed(settings, monkeypatch):
-    monkeypatch.setattr(exact, "ToyLaw", ReducedLaw)
+    monkeypatch.setattr(exact, "ToyDraftModel", partial(ToyDraftModel, vocabulary=KEPT))
     found = exact.check(settings, seed=3, damage=watched)
     assert found.error is None
     assert found.distance < 1e-12

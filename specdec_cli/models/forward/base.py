@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +22,8 @@ class Pass:
         positions: (n,) their positions in the text; siblings share one.
         start: rows already in the cache; the new ones follow.
         visible: (n, start + n) whether a new row may look at a row; None is every row up to itself.
-        row_positions: (start + n,) positions of all rows.
+        text: how many of all rows are text; the others are nodes of a tree.
+        depths: of those nodes, all of them.
         keep: how many of the last rows need logits.
         features: (n, hidden) the target's hidden state before each row, for a draft that reads them.
     """
@@ -30,9 +32,15 @@ class Pass:
     positions: Tensor
     start: int
     visible: Tensor | None
-    row_positions: Tensor
+    text: int
+    depths: Sequence[int]
     keep: int
     features: Tensor | None = None
+
+    def row_positions(self) -> Tensor:
+        """Positions of all rows: (start + n,)."""
+        nodes = torch.tensor(self.depths, dtype=torch.int64) + (self.text - 1)
+        return torch.cat((torch.arange(self.text), nodes)).to(self.tokens.device)
 
 
 class Forward(Protocol):

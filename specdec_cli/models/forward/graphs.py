@@ -105,7 +105,7 @@ class GraphForward(LeanForward):
         frame.rows[count:] = capacity - 1
         visible = causal(step.start, end, self.device) if step.visible is None else step.visible
         if self._weights.window is not None:
-            visible = visible & (step.positions[:, None] - step.row_positions < self._weights.window)
+            visible = visible & (step.positions[:, None] - step.row_positions() < self._weights.window)
         seen = frame.mask.view(self._group, len(frame.tokens), capacity)
         seen.fill_(float("-inf"))
         seen[:, :count, :end].masked_fill_(visible, 0.0)

@@ -151,13 +151,13 @@ class LeanForward:
 
     def _mask(self, step: Pass) -> Tensor | None:
         """The mask for grouped queries, made once for all layers."""
-        rows, window = step.row_positions.numel(), self._weights.window
+        rows, window = step.start + step.tokens.numel(), self._weights.window
         visible = step.visible
         if visible is None:
             if step.tokens.numel() == 1 and (window is None or rows <= window):
                 return None
             visible = causal(step.start, rows, self.device)
         if window is not None:
-            visible = visible & (step.positions[:, None] - step.row_positions < window)
+            visible = visible & (step.positions[:, None] - step.row_positions() < window)
         mask = torch.zeros(visible.shape, dtype=self._cache.dtype, device=self.device)
         return mask.masked_fill_(~visible, float("-inf")).repeat(self._group, 1)[None, None]

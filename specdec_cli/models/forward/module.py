@@ -73,7 +73,7 @@ class ModuleForward:
         full = self._additive(visible)
         if self._window is None:
             return full
-        near = step.positions[:, None] - step.row_positions < self._window
+        near = step.positions[:, None] - step.row_positions() < self._window
         windowed = full if inside else self._additive(visible & near)
         return {FULL: full, SLIDING: windowed} if self._mixed else windowed
 
