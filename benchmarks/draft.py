@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 
 import numpy as np
 from rich.console import Console
@@ -22,14 +23,18 @@ from scipy import stats
 
 from specdec_cli.benchmarking.acceptance import measure_costs
 from specdec_cli.benchmarking.machine import fingerprint
+from specdec_cli.drafting.base import Drafter
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.evaluation.datasets import read_dataset
 from specdec_cli.sampling.divergence import agreement
+from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.tree import TokenTree
 
 console = Console(width=120)
-CHAINS = (1, 2, 4)
+CHAINS = (1, 2, 3, 4)
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,15 @@ def main() -> None:
             first, four = ([getattr(each, field) for each in found] for field in ("first", "best_four"))
             agreed.add_row(Path(name).stem, draft, f"{positions:,}", _interval(first), _interval(four))
     console.print(agreed)
-    costs = Table(title="Cost of a draft pass")
+    costs = Table(
+        title="Cost of a draft pass; in chains: with all that the drafter does, with all of the step's loop"
+    )
     for heading in (
         "draft",
         "its pass",
         "target's pass",
         "share",
-        "with its share of the loop, by chain length",
+        *(f"chain of {gamma}" for gamma in CHAINS),
     ):
         costs.add_column(heading)
     for draft in options.draft:
@@ -100,19 +107,64 @@ def _ask(session: Session, draft: str, prompt: list[int], answer: list[int]) -> 
 
 
 def _costs(session: Session, settings: Settings) -> tuple[str, ...]:
-    """Of the bare passes, and of all that a step does beside the target's pass, by draft pass."""
-    bare = measure_costs(session, settings, [1], lambda _: None)
-    shares = []
-    for gamma in CHAINS:
-        chain = replace(settings, gamma=gamma, temperature=0.0, max_tokens=48, ignore_eos=True)
-        steps = list(session.steps(session.encode("Describe a harbour town."), chain))[1:-1]
-        extra = median(
-            (step.seconds - step.target_seconds) / gamma for step in steps if step.drafted == gamma
-        )
-        shares.append(f"{gamma}: {extra / bare.pass_seconds[1]:.1%}")
-    share = bare.draft_seconds / bare.pass_seconds[1]
-    milliseconds = (f"{1e3 * each:.2f} ms" for each in (bare.draft_seconds, bare.pass_seconds[1]))
-    return *milliseconds, f"{share:.1%}", ", ".join(shares)
+    """Of the bare passes, and of all that is done beside the target's pass, by draft pass; medians."""
+    bare, shares = [], {gamma: [] for gamma in CHAINS}
+    for _ in range(ROUNDS):
+        costs = measure_costs(session, settings, [1], lambda _: None)
+        bare.append((costs.draft_seconds, costs.pass_seconds[1]))
+        for gamma in CHAINS:
+            chain = replace(settings, gamma=gamma, temperature=0.0, max_tokens=48, ignore_eos=True)
+            shares[gamma].append([each / costs.pass_seconds[1] for each in _beside(session, chain)])
+    draft, target = (median(each) for each in zip(*bare, strict=True))
+    share = median(mine / theirs for mine, theirs in bare)
+    by_chain = ([median(each) for each in zip(*shares[gamma], strict=True)] for gamma in CHAINS)
+    return (
+        f"{1e3 * draft:.2f} ms",
+        f"{1e3 * target:.2f} ms",
+        f"{share:.1%}",
+        *(f"{drafter:.1%}, {loop:.1%}" for drafter, loop in by_chain),
+    )
+
+
+def _beside(session: Session, settings: Settings) -> tuple[float, float]:
+    """Seconds by draft pass: in the drafter, and in the whole step but for the target's pass."""
+    roles = session.roles(settings)
+    clocked = Clocked(roles.drafter)
+    prompt = session.encode("Describe a harbour town.")
+    steps = list(session.steps(prompt, settings, replace(roles, drafter=clocked)))
+    whole = [
+        (seconds, step.seconds - step.target_seconds)
+        for seconds, step in zip(clocked.seconds, steps, strict=True)
+        if step.drafted == settings.gamma and step.finish_reason is None
+    ]
+    drafter, loop = (median(each) for each in zip(*whole[1:], strict=True))
+    return drafter / settings.gamma, loop / settings.gamma
+
+
+class Clocked:
+    """A drafter whose time is taken, step by step."""
+
+    def __init__(self, drafter: Drafter) -> None:
+        self._drafter = drafter
+        self.seconds: list[float] = []
+
+    @property
+    def forward_seconds(self) -> float:
+        return self._drafter.forward_seconds
+
+    def begin(self, prompt: Sequence[int]) -> None:
+        self._drafter.begin(prompt)
+
+    def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
+        begun = perf_counter()
+        tree = self._drafter.propose(position, depth, randomness)
+        self.seconds.append(perf_counter() - begun)
+        return tree
+
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+        begun = perf_counter()
+        self._drafter.commit(path, tokens)
+        self.seconds[-1] += perf_counter() - begun
 
 
 def _interval(shares: Sequence[float]) -> str:

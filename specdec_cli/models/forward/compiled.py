@@ -23,7 +23,7 @@ from torch.export import Dim, export
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.cache_folder import cache_root, put_folder, workspace
 from specdec_cli.models.forward import pieces as source
-from specdec_cli.models.forward.pieces import AddNorm, Gate, Pieces, Shape, Turn
+from specdec_cli.models.forward.pieces import AddNorm, Attend, Gate, Pieces, Shape, Turn
 from specdec_cli.models.quiet import first_line
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
@@ -107,12 +107,19 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
         head,
         head.clone(),
     )
-    yield "turn", Turn(shape), turned, (any_rows, any_rows, any_rows, any_rows, room, room, {}, {})
+    sizes: tuple[Any, ...] = (any_rows, any_rows, any_rows, any_rows, room, room, {}, {})
+    if dtype == torch.float32:  # in 16 bits the scores would be rounded before they are compared
+        group = shape.heads // shape.key_heads
+        seen = {2: group * any_rows[0] if group > 1 else any_rows[0], 3: Dim("seen", min=1, max=LARGEST)}
+        mask = some(1, 1, group * rows, EXAMPLE_CAPACITY - 7)
+        yield "attend", Attend(shape), (*turned, mask), (*sizes, seen)
+    else:
+        yield "turn", Turn(shape), turned, sizes
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
 
 
-def load_pieces(folder: Path) -> Pieces:
-    """The pieces that `compile_pieces` put there, under a second.
+def load_pieces(folder: Path, shape: Shape) -> Pieces:
+    """The pieces that `compile_pieces` put there for that shape, under a second.
 
     Raises:
         SpecdecError: a file is damaged.
@@ -121,17 +128,22 @@ def load_pieces(folder: Path) -> Pieces:
 
     try:
         # The loader's own `run` spares each of a pass's hundred calls a walk over nested arguments.
-        add_norm, turn, gate = (
-            aoti_load_package(str(folder / f"{name}.pt2")).loader.run for name in ("add_norm", "turn", "gate")
-        )
+        run = {file.stem: aoti_load_package(str(file)).loader.run for file in sorted(folder.glob("*.pt2"))}
+        add_norm, gate = run["add_norm"], run["gate"]
     except Exception as error:  # a damaged file shows in many ways
         hint = f"Delete {folder} and try again."
         raise SpecdecError(f"The compiled pass cannot be loaded: {first_line(error)}.", hint) from error
     return Pieces(
         lambda *arguments: tuple(add_norm(list(arguments))),
-        lambda *arguments: turn(list(arguments))[0],
-        lambda x: gate([x])[0],
+        _single(run["turn"]) if "turn" in run else Turn(shape).forward,
+        _single(gate),
+        _single(run["attend"]) if "attend" in run else None,
     )
+
+
+def _single(run: Callable[[list[Tensor]], list[Tensor]]) -> Callable[..., Tensor]:
+    """A compiled piece that gives one tensor."""
+    return lambda *arguments: run(list(arguments))[0]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
 from specdec_cli.models.reduced_head import head_width
 
 GROWTH = 1.5
+FEW = 64  # rows for which the compiled attention is the faster one, and its scores are small
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +122,12 @@ class LeanForward:
 
     def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: LayerCache) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
+        norms = layer.query_norm, layer.key_norm
+        arguments = layer.qkv(ready), *place.rotation, place.rows, cache.keys, cache.values, *norms
+        if self._pieces.attend is not None and ready.shape[0] <= FEW:
+            return layer.out(self._pieces.attend(*arguments, place.mask))
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
-        queries = self._pieces.turn(
-            layer.qkv(ready),
-            *place.rotation,
-            place.rows,
-            cache.keys,
-            cache.values,
-            layer.query_norm,
-            layer.key_norm,
-        )
+        queries = self._pieces.turn(*arguments)
         mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, place.mask)
         if ready.shape[0] > 1:  # a single row has its heads in order
             mixed = mixed.view(mixed.shape[1], self._group, -1, mixed.shape[3]).permute(2, 0, 1, 3)
@@ -155,9 +152,13 @@ class LeanForward:
         visible = step.visible
         if visible is None:
             if step.tokens.numel() == 1 and (window is None or rows <= window):
-                return None
+                return self._nothing_hidden(rows)
             visible = causal(step.start, rows, self.device)
         if window is not None:
             visible = visible & (step.positions[:, None] - step.row_positions() < window)
         mask = torch.zeros(visible.shape, dtype=self._cache.dtype, device=self.device)
         return mask.masked_fill_(~visible, float("-inf")).repeat(self._group, 1)[None, None]
+
+    def _nothing_hidden(self, rows: int) -> Tensor | None:
+        """The mask of a single row: none for torch's attention, zeros for the compiled one."""
+        return None if self._pieces.attend is None else self._cache.new_zeros((1, 1, self._group, rows))

@@ -39,11 +39,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The three pieces, as modules or compiled; arguments and results as in the modules' `forward`."""
+    """The pieces, as modules or compiled; arguments and results as in the modules' `forward`.
+
+    `attend` is None where torch's own attention is the better one.
+    """
 
     add_norm: Callable[..., tuple[Tensor, Tensor]]
     turn: Callable[..., Tensor]
     gate: Callable[[Tensor], Tensor]
+    attend: Callable[..., Tensor] | None = None
 
 
 class AddNorm(nn.Module):
@@ -101,6 +105,42 @@ class Turn(nn.Module):
         keys.index_copy_(1, rows, turned[:, shape.heads :].transpose(0, 1))
         values.index_copy_(1, rows, heads[:, turning:].transpose(0, 1))
         return turned[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
+
+
+class Attend(nn.Module):
+    """All of a layer's attention between its products, written out for a compiler.
+
+    One call in place of some ten operations: with few rows these cost more than the attention itself.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self._shape = shape
+        self._turn = Turn(shape)
+
+    def forward(
+        self,
+        qkv: Tensor,
+        cosines: Tensor,
+        sines: Tensor,
+        rows: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        query_norm: Tensor,
+        key_norm: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """What the heads saw, side by side: (n, heads * head size).
+
+        The arguments are those of `Turn.forward`, and an additive mask (1, 1, group * n, seen rows).
+        """
+        shape = self._shape
+        queries = self._turn(qkv, cosines, sines, rows, keys, values, query_norm, key_norm)[0]
+        seen = mask.shape[3]
+        scores = torch.bmm(queries, keys[:, :seen].transpose(1, 2)) * shape.head_size**-0.5
+        mixed = torch.bmm((scores + mask[0]).softmax(-1), values[:, :seen])
+        mixed = mixed.view(shape.key_heads, -1, qkv.shape[0], shape.head_size)
+        return mixed.permute(2, 0, 1, 3).reshape(qkv.shape[0], -1)
 
 
 class Gate(nn.Module):
