@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.models.four_bits import GROUP, FourBits, fits_4_bits
 from specdec_cli.models.reduced_head import ReducedHead
 
+_INT8 = torch.ops.aten._weight_int8pack_mm.default
+_INT4 = torch.ops.aten._weight_int4pack_mm_for_cpu.default
+Product = Callable[[Tensor], Tensor]
 JOINS_AT = 64  # packed 4-bit rows lie in blocks of at most this many; only whole blocks can be joined
 
 
@@ -61,8 +64,16 @@ class Int8Linear(nn.Module):
         return self.weight.float() * self.scale.float()[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        product = torch.ops.aten._weight_int8pack_mm(_rows(x), self.weight, self.scale)
-        return _shaped(product, x, self.bias)
+        return _of_any_shape(self.product(), x)
+
+    def product(self) -> Product:
+        """The product alone, rows (n, K) to (n, N), without what a call of a module costs."""
+        weight, scale, bias = self.weight, self.scale, self.bias
+
+        def multiply(x: Tensor) -> Tensor:
+            return _plus(_INT8(x.bfloat16(), weight, scale).to(x.dtype), bias)
+
+        return multiply
 
 
 class Int4Linear(nn.Module):
@@ -110,7 +121,7 @@ class Int4Linear(nn.Module):
         return cls.from_whole(weight.whole, weight.scale.T, weight.offset.T, bias)
 
     @classmethod
-    def joined(cls, parts: Sequence[Int4Linear]) -> nn.Module:
+    def joined(cls, parts: Sequence[Int4Linear]) -> Int4Linear | SideBySide:
         """One product in place of several over the same input, their outputs side by side."""
         if len(parts) == 1:
             return parts[0]
@@ -132,20 +143,33 @@ class Int4Linear(nn.Module):
         return weight if self.order is None else weight[:, self.order.argsort()]
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = _rows(x if self.order is None else x[..., self.order])
-        product = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.packed, self.group, self.grid)
-        return _shaped(product, x, self.bias)
+        return _of_any_shape(self.product(), x)
+
+    def product(self) -> Product:
+        """As `Int8Linear.product`."""
+        packed, group, grid, bias, order = self.packed, self.group, self.grid, self.bias, self.order
+
+        def multiply(x: Tensor) -> Tensor:
+            rows = (x if order is None else x[:, order]).bfloat16()
+            return _plus(_INT4(rows, packed, group, grid).to(x.dtype), bias)
+
+        return multiply
 
 
 class SideBySide(nn.Module):
     """Several products over the same input, their outputs side by side."""
 
-    def __init__(self, parts: Sequence[nn.Module]) -> None:
+    def __init__(self, parts: Sequence[Int4Linear]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts)
+        self.parts: Any = nn.ModuleList(parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([part(x) for part in self.parts], dim=-1)
+        return _of_any_shape(self.product(), x)
+
+    def product(self) -> Product:
+        """As `Int8Linear.product`."""
+        products = [part.product() for part in self.parts]
+        return lambda x: torch.cat([product(x) for product in products], dim=-1)
 
 
 KINDS: dict[str, type[Int8Linear] | type[Int4Linear]] = {"int8": Int8Linear, "int4": Int4Linear}
@@ -219,13 +243,13 @@ def _joined_bias(parts: Sequence[Any]) -> Tensor | None:
     return None if parts[0].bias is None else torch.cat([part.bias for part in parts])
 
 
-def _rows(x: Tensor) -> Tensor:
-    return x.reshape(-1, x.shape[-1]).bfloat16()
+def _of_any_shape(product: Product, x: Tensor) -> Tensor:
+    """A product of rows, of all rows in x (..., K)."""
+    return product(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
 
-def _shaped(product: Tensor, x: Tensor, bias: Tensor | None) -> Tensor:
-    shaped = product.to(x.dtype).view(*x.shape[:-1], -1)
-    return shaped if bias is None else shaped + bias
+def _plus(product: Tensor, bias: Tensor | None) -> Tensor:
+    return product if bias is None else product + bias
 
 
 def bytes_in(kind: str, shape: Sequence[int], dtype: torch.dtype) -> int:

@@ -38,11 +38,12 @@ class OneDnnProduct:
     """By oneDNN, with weights in its own layout; float32 and bfloat16 on a CPU."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._multiply = torch.ops.mkldnn._linear_pointwise.default
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_FOR)
         self._bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+        product: Tensor = self._multiply(x, self._packed, self._bias, "none", [], "")
         return product
 
 
@@ -50,13 +51,14 @@ class MklProduct:
     """By MKL, with weights in its own layout; float32 on a CPU."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._multiply = torch.ops.mkl._mkl_linear.default
         self._packed = torch.ops.mkl._mkl_reorder_linear_weight(weight.contiguous(), PACKED_FOR)
         self._shape = weight.new_empty(1).expand(weight.shape)  # the operation reads no more of the original
         self._bias = bias
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.contiguous()
-        product: Tensor = torch.ops.mkl._mkl_linear(x, self._packed, self._shape, self._bias, x.shape[0])
+        product: Tensor = self._multiply(x, self._packed, self._shape, self._bias, x.shape[0])
         return product
 
 
@@ -75,7 +77,7 @@ def fused(parts: Sequence[Any]) -> Product:
     Packed weights are a second copy beside those of the module, which mostly stay on disk: mapped, not read.
     """
     if not isinstance(parts[0], nn.Linear):
-        low: Product = type(parts[0]).joined(parts)
+        low: Product = type(parts[0]).joined(parts).product()
         return low
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
     weight = parts[0].weight if len(parts) == 1 else torch.cat([part.weight for part in parts])
