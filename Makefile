@@ -42,14 +42,15 @@ format: $(READY)  ## Put imports and layout in order
 	$(BIN)/ruff format .
 
 # A killed run goes on where it was; `make bench NAME=another` measures anew, `specdec compare` pairs two logs.
+# `make bench DRAFT=self:int4` takes another draft than the target's default one.
 NAME ?= bench
-DRAFT ?= self:int4
+DRAFT ?=
 ALL_METHODS := ngram,sps,specexec,specinfer,rrsw,sequoia,spechub,kseq,topk
 
 bench: $(READY)  ## All methods on the default target over the first prompts: speed-ups, SpecExec's columns
 	$(BIN)/specdec models pull smollm2-135m
-	$(BIN)/specdec bench --methods $(ALL_METHODS) --draft $(DRAFT) --max-budget 16 --compile --n-tests 12 --peer transformers \
-		--exp-name $(NAME) --detail
+	$(BIN)/specdec bench --methods $(ALL_METHODS) $(if $(DRAFT),--draft $(DRAFT)) --gamma 3 --compile --n-tests 12 \
+		--peer transformers --exp-name $(NAME) --detail
 
 bench-a-against-a: $(READY)  ## How often the interval of a configuration against itself holds 1.00: 19 of 20 are due
 	$(BIN)/specdec models pull smollm2-135m
