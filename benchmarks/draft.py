@@ -135,8 +135,12 @@ def _beside(session: Session, settings: Settings) -> tuple[float, float]:
     whole = [
         (seconds, step.seconds - step.target_seconds)
         for seconds, step in zip(clocked.seconds, steps, strict=True)
-        if step.drafted == settings.gamma and step.finish_reason is None
+        if step.drafted == settings.gamma and step.draft_seconds and step.finish_reason is None
     ]
+    if len(whole) < 2:
+        raise SystemExit(
+            f"Too few steps drafted {settings.gamma} tokens by a model: name the model without ngram+."
+        )
     drafter, loop = (median(each) for each in zip(*whole[1:], strict=True))
     return drafter / settings.gamma, loop / settings.gamma
 

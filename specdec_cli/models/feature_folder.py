@@ -30,6 +30,7 @@ from specdec_cli.models.head_files import (
 )
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.low_precision import Int4Linear, fits_linear, lower_products, require_cpu
+from specdec_cli.models.reduced_head import require_ascending
 from specdec_cli.models.tokenizer import Tokenizer
 
 
@@ -109,6 +110,7 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
         raise _made_for_another(folder, made_for, target.name)
     dense, low = read_weights(folder)
     tokens = dense[TOKENS]
+    require_ascending(tokens, embedding.num_embeddings, folder)
     head = new_feature_head(embedding, tokens, config["layers"], config["shape"], target.dtype)
     _fill(head, dense, folder)
     head = head.eval().requires_grad_(False).to(target.device)

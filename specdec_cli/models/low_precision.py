@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.models.forward.base import Product
 from specdec_cli.models.four_bits import GROUP, FourBits, fits_4_bits
 from specdec_cli.models.reduced_head import ReducedHead
 
-_INT8 = torch.ops.aten._weight_int8pack_mm.default
-_INT4 = torch.ops.aten._weight_int4pack_mm_for_cpu.default
-Product = Callable[[Tensor], Tensor]
 JOINS_AT = 64  # packed 4-bit rows lie in blocks of at most this many; only whole blocks can be joined
 
 
@@ -69,9 +67,10 @@ class Int8Linear(nn.Module):
     def product(self) -> Product:
         """The product alone, rows (n, K) to (n, N), without what a call of a module costs."""
         weight, scale, bias = self.weight, self.scale, self.bias
+        product = torch.ops.aten._weight_int8pack_mm.default
 
         def multiply(x: Tensor) -> Tensor:
-            return _plus(_INT8(x.bfloat16(), weight, scale).to(x.dtype), bias)
+            return _plus(product(x.bfloat16(), weight, scale).to(x.dtype), bias)
 
         return multiply
 
@@ -148,27 +147,24 @@ class Int4Linear(nn.Module):
     def product(self) -> Product:
         """As `Int8Linear.product`."""
         packed, group, grid, bias, order = self.packed, self.group, self.grid, self.bias, self.order
+        product = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
         def multiply(x: Tensor) -> Tensor:
             rows = (x if order is None else x[:, order]).bfloat16()
-            return _plus(_INT4(rows, packed, group, grid).to(x.dtype), bias)
+            return _plus(product(rows, packed, group, grid).to(x.dtype), bias)
 
         return multiply
 
 
-class SideBySide(nn.Module):
+class SideBySide:
     """Several products over the same input, their outputs side by side."""
 
     def __init__(self, parts: Sequence[Int4Linear]) -> None:
-        super().__init__()
-        self.parts: Any = nn.ModuleList(parts)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _of_any_shape(self.product(), x)
+        self._parts = parts
 
     def product(self) -> Product:
         """As `Int8Linear.product`."""
-        products = [part.product() for part in self.parts]
+        products = [part.product() for part in self._parts]
         return lambda x: torch.cat([product(x) for product in products], dim=-1)
 
 

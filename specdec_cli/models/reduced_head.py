@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from specdec_cli.errors import SpecdecError
 from specdec_cli.sampling.vocabulary import spread
 
+COPY_AGAIN = "Copy it again, or distil another with `specdec distill`."
 REDUCED = "reduced_vocabulary.safetensors"  # beside the weights of a draft that transformers can load too
 
 
@@ -60,13 +61,29 @@ def reduce_vocabulary(model: Any, folder: Path) -> None:
     head = model.get_output_embeddings()
     try:
         tokens = load_file(path)["tokens"].long()
-        rows = head.weight.data[tokens]
-    except (OSError, SafetensorError, KeyError, IndexError) as error:
-        hint = "Copy it again, or distil another with `specdec distill`."
-        raise SpecdecError(f"{path} is damaged.", hint) from error
+    except (OSError, SafetensorError, KeyError) as error:
+        raise SpecdecError(f"{path} is damaged.", COPY_AGAIN) from error
+    require_ascending(tokens, head.out_features, path)
+    rows = head.weight.data[tokens]
     inner = nn.Linear(head.in_features, len(tokens), bias=False, device="meta")
     inner.weight = nn.Parameter(rows, requires_grad=False)
     model.set_output_embeddings(ReducedHead(inner, tokens, head.out_features))
+
+
+def require_ascending(tokens: Tensor, width: int, path: Path) -> None:
+    """Check the ids (R,) of a reduced vocabulary: each once, in order, so that a proposal is what was drawn.
+
+    Args:
+        tokens: as a file has them.
+        width: V of the whole vocabulary.
+        path: of that file.
+
+    Raises:
+        SpecdecError: they are something else.
+    """
+    inside = tokens.dim() == 1 and bool(((tokens >= 0) & (tokens < width)).all())
+    if not inside or not tokens.numel() or bool((tokens.diff() <= 0).any()):
+        raise SpecdecError(f"{path} is damaged: its tokens are not ids in order.", COPY_AGAIN)
 
 
 def likely_tokens(counts: Tensor, size: int, always: frozenset[int]) -> Tensor:

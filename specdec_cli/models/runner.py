@@ -175,7 +175,7 @@ class Runner:
             start=start,
             visible=self._visible(len(text), len(nodes)),
             text=self._read,
-            depths=self._depths,
+            depths=tuple(self._depths),
             keep=len(nodes) + bool(text),
             features=self._before(len(text), parents),
         )

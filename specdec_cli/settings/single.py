@@ -170,7 +170,7 @@ class SingleSettings:
         ),
     )
     max_budget: int = field(
-        default=7,  # eight rows with the root, 1.3 to 1.4 times a pass of one here (docs/results.md)
+        default=7,  # eight rows with the root, which cost little more than one (docs/results.md)
         metadata=_method(
             "Tokens in the drafted tree (specexec, ngram, sequoia); auto grows it while it pays (specexec).",
             low=1,

@@ -35,11 +35,11 @@ def test_compiled_pieces_compute_the_same_and_are_made_once(model, cache):
     forwards = new_forward(model), compiled_forward(model, said.append)
     assert said == ["Compiling the forward pass (about a minute, once)"]
     assert [folder.name for folder in cache.iterdir()] == ["compiled"]  # nothing of the compiler's is left
-    for size in (0, 1, 9, 40):
+    for size, length in ((0, 600), (1, 600), (9, 600), (40, 600), (70, 600), (0, 1), (5, 1)):
         logits = []
         for forward in forwards:
             runner = Runner(forward, 1024)
-            runner.begin(random_tokens(600, 1))
+            runner.begin(random_tokens(length, 1))
             logits.append(runner.score(random_tree(size, random.Random(size))))
         torch.testing.assert_close(*logits, atol=1e-4, rtol=0)
     compiled_forward(model, said.append)
@@ -79,11 +79,16 @@ def test_a_failed_compilation_leaves_nothing(model, monkeypatch, cache):
 
 
 def test_a_damaged_file_is_named(model, tmp_path):
-    for name in ("add_norm", "turn", "gate"):
+    for name in ("add_norm", "attend", "gate"):
         (tmp_path / f"{name}.pt2").write_bytes(b"nothing")
     with pytest.raises(SpecdecError, match="cannot be loaded") as caught:
-        compiled.load_pieces(tmp_path, lean_shape(model))
+        compiled.load_pieces(tmp_path, lean_shape(model), torch.float32)
     assert str(tmp_path) in caught.value.hint
+
+
+def test_a_missing_file_is_an_error(model, tmp_path):
+    with pytest.raises(SpecdecError, match="cannot be loaded"):
+        compiled.load_pieces(tmp_path, lean_shape(model), torch.float32)
 
 
 def test_other_architectures_are_not_compiled():

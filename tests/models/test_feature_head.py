@@ -5,13 +5,15 @@ import random
 import pytest
 import torch
 from random_models import ARCHITECTURES, CONTEXT, VOCABULARY, random_model, random_tokens, random_tree
+from safetensors.torch import save_file
 
+from specdec_cli.errors import SpecdecError
 from specdec_cli.models.feature_head import head_shape, new_feature_head
 from specdec_cli.models.feature_runner import FeatureRunner
 from specdec_cli.models.forward.choice import new_forward
 from specdec_cli.models.forward.head import HeadForward
 from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.reduced_head import ReducedHead, likely_tokens
+from specdec_cli.models.reduced_head import REDUCED, ReducedHead, likely_tokens, reduce_vocabulary
 from specdec_cli.models.runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -167,6 +169,18 @@ def test_a_reduced_head_is_the_full_one_where_it_speaks():
     inner.weight.data = full.weight.data[tokens]
     x = torch.randn(2, 5, 8)
     torch.testing.assert_close(ReducedHead(inner, tokens, 20)(x)[..., tokens], full(x)[..., tokens])
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [[], [0, 2, 2, 5], [2, 0, 5], [-1, 3], [3, VOCABULARY]],
+    ids=["none", "one twice", "not in order", "negative", "beyond the vocabulary"],
+)
+def test_a_reduced_vocabulary_that_would_misname_its_tokens_is_refused(tokens, tmp_path):
+    """A proposal with one id in two places would not be what was drawn."""
+    save_file({"tokens": torch.tensor(tokens, dtype=torch.int64)}, tmp_path / REDUCED)
+    with pytest.raises(SpecdecError, match="its tokens are not ids in order"):
+        reduce_vocabulary(random_model(ARCHITECTURES["llama"]()), tmp_path)
 
 
 def test_the_likely_tokens_are_the_commonest_and_those_always_wanted():

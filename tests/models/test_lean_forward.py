@@ -1,6 +1,7 @@
 """The lean pass computes what transformers' own module does, on trees, for each architecture it takes."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,14 +17,16 @@ from random_models import (
 )
 from transformers import LlamaConfig, Qwen3Config
 
-from specdec_cli.models.forward import linear
+from specdec_cli.models.forward import lean, linear
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.choice import new_forward
 from specdec_cli.models.forward.lean import LeanForward
-from specdec_cli.models.forward.lean_weights import LEAN, fits
+from specdec_cli.models.forward.lean_weights import LEAN, fits, lean_shape
 from specdec_cli.models.forward.module import ModuleForward
+from specdec_cli.models.forward.pieces import Attend, eager_pieces
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.runner import Runner
+from specdec_cli.tree import TokenTree
 
 LLAMA3_ROPE = {
     "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -92,6 +95,30 @@ def test_it_equals_the_module_without_packing(config, monkeypatch):
     assert largest_difference(model, LeanForward(model)) < 1e-4
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"FEW": 8}, {"MOST_SCORES": 3000}], ids=["all", "few rows", "few scores"]
+)
+def test_it_equals_the_module_with_its_attention_written_out(config, limits, monkeypatch):
+    """What `--compile` makes one kernel of, here as it stands."""
+    for name, value in limits.items():
+        monkeypatch.setattr(lean, name, value)
+    model = random_model(config)
+    shape = lean_shape(model)
+    pieces = replace(eager_pieces(shape), attend=Attend(shape).forward)
+    assert largest_difference(model, LeanForward(model, pieces)) < 1e-4
+
+
+def test_a_single_token_is_text_enough_for_the_written_out_attention():
+    model = random_model(ARCHITECTURES["llama"]())
+    shape = lean_shape(model)
+    rows = []
+    for pieces in (None, replace(eager_pieces(shape), attend=Attend(shape).forward)):
+        runner = Runner(LeanForward(model, pieces), CONTEXT)
+        runner.begin([3])
+        rows.append(runner.score(TokenTree.chain([5, 6])))
+    torch.testing.assert_close(*rows, atol=1e-9, rtol=0)
 
 
 def test_unpacked_weights_are_held_once(monkeypatch):

@@ -68,7 +68,7 @@ def test_joined_products_lie_side_by_side(kind, outputs, bias):
     parts = [kind.rounded(some_linear(64, each, bias, seed)) for seed, each in enumerate(outputs)]
     x = torch.randn(5, 64)
     expected = torch.cat([part(x) for part in parts], -1)
-    torch.testing.assert_close(kind.joined(parts)(x), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(kind.joined(parts).product()(x), expected, atol=1e-6, rtol=0)
 
 
 def test_4_bit_products_of_whole_blocks_become_one():

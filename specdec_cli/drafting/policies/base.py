@@ -16,9 +16,9 @@ class Children(NamedTuple):
     """Up to k children of each of n nodes, in the order in which a verifier must look at them.
 
     Attributes:
-        tokens: (n, k) token ids.
+        tokens: (n, k) tokens, each by its place in the distributions that it was chosen from.
         exists: (n, k) False where a node ran out of tokens; what its token says is then of no meaning.
-        proposals: k entries, each the distributions (n, V) that the column was really drawn from given the
+        proposals: k entries, each the distributions (n, R) that the column was really drawn from given the
             columns before it, or None where it was chosen without chance.
         certain: (n, k) True where a token was chosen without chance although its column has proposals.
     """
@@ -46,7 +46,7 @@ class Draws:
     firsts: Sequence[int]
 
     def __call__(self, probs: Tensor, sibling: int) -> Tensor:
-        """Draw the `sibling`-th child of every node from probs (n, V): tokens (n,)."""
+        """Draw the `sibling`-th child of every node from probs (n, R): tokens (n,), by their places."""
         keys = [drafting(self.position, self.start, first + sibling) for first in self.firsts]
         return self.randomness.categoricals(probs, keys)
 
@@ -63,7 +63,7 @@ class Policy(Protocol):
     """
 
     def __call__(self, draft: Tensor, count: int, draws: Draws) -> Children:
-        """`count` children for each row of the draft's distributions (n, V)."""
+        """`count` children for each row of the draft's distributions (n, R) over the tokens that it knows."""
         ...
 
 

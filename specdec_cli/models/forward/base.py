@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+Product = Callable[[Tensor], Tensor]  # x (n, K) to x @ weight.T + bias (n, N)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def compiled_forward(model: Any, report: Callable[[str], None], stream: LayerStr
     """
     if model.device.type == "cuda":
         return GraphForward(model)
-    pieces = load_pieces(compile_forward(model, report, stream), lean_shape(model))
+    pieces = load_pieces(compile_forward(model, report, stream), lean_shape(model), model.dtype)
     return LeanForward(model, pieces) if stream is None else streamed_forward(model, stream, pieces)
 
 
@@ -64,7 +64,8 @@ def head_forward(head: FeatureHead, compiled: bool, report: Callable[[str], None
         RoomError: the disk is full.
     """
     if compiled and head.inner.device.type == "cpu":
-        return HeadForward(head, load_pieces(compile_forward(head.inner, report), lean_shape(head.inner)))
+        folder = compile_forward(head.inner, report)
+        return HeadForward(head, load_pieces(folder, lean_shape(head.inner), head.inner.dtype))
     return HeadForward(head)
 
 

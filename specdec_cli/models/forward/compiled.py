@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -28,6 +29,7 @@ from specdec_cli.models.quiet import first_line
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
 LARGEST = 1 << 20
+ATTEND, TURN = "attend", "turn"
 HINT = "Leave out --compile; the results are the same."
 
 
@@ -47,7 +49,8 @@ def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], Non
 
 def _key(shape: Shape, dtype: torch.dtype) -> str:
     """Differs wherever a file compiled for one would be wrong for the other."""
-    parts = (shape, dtype, torch.__version__, _processor(), inspect.getsource(source))
+    sources = (inspect.getsource(source), inspect.getsource(sys.modules[__name__]))
+    parts = (shape, dtype, torch.__version__, _processor(), *sources)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
@@ -108,18 +111,23 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
         head.clone(),
     )
     sizes: tuple[Any, ...] = (any_rows, any_rows, any_rows, any_rows, room, room, {}, {})
-    if dtype == torch.float32:  # in 16 bits the scores would be rounded before they are compared
+    if _attention(dtype) == ATTEND:
         group = shape.heads // shape.key_heads
         seen = {2: group * any_rows[0] if group > 1 else any_rows[0], 3: Dim("seen", min=1, max=LARGEST)}
         mask = some(1, 1, group * rows, EXAMPLE_CAPACITY - 7)
-        yield "attend", Attend(shape), (*turned, mask), (*sizes, seen)
+        yield ATTEND, Attend(shape), (*turned, mask), (*sizes, seen)
     else:
-        yield "turn", Turn(shape), turned, sizes
+        yield TURN, Turn(shape), turned, sizes
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
 
 
-def load_pieces(folder: Path, shape: Shape) -> Pieces:
-    """The pieces that `compile_pieces` put there for that shape, under a second.
+def _attention(dtype: torch.dtype) -> str:
+    """Which of the two: in 16 bits, scores written out would be rounded before they are compared."""
+    return ATTEND if dtype == torch.float32 else TURN
+
+
+def load_pieces(folder: Path, shape: Shape, dtype: torch.dtype) -> Pieces:
+    """The pieces that `compile_pieces` put there for that shape and number format, under a second.
 
     Raises:
         SpecdecError: a file is damaged.
@@ -129,15 +137,16 @@ def load_pieces(folder: Path, shape: Shape) -> Pieces:
     try:
         # The loader's own `run` spares each of a pass's hundred calls a walk over nested arguments.
         run = {file.stem: aoti_load_package(str(file)).loader.run for file in sorted(folder.glob("*.pt2"))}
-        add_norm, gate = run["add_norm"], run["gate"]
+        add_norm, gate, attention = run["add_norm"], run["gate"], run[_attention(dtype)]
     except Exception as error:  # a damaged file shows in many ways
         hint = f"Delete {folder} and try again."
         raise SpecdecError(f"The compiled pass cannot be loaded: {first_line(error)}.", hint) from error
+    attends = _attention(dtype) == ATTEND
     return Pieces(
         lambda *arguments: tuple(add_norm(list(arguments))),
-        _single(run["turn"]) if "turn" in run else Turn(shape).forward,
+        Turn(shape).forward if attends else _single(attention),
         _single(gate),
-        _single(run["attend"]) if "attend" in run else None,
+        _single(attention) if attends else None,
     )
 
 

@@ -16,7 +16,9 @@ from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
 from specdec_cli.models.reduced_head import head_width
 
 GROWTH = 1.5
-FEW = 64  # rows for which the compiled attention is the faster one, and its scores are small
+FEW = 64  # rows up to which the compiled attention is the faster one or as fast
+MOST_SCORES = 1 << 22  # numbers that it may hold at once; torch's own holds few whatever the length
+LEAST = 16  # rows that the cache has at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,14 @@ class Place:
     Attributes:
         rotation: cosines and sines of their positions, each (n, 1, head size).
         rows: (n,) their rows in the cache.
-        mask: additive, (1, 1, group * n, rows); None if all is visible.
+        mask: additive, (1, 1, group * n, rows); None if all is visible and the attention is torch's.
+        fused: whether the compiled attention is used.
     """
 
     rotation: tuple[Tensor, Tensor]
     rows: Tensor
     mask: Tensor | None
+    fused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class LeanForward:
         if rows <= capacity:
             return
         shape = list(self._cache.shape)
-        shape[3] = max(rows, int(capacity * GROWTH))
+        shape[3] = max(rows, int(capacity * GROWTH), LEAST)
         larger = self._cache.new_empty(shape)
         larger[:, :, :, :capacity] = self._cache
         self._cache = larger
@@ -124,7 +128,7 @@ class LeanForward:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
         norms = layer.query_norm, layer.key_norm
         arguments = layer.qkv(ready), *place.rotation, place.rows, cache.keys, cache.values, *norms
-        if self._pieces.attend is not None and ready.shape[0] <= FEW:
+        if self._pieces.attend is not None and place.fused:
             return layer.out(self._pieces.attend(*arguments, place.mask))
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
         queries = self._pieces.turn(*arguments)
@@ -144,21 +148,22 @@ class LeanForward:
     def _place(self, step: Pass) -> Place:
         end = step.start + step.tokens.numel()
         rotation = self._cosines[step.positions], self._sines[step.positions]
-        return Place(rotation, torch.arange(step.start, end, device=self.device), self._mask(step))
+        rows, fused = torch.arange(step.start, end, device=self.device), self._fuses(step.tokens.numel(), end)
+        return Place(rotation, rows, self._mask(step, fused), fused)
 
-    def _mask(self, step: Pass) -> Tensor | None:
+    def _fuses(self, rows: int, seen: int) -> bool:
+        scores = self._weights.shape.heads * rows * seen
+        return self._pieces.attend is not None and rows <= FEW and scores <= MOST_SCORES
+
+    def _mask(self, step: Pass, fused: bool) -> Tensor | None:
         """The mask for grouped queries, made once for all layers."""
         rows, window = step.start + step.tokens.numel(), self._weights.window
         visible = step.visible
         if visible is None:
             if step.tokens.numel() == 1 and (window is None or rows <= window):
-                return self._nothing_hidden(rows)
+                return self._cache.new_zeros((1, 1, self._group, rows)) if fused else None
             visible = causal(step.start, rows, self.device)
         if window is not None:
             visible = visible & (step.positions[:, None] - step.row_positions() < window)
         mask = torch.zeros(visible.shape, dtype=self._cache.dtype, device=self.device)
         return mask.masked_fill_(~visible, float("-inf")).repeat(self._group, 1)[None, None]
-
-    def _nothing_hidden(self, rows: int) -> Tensor | None:
-        """The mask of a single row: none for torch's attention, zeros for the compiled one."""
-        return None if self._pieces.attend is None else self._cache.new_zeros((1, 1, self._group, rows))

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from specdec_cli.models.forward.linear import Product, fused, fuses
+from specdec_cli.models.forward.base import Product
+from specdec_cli.models.forward.linear import fused, fuses
 from specdec_cli.models.forward.module import FULL, sliding_window
 from specdec_cli.models.forward.pieces import Shape
 from specdec_cli.models.reduced_head import ReducedHead

@@ -9,7 +9,7 @@ and their results are tried once; where neither works, a plain product is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from specdec_cli.models.forward.base import Product
 from specdec_cli.models.low_precision import Int4Linear, Int8Linear
 
-Product = Callable[[Tensor], Tensor]  # x (n, K) to x @ weight.T + bias (n, N)
 PACKED_FOR = 32  # rows that the layout is chosen for; one layout serves any number of rows
 
 

@@ -1,4 +1,4 @@
-"""What a Llama-like layer does between its matrix products and its attention.
+"""What a Llama-like layer does between its matrix products.
 
 Each piece is a module without weights, so that one serves all layers; `compiled.py` makes it one kernel.
 """

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.base import Forward, Product
 from specdec_cli.models.forward.lean import LeanForward
 from specdec_cli.models.forward.lean_weights import (
     FIRST_NORM,
@@ -23,7 +23,7 @@ from specdec_cli.models.forward.lean_weights import (
     norm_scale,
     of_family,
 )
-from specdec_cli.models.forward.linear import PlainProduct, Product
+from specdec_cli.models.forward.linear import PlainProduct
 from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.forward.pieces import Pieces
 from specdec_cli.models.offload.places import Place, read_tensor
