@@ -75,7 +75,7 @@ def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -
     """Load, decode, draw each step as it comes."""
     from dataclasses import asdict
 
-    from specdec_cli.reporting.console import print_json, report_warning, status
+    from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.inspection import inspection_record, show_legend, show_step
     from specdec_cli.session import Session
 
@@ -91,8 +91,12 @@ def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -
         print_json(inspection_record(text, pictures, asdict(settings)))
         return
     show_legend()
+    unfinished = False
     for picture in pictures:
         show_step(picture)
+        unfinished = picture.finish_reason is None
+    if unfinished and not quiet:
+        report_line(f"Stopped after --steps {steps}; the text goes on.")
 
 
 def _pictures(session: Session, prompt: list[int], settings: Settings, steps: int) -> Iterator[StepPicture]:

@@ -39,7 +39,8 @@ class SingleSettings:
     draft: str | None = field(
         default=None,
         metadata=_models(
-            "What guesses ahead: a model like the target, layers:N (the target's first N layers), or ngram; "
+            "What guesses ahead: a model like the target, layers:N (the target's first N layers), self:int4 "
+            "(its own 4-bit copy; self:int8, self:noise:0.01), or ngram; "
             "ngram+NAME copies where the text repeats itself (sps, specexec).",
             unset="the target's own default",
         ),

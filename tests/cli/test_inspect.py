@@ -44,6 +44,13 @@ def test_every_method_can_be_drawn(specdec: Program, target: str, method: str) -
     assert "step 2 at" in outcome.out
     assert "step 3 at" not in outcome.out
     assert "\x1b[" not in outcome.out
+    assert outcome.err == "Stopped after --steps 2; the text goes on.\n"
+
+
+def test_a_text_that_is_drawn_to_its_end_is_not_said_to_go_on(specdec: Program, target: str) -> None:
+    asked = ("-p", "the cat", "-m", target, "-d", "layers:1", "--method", "sps", "-n", "3", "--ignore-eos")
+    outcome = specdec("inspect", *asked)
+    assert "ends: length" in outcome.out
     assert outcome.err == ""
 
 
