@@ -27,7 +27,6 @@ from specdec_cli.drafting.base import Drafter
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.evaluation.datasets import read_dataset
 from specdec_cli.sampling.divergence import agreement
-from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
@@ -152,22 +151,18 @@ class Clocked:
         self._drafter = drafter
         self.seconds: list[float] = []
 
-    @property
-    def forward_seconds(self) -> float:
-        return self._drafter.forward_seconds
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._drafter, name)
 
-    def begin(self, prompt: Sequence[int]) -> None:
-        self._drafter.begin(prompt)
-
-    def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
+    def propose(self, *arguments: object) -> TokenTree:
         begun = perf_counter()
-        tree = self._drafter.propose(position, depth, randomness)
+        tree = self._drafter.propose(*arguments)
         self.seconds.append(perf_counter() - begun)
         return tree
 
-    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
+    def commit(self, *arguments: object) -> None:
         begun = perf_counter()
-        self._drafter.commit(path, tokens)
+        self._drafter.commit(*arguments)
         self.seconds[-1] += perf_counter() - begun
 
 

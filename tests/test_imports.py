@@ -154,7 +154,6 @@ MAY_IMPORT = {
     },
 }
 ONLY_IN = {"typer": "cli", "rich": "reporting", "transformers": "models", "huggingface_hub": "models"}
-ATTENTION = ("models", "softmax")  # of scores, not of tokens
 NORMALISERS = {"softmax", "log_softmax", "multinomial", "argmax"}
 PRINTERS = {"cli", "reporting"}
 
@@ -193,7 +192,7 @@ def _import_offence(package: str, module: str) -> list[str]:
 
 def _call_offence(package: str, call: ast.Call) -> list[str]:
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    if name in NORMALISERS and package != "sampling" and (package, name) != ATTENTION:
+    if name in NORMALISERS and package != "sampling":
         return [f"{package} calls {name}"]
     if isinstance(call.func, ast.Name) and name == "print" and package not in PRINTERS:
         return [f"{package} prints"]

@@ -78,7 +78,7 @@ def _compile(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
         put_folder(built, folder)
 
 
-def _compile_piece(module: nn.Module, arguments: tuple[Tensor, ...], sizes: Any, place: Path) -> None:
+def _compile_piece(module: nn.Module, arguments: tuple[Any, ...], sizes: Any, place: Path) -> None:
     from torch._inductor import aoti_compile_and_package
 
     program = export(module, arguments, dynamic_shapes=sizes, strict=True)
@@ -86,7 +86,7 @@ def _compile_piece(module: nn.Module, arguments: tuple[Tensor, ...], sizes: Any,
     aoti_compile_and_package(program, package_path=str(place), inductor_configs={"cpp.dynamic_threads": True})
 
 
-def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...], Any]]:
+def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module, tuple[Any, ...], Any]]:
     """Each piece with arguments to trace it by, and which of their sizes vary from pass to pass."""
     rows, any_rows = EXAMPLE_ROWS, {0: Dim("rows", min=1, max=LARGEST)}
     room = {1: Dim("capacity", min=2, max=LARGEST)}
@@ -115,7 +115,7 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
         group = shape.heads // shape.key_heads
         seen = {2: group * any_rows[0] if group > 1 else any_rows[0], 3: Dim("seen", min=1, max=LARGEST)}
         mask = some(1, 1, group * rows, EXAMPLE_CAPACITY - 7)
-        yield ATTEND, Attend(shape), (*turned, mask), (*sizes, seen)
+        yield ATTEND, Attend(shape), (turned, mask), (sizes, seen)
     else:
         yield TURN, Turn(shape), turned, sizes
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
@@ -146,7 +146,7 @@ def load_pieces(folder: Path, shape: Shape, dtype: torch.dtype) -> Pieces:
         lambda *arguments: tuple(add_norm(list(arguments))),
         Turn(shape).forward if attends else _single(attention),
         _single(gate),
-        _single(attention) if attends else None,
+        (lambda turned, mask: attention([*turned, mask])[0]) if attends else None,
     )
 
 

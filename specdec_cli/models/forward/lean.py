@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from specdec_cli.models.reduced_head import head_width
 
 GROWTH = 1.5
 FEW = 64  # rows up to which the compiled attention is the faster one or as fast
-MOST_SCORES = 1 << 22  # numbers that it may hold at once; torch's own holds few whatever the length
-LEAST = 16  # rows that the cache has at least
+MOST_SCORES = 1 << 20  # numbers that it may hold at once; torch's own holds few whatever the length
+LEAST = 16  # rows that the cache has at least: compiled pieces want two, and more spare it growing at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Place:
         rotation: cosines and sines of their positions, each (n, 1, head size).
         rows: (n,) their rows in the cache.
         mask: additive, (1, 1, group * n, rows); None if all is visible and the attention is torch's.
-        fused: whether the compiled attention is used.
+        attend: the compiled attention, where it is used.
     """
 
     rotation: tuple[Tensor, Tensor]
     rows: Tensor
     mask: Tensor | None
-    fused: bool = False
+    attend: Callable[..., Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class LeanForward:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
         norms = layer.query_norm, layer.key_norm
         arguments = layer.qkv(ready), *place.rotation, place.rows, cache.keys, cache.values, *norms
-        if self._pieces.attend is not None and place.fused:
-            return layer.out(self._pieces.attend(*arguments, place.mask))
+        if place.attend is not None:
+            return layer.out(place.attend(arguments, place.mask))
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
         queries = self._pieces.turn(*arguments)
         mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, place.mask)
@@ -148,20 +148,19 @@ class LeanForward:
     def _place(self, step: Pass) -> Place:
         end = step.start + step.tokens.numel()
         rotation = self._cosines[step.positions], self._sines[step.positions]
-        rows, fused = torch.arange(step.start, end, device=self.device), self._fuses(step.tokens.numel(), end)
-        return Place(rotation, rows, self._mask(step, fused), fused)
+        count = step.tokens.numel()
+        few = count <= FEW and self._weights.shape.heads * count * end <= MOST_SCORES
+        attend = self._pieces.attend if few else None
+        rows = torch.arange(step.start, end, device=self.device)
+        return Place(rotation, rows, self._mask(step, attend is not None), attend)
 
-    def _fuses(self, rows: int, seen: int) -> bool:
-        scores = self._weights.shape.heads * rows * seen
-        return self._pieces.attend is not None and rows <= FEW and scores <= MOST_SCORES
-
-    def _mask(self, step: Pass, fused: bool) -> Tensor | None:
+    def _mask(self, step: Pass, always: bool) -> Tensor | None:
         """The mask for grouped queries, made once for all layers."""
         rows, window = step.start + step.tokens.numel(), self._weights.window
         visible = step.visible
         if visible is None:
             if step.tokens.numel() == 1 and (window is None or rows <= window):
-                return self._cache.new_zeros((1, 1, self._group, rows)) if fused else None
+                return self._cache.new_zeros((1, 1, self._group, rows)) if always else None
             visible = causal(step.start, rows, self.device)
         if window is not None:
             visible = visible & (step.positions[:, None] - step.row_positions() < window)

@@ -118,29 +118,22 @@ class Attend(nn.Module):
         self._shape = shape
         self._turn = Turn(shape)
 
-    def forward(
-        self,
-        qkv: Tensor,
-        cosines: Tensor,
-        sines: Tensor,
-        rows: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        query_norm: Tensor,
-        key_norm: Tensor,
-        mask: Tensor,
-    ) -> Tensor:
+    def forward(self, turned: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         """What the heads saw, side by side: (n, heads * head size).
 
-        The arguments are those of `Turn.forward`, and an additive mask (1, 1, group * n, seen rows).
+        Args:
+            turned: the arguments of `Turn.forward`.
+            mask: additive, (1, 1, group * n, seen rows); every row sees one at least.
         """
         shape = self._shape
-        queries = self._turn(qkv, cosines, sines, rows, keys, values, query_norm, key_norm)[0]
-        seen = mask.shape[3]
-        scores = torch.bmm(queries, keys[:, :seen].transpose(1, 2)) * shape.head_size**-0.5
-        mixed = torch.bmm((scores + mask[0]).softmax(-1), values[:, :seen])
-        mixed = mixed.view(shape.key_heads, -1, qkv.shape[0], shape.head_size)
-        return mixed.permute(2, 0, 1, 3).reshape(qkv.shape[0], -1)
+        queries, (qkv, _, _, _, keys, values, *_) = self._turn(*turned)[0], turned
+        count, seen = qkv.shape[0], mask.shape[3]
+        scores = torch.bmm(queries, keys[:, :seen].transpose(1, 2)) * shape.head_size**-0.5 + mask[0]
+        weights = (scores - scores.amax(-1, keepdim=True)).exp()
+        # Divided by their sum after the product, whose rows are shorter than those of the weights.
+        mixed: Tensor = torch.bmm(weights, values[:, :seen]) / weights.sum(-1, keepdim=True)
+        mixed = mixed.view(shape.key_heads, -1, count, shape.head_size)
+        return mixed.permute(2, 0, 1, 3).reshape(count, -1)
 
 
 class Gate(nn.Module):
