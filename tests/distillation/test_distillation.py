@@ -8,6 +8,7 @@ import pytest
 import tiny_checkpoints
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import softmax
 
 from specdec_cli.distillation.corpus import Corpus
@@ -316,6 +317,16 @@ def test_a_target_of_16_bits_teaches_a_draft_too(folder, tmp_path, kind, dtype):
         draft = load_feature_head("draft", tmp_path, teacher)
         assert {weight.dtype for weight in draft.model.parameters()} == {teacher.dtype}
     assert teacher.model.get_input_embeddings().weight.dtype == teacher.dtype
+
+
+def test_a_head_whose_tokens_are_out_of_order_is_refused(target, tmp_path):
+    new_student("head", target, torch.tensor([1, 4, 9]), 1).save(tmp_path, "float16")
+    load_feature_head("draft", tmp_path, target)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    save_file(weights | {"inner.lm_head.tokens": torch.tensor([1, 9, 4])}, file)
+    with pytest.raises(SpecdecError, match="its tokens are not ids in order"):
+        load_feature_head("draft", tmp_path, target)
 
 
 @pytest.mark.parametrize("store", ["float16", "int4"])
