@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .PHONY: help demo test test-model test-gpu check format bench bench-engine bench-forward bench-multi-draft \
-	bench-ensemble bench-specem bench-a-against-a clean
+	bench-ensemble bench-specem bench-a-against-a architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -76,6 +76,9 @@ bench-specem: $(READY)  ## SpecEM's rounds per second with the caches kept and w
 bench-ensemble: $(READY)  ## Ensembles: each way to sample a law beside asking every model for every token
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/ensemble_speed.py
+
+architectures: $(READY)  ## Every causal architecture of transformers on a tiny model: right, or refused in one line?
+	$(BIN)/python benchmarks/architectures.py --output architectures.md
 
 clean:  ## Remove the virtual environment and caches of tools
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
