@@ -343,3 +343,19 @@ def test_weights_are_named_or_in_order_and_sum_to_one() -> None:
 def test_weights_by_name_are_one_for_each_model(weights: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         load_settings(flags={"method": "we", "models": "a,b", "weights": weights}, environ={})
+
+
+@pytest.mark.parametrize("value", ["true", "1", "yes"])
+def test_no_preset_and_no_variable_lets_a_model_run_its_own_code(preset: MakePreset, value: str) -> None:
+    path = preset(f"temperature: 0.5\ntrust_remote_code: {'true' if value == 'true' else repr(value)}")
+    assert "line 2: trust_remote_code cannot be switched on there" in refusal(path)
+    assert "SPECDEC_TRUST_REMOTE_CODE" in refusal(environ={"SPECDEC_TRUST_REMOTE_CODE": value})
+    assert load_settings(flags={"trust_remote_code": True}, environ={}).settings.trust_remote_code
+
+
+def test_a_flag_does_not_excuse_a_preset_that_asks_for_code(preset: MakePreset) -> None:
+    path = preset("trust_remote_code: true")
+    assert "trust_remote_code" in refusal(path, trust_remote_code=True)
+    assert not load_settings(
+        preset("trust_remote_code: false"), flags={}, environ={}
+    ).settings.trust_remote_code

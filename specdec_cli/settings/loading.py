@@ -31,6 +31,7 @@ TRUTHS = {
     "no": False,
     "off": False,
 }
+ONLY_BY_FLAG = ("trust_remote_code",)
 TYPES = get_type_hints(Settings)
 SHOWN = 60
 SEVERAL = re.compile("[,:]")  # between whole numbers; a sweep keeps commas for itself
@@ -84,7 +85,8 @@ def load_settings(
         leave_out: settings that the preset and the environment shall not decide.
 
     Raises:
-        InputError: an unknown name, or a value that its setting does not take; nothing was loaded yet.
+        InputError: an unknown name, a value that its setting does not take, or one that only a flag may give;
+            nothing was loaded yet.
     """
     name = environ.get(PRESET_VARIABLE) or None if preset is None else preset
     layers = (
@@ -96,12 +98,25 @@ def load_settings(
     checked: dict[str, Any] = {}
     given: dict[str, _Given] = {}
     for layer in layers:
-        checked |= {setting: _checked(setting, one) for setting, one in layer.items()}
+        here = {setting: _checked(setting, one) for setting, one in layer.items()}
+        _require_flag(here, layer)
+        checked |= here
         given |= layer
     _settle_ensemble(checked, given)
     settings = Settings(**checked)
     check_together(settings, {setting: one.place for setting, one in given.items()})
     return Resolved(settings, {setting: one.origin for setting, one in given.items()})
+
+
+def _require_flag(checked: Mapping[str, object], given: Mapping[str, _Given]) -> None:
+    """Refuse what only a flag may allow: a file or a variable can be another person's."""
+    for setting in ONLY_BY_FLAG:
+        if checked.get(setting) and given[setting].origin != "flag":
+            option = f"--{setting.replace('_', '-')}"
+            problem = f"{given[setting].place} cannot be switched on there: it lets a model run its own code."
+            raise InputError(
+                problem, f"Leave it out, and add {option} to the command if you trust the model."
+            )
 
 
 def _settle_ensemble(checked: dict[str, Any], given: dict[str, _Given]) -> None:
