@@ -19,6 +19,10 @@ class SpecdecError(Exception):
         self.hint = hint
 
 
+class NotFiniteError(SpecdecError):
+    """Numbers that no distribution follows from: NaN, infinity, or a row of which nothing is possible."""
+
+
 class InputError(SpecdecError):
     """A flag, preset, prompt or file that cannot be used as given."""
 

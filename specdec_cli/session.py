@@ -265,17 +265,18 @@ class Session:
 
     def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
+        name = f"{loaded.name} in {str(loaded.dtype).removeprefix('torch.')}"
         if isinstance(loaded.model, FeatureHead):
             if self.settings.compile and loaded.device.type != "cpu":
                 self.warnings.append(
                     f"--compile changes nothing for {loaded.name}: heads are compiled on a CPU only."
                 )
             forward_of_head = head_forward(loaded.model, self.settings.compile, report)
-            return FeatureRunner(forward_of_head, loaded.context, self.runner())
+            return FeatureRunner(forward_of_head, loaded.context, self.runner(), name)
         if self.settings.compile and can_compile(loaded.model, loaded.stream):
             forward: Forward = compiled_forward(loaded.model, report, loaded.stream)
         else:
             forward = new_forward(loaded.model, loaded.stream)
             if self.settings.compile:
                 self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
-        return Runner(forward, loaded.context)
+        return Runner(forward, loaded.context, name)

@@ -37,7 +37,7 @@ class PathRandomness:
 
     def bernoulli(self, probability: float, key: Key) -> bool:
         self._use(key)
-        if probability <= 0:
+        if not probability > 0:  # NaN too
             return False
         if probability >= 1:
             return True

@@ -191,7 +191,12 @@ def compare(
     after: Annotated[Path, typer.Argument(help="Another one, of the same prompts.")],
     fail_below: Annotated[
         float | None,
-        typer.Option("--fail-below", min=0.0, help="End with exit code 5 if a ratio is surely below this."),
+        typer.Option(
+            "--fail-below",
+            min=0.0,
+            callback=opt.finite,
+            help="End with exit code 5 if a ratio is surely below this.",
+        ),
     ] = None,
     as_json: opt.JsonOption = False,
 ) -> None:

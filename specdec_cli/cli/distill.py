@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from specdec_cli.distillation.recipe import Recipe
 
 DRAFT, TEXT, TRAINING = "Draft", "The target's text", "Training"
+FASTEST = 10.0  # of learning rates: Adam's steps are about as long as its rate, and weights are about 0.1
 
 
 def distill(
@@ -70,7 +71,8 @@ def distill(
     ] = 2,
     batch: Annotated[int, typer.Option(min=1, help="Texts a step.", rich_help_panel=TRAINING)] = 4,
     rate: Annotated[
-        float, typer.Option("--learning-rate", min=0, help="At its peak.", rich_help_panel=TRAINING)
+        float,
+        typer.Option("--learning-rate", min=0, max=FASTEST, help="At its peak.", rich_help_panel=TRAINING),
     ] = 1e-3,
     target: opt.TargetOption = None,
     device: opt.DeviceOption = None,

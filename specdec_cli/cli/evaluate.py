@@ -44,7 +44,7 @@ def evaluate(
         bool, typer.Option("--allow-code-execution", help="Run the programs that humaneval tests.")
     ] = False,
     code_seconds: Annotated[
-        float, typer.Option("--code-seconds", min=0.1, help="Time for each of them.")
+        float, typer.Option("--code-seconds", min=0.1, callback=opt.finite, help="Time for each of them.")
     ] = 10.0,
     code_memory: Annotated[int, typer.Option("--code-memory", min=64, help="Memory of each, in MB.")] = 1024,
     as_json: opt.JsonOption = False,

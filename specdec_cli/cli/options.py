@@ -5,6 +5,7 @@ Every setting defaults to None, which means "not given": `load_settings` fills i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +30,13 @@ def _option(setting: str, *names: str) -> Any:
     return typer.Option(
         *(names or (flag,)), help=" ".join(about), rich_help_panel=rule.panel, show_default=False
     )
+
+
+def finite(number: float | None) -> float | None:
+    """Refuse infinity and NaN, which pass as numbers when an option is read."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter("it must be a finite number.")
+    return number
 
 
 def sweep(setting: str, *names: str) -> Any:

@@ -23,7 +23,7 @@ from specdec_cli.distillation.corpus import HELD_OUT, Corpus
 from specdec_cli.distillation.dialogue import Role
 from specdec_cli.distillation.recipe import Recipe, agree
 from specdec_cli.distillation.writing import Shard
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import NotFiniteError, SpecdecError
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.students import Student, trained
 from specdec_cli.sampling.divergence import cross_entropy, total_variation
@@ -151,6 +151,9 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self._weights, CLIP)
         self._optimizer.step()
         found = loss.item()
+        if not all(bool(weight.isfinite().all()) for weight in self._weights) or not math.isfinite(found):
+            problem = f"The training came apart at step {step + 1}: its loss or weights are not finite."
+            raise NotFiniteError(problem, "Choose a lower --learning-rate; what was saved before is kept.")
         self.progress.loss = found if step == 0 else 0.98 * self.progress.loss + 0.02 * found
         self.progress.step += 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from specdec_cli.errors import InputError, MismatchError, SpecdecError
+from specdec_cli.errors import InputError, MismatchError, NotFiniteError, SpecdecError
 from specdec_cli.models.feature_head import FeatureHead, new_feature_head, stored_weights
 from specdec_cli.models.four_bits import FourBits, names_of_4_bits
 from specdec_cli.models.head_files import (
@@ -65,6 +65,9 @@ def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, store:
         made_for: its target.
         folder: where to.
         store: "float16" or "int4"; for "int4", matrices that cannot be held so are float16.
+
+    Raises:
+        NotFiniteError: weights are too large for that.
     """
     shape = {name: getattr(head.inner.config, name) for name in SHAPE}
     modules = head.named_modules() if store == "int4" else ()
@@ -84,8 +87,20 @@ def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, store:
         else:
             floats = weight.is_floating_point()
             weights[name] = weight.detach().to(torch.float16 if floats else weight.dtype).contiguous()
+    require_finite_weights(weights.values())
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def require_finite_weights(weights: Iterable[Tensor]) -> None:
+    """Refuse weights that became infinite in the number format in which they are to be kept.
+
+    Raises:
+        NotFiniteError: some did.
+    """
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        hint = "Train with a lower --learning-rate."
+        raise NotFiniteError("The draft's weights are too large for the float16 that they are kept in.", hint)
 
 
 def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: str = "none") -> LoadedModel:

@@ -24,14 +24,15 @@ class FeatureRunner(Runner):
         forward: its pass.
         context: positions that it can tell apart.
         source: the target's runner, told of every text before this one is.
+        name: what errors call the head, with its number format.
     """
 
-    def __init__(self, forward: HeadForward, context: int, source: Runner) -> None:
+    def __init__(self, forward: HeadForward, context: int, source: Runner, name: str = "The head") -> None:
         self._source = source
         source.keep_features()
         self._outputs: list[Tensor] = []  # of the last row of text, then of each node
         self._nothing = forward.features.new_zeros(1, forward.features.shape[1])  # before the first token
-        super().__init__(forward, context)
+        super().__init__(forward, context, name)
 
     def prepare(self, tokens: Sequence[int]) -> None:
         """Let the target read a text that this runner will be told of bit by bit."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from specdec_cli.models.costs import PassCosts
 from specdec_cli.models.forward.base import Forward, Pass
+from specdec_cli.sampling.distribution import require_finite
 from specdec_cli.sampling.vocabulary import spread
 from specdec_cli.tree import ROOT, TokenTree
 
@@ -29,6 +30,7 @@ class Runner:
     Args:
         forward: the model's pass.
         context: positions that the model can tell apart.
+        name: what errors call the model, with its number format.
 
     Attributes:
         tokens: the committed text.
@@ -38,8 +40,9 @@ class Runner:
         costs: what passes cost, by their number of rows.
     """
 
-    def __init__(self, forward: Forward, context: int) -> None:
+    def __init__(self, forward: Forward, context: int, name: str = "The model") -> None:
         self._forward = forward
+        self._name = name
         self._context = context
         self.reuse = False
         self.rows_read = 0
@@ -160,7 +163,11 @@ class Runner:
         self._depths = []
 
     def _pass(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> Tensor:
-        """Read pending text, then nodes: logits (n, R) of the last row of text, if any, and all nodes."""
+        """Read pending text, then nodes: logits (n, R) of the last row of text, if any, and all nodes.
+
+        Raises:
+            NotFiniteError: no distribution follows from the logits.
+        """
         start = self._read + len(self._depths)
         self._read += len(text)
         self.rows_read += len(text) + len(nodes)
@@ -188,6 +195,8 @@ class Runner:
         self.costs.observe(len(text) + len(nodes), seconds)
         if self._features is not None:
             self._store(self._features, start, rows)
+        if len(logits):
+            require_finite(logits, self._name)
         return logits
 
     def _before(self, text: int, parents: Sequence[int]) -> Tensor | None:

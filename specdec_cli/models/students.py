@@ -12,7 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.feature_folder import read_weights, save_feature_head, vocabulary_digest
+from specdec_cli.models.feature_folder import (
+    read_weights,
+    require_finite_weights,
+    save_feature_head,
+    vocabulary_digest,
+)
 from specdec_cli.models.feature_head import head_shape, new_feature_head
 from specdec_cli.models.head_files import MadeFor
 from specdec_cli.models.layers import first_layers
@@ -50,6 +55,9 @@ class Student(Protocol):
         Args:
             folder: to write.
             store: "float16", or "int4" for a head.
+
+        Raises:
+            NotFiniteError: weights are too large for that.
         """
         ...
 
@@ -110,6 +118,7 @@ class LayersStudent:
         dtype = getattr(torch, store)
         twin = copy.deepcopy(self._full).to(dtype)
         twin.config.dtype = dtype
+        require_finite_weights(twin.parameters())
         twin.save_pretrained(folder)
         self._full.load_state_dict(twin.state_dict())
         rows = self.output.inner.weight

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from specdec_cli.sampling.distribution import COLDEST
+from specdec_cli.sampling.distribution import COLDEST, require_finite
 
 
 def draw_tokens(logits: Tensor, temperatures: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -18,7 +18,11 @@ def draw_tokens(logits: Tensor, temperatures: Tensor, chance: torch.Generator) -
 
     Returns:
         Tokens (B,), and normalisers (B,) in float32, at temperature 1.
+
+    Raises:
+        NotFiniteError: no distribution follows from a row.
     """
+    require_finite(logits, "The target")
     scores = logits.float()
     warm = temperatures >= COLDEST
     scaled = scores / torch.where(warm, temperatures, 1.0)[:, None]

@@ -13,8 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specdec_cli.errors import NotFiniteError
+
 NUCLEUS_GUESS = 512
 COLDEST = 1e-30  # logits divided by less overflow in float32, and the distribution is certain anyway
+BROKEN = (
+    "Choose another --dtype (float32 overflows last), or copy the model again: its weights may be damaged."
+)
+UNUSABLE = "Choose less extreme settings: temperature, weights and --alpha scale what the models say."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,34 @@ class Sampling:
         return self.temperature < COLDEST
 
 
+def require_finite(logits: Tensor, source: str, hint: str = BROKEN) -> None:
+    """Refuse logits (..., V) that no distribution follows from.
+
+    A token may be impossible (-inf), all of them may not, and none may be infinitely good or no number.
+
+    Raises:
+        NotFiniteError: naming the source.
+    """
+    # The greatest of a row is NaN if any entry is, and infinite if one is or all are impossible.
+    if not bool(logits.amax(-1).isfinite().all()):
+        raise NotFiniteError(f"{source} gave logits that are not finite numbers.", hint)
+
+
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64."""
+    """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64.
+
+    Raises:
+        NotFiniteError: no distribution follows from the logits; see `require_finite`.
+    """
     scores = logits if logits.dtype == torch.float64 else logits.float()
     if sampling.is_greedy:
-        return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+        best, token = scores.max(-1, keepdim=True)
+        _require_numbers(best)
+        return torch.zeros_like(scores).scatter_(-1, token, 1.0)
     probs = (scores / sampling.temperature).softmax(-1)
+    if bool(probs[..., 0].isnan().any()):  # then the whole row is
+        _require_numbers(scores.amax(-1))
+        probs = _centred(scores, sampling.temperature).softmax(-1)
     if sampling.top_k and sampling.top_k < probs.shape[-1]:
         probs = _normalised(_keep_top_k(probs, sampling.top_k))
     if sampling.top_p < 1:
@@ -66,7 +94,9 @@ def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, T
     """
     scores = logits if logits.dtype == torch.float64 else logits.float()
     if temperature >= COLDEST and temperature != 1:
-        scores = scores / temperature
+        warm = scores / temperature
+        scores = warm if bool(warm.amax(-1).isfinite().all()) else _centred(scores, temperature)
+    _require_numbers(scores.amax(-1))
     tokens = scores.topk(min(width, scores.shape[-1]), dim=-1).indices
     return scores.log_softmax(-1).gather(-1, tokens), tokens
 
@@ -79,8 +109,8 @@ def entropy(probs: Tensor) -> float:
 def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:
     """The target's mass that the proposal left uncovered: max(scale * target - proposal, 0), normalised.
 
-    Where nothing is left, the two were equal but for rounding and the target itself is returned.
-    Both (V,), to (V,).
+    Where nothing is left, the two were equal but for rounding and the target itself is returned; so it is
+    where the proposal holds what is no number, and nothing can be taken off for it. Both (V,), to (V,).
     """
     return excess(target, proposal, scale)[0]
 
@@ -90,6 +120,17 @@ def excess(target: Tensor, proposal: Tensor, scale: float = 1.0) -> tuple[Tensor
     left = (scale * target - proposal).clamp_(min=0)
     mass = float(left.sum())
     return (left / mass if mass > 0 else target), mass
+
+
+def _require_numbers(best: Tensor) -> None:
+    """Refuse rows by the greatest of their scores (...)."""
+    if not bool(best.isfinite().all()):
+        raise NotFiniteError("The logits, as they are combined here, are not finite numbers.", UNUSABLE)
+
+
+def _centred(scores: Tensor, temperature: float) -> Tensor:
+    """Scores at a temperature so low that they overflow, moved so that the best is 0."""
+    return (scores - scores.amax(-1, keepdim=True)) / temperature
 
 
 def _keep_top_k(probs: Tensor, count: int) -> Tensor:
@@ -105,6 +146,7 @@ def _keep_nucleus(probs: Tensor, mass: float) -> Tensor:
         best, tokens = probs.sort(dim=-1, descending=True)  # a flat distribution: sort it all
     before = best.cumsum(-1) - best
     kept = torch.where(before < mass, best, 0)
+    kept[..., 0] = best[..., 0]  # a mass that float32 has no number for keeps the likeliest
     return torch.zeros_like(probs).scatter_(-1, tokens, kept)
 
 

@@ -11,12 +11,15 @@ so that a draft may look at the noise of the few tokens it thinks of; all other 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from specdec_cli.errors import NotFiniteError
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -72,11 +75,15 @@ class Randomness(Protocol):
     """The two things that can be left to chance."""
 
     def bernoulli(self, probability: float, key: Key) -> bool:
-        """True with this probability; 0 or less is never, 1 or more always."""
+        """True with this probability; 0 or less is never, 1 or more always, and what is no number never."""
         ...
 
     def categorical(self, probs: Tensor, key: Key) -> int:
-        """A token drawn from a distribution (V,), which need not be normalised."""
+        """A token drawn from a distribution (V,), which need not be normalised.
+
+        Raises:
+            NotFiniteError: it holds NaN or infinity, or nothing but zeros.
+        """
         ...
 
     def categoricals(self, probs: Tensor, keys: Sequence[Key]) -> Tensor:
@@ -102,7 +109,9 @@ class SeededRandomness:
             return self._race(probs, key)
         cumulative = probs.cumsum(-1, dtype=torch.float64)
         # 52 bits keep the product below the total, so that the search always finds a token.
-        point = self._uniform(key) * float(cumulative[-1])
+        total = float(cumulative[-1])
+        _require_weight(0 < total < math.inf)
+        point = self._uniform(key) * total
         return min(int(torch.searchsorted(cumulative, point, right=True)), probs.numel() - 1)
 
     def categoricals(self, probs: Tensor, keys: Sequence[Key]) -> Tensor:
@@ -118,7 +127,10 @@ class SeededRandomness:
         if support.numel() == 1:
             return int(support)
         finish = self.exponentials(support, key).div_(probs[support].double())
-        return int(support[finish.argmin()])
+        _require_weight(support.numel() > 0)
+        winner = finish.argmin()  # of NaN, if there is any
+        _require_weight(0 < float(finish[winner]) < math.inf)
+        return int(support[winner])
 
     def exponentials(self, tokens: Tensor, key: Key) -> Tensor:
         mixed = (tokens * _signed(_GOLDEN)).add_(_signed(self._hash(key)))
@@ -136,6 +148,14 @@ class SeededRandomness:
         for part in key:
             state = _mix((state ^ part) + _GOLDEN & _MASK)
         return state
+
+
+def _require_weight(sound: bool) -> None:
+    if not sound:
+        raise NotFiniteError(
+            "A distribution holds what is no probability, or nothing.",
+            "Choose another --dtype, or less extreme settings.",
+        )
 
 
 def _mix(value: int) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from specdec_cli.errors import NotFiniteError
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.tree import TokenTree
+
+HINT = "Choose another --draft, or another --dtype: its weights overflow, or its file is damaged."
 
 
 class Rows(Protocol):
@@ -25,6 +29,25 @@ class Verdict:
 
     path: tuple[int, ...]
     next_token: int
+
+
+def capped_ratio(above: float, target: float, proposal: float) -> float:
+    """min(1, above * target / proposal), and 0 where that is no number: such a guess is never accepted."""
+    ratio = above * target / proposal if proposal else math.nan
+    return min(ratio, 1.0) if ratio >= 0 else 0.0
+
+
+def proposal_of(tree: TokenTree, node: int, row: Tensor) -> Tensor:
+    """The distribution (V,) that a node's token was drawn from, on the device and in the dtype of `row`.
+
+    Raises:
+        NotFiniteError: it holds NaN or infinity. What a draft claims to have drawn from decides what is
+            accepted: judged by such numbers, the text would be the draft's and not the target's.
+    """
+    proposal = tree.proposal(node, row)
+    if not math.isfinite(float(proposal.sum())):
+        raise NotFiniteError("The draft's guesses come with probabilities that are not finite numbers.", HINT)
+    return proposal
 
 
 class Verifier(Protocol):

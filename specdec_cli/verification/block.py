@@ -8,7 +8,7 @@ from __future__ import annotations
 from specdec_cli.sampling.distribution import residual
 from specdec_cli.sampling.randomness import Randomness, accepting, emitting
 from specdec_cli.tree import TokenTree
-from specdec_cli.verification.base import Rows, Verdict
+from specdec_cli.verification.base import Rows, Verdict, capped_ratio, proposal_of
 
 
 def verify_block(tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
@@ -26,15 +26,15 @@ def verify_block(tree: TokenTree, target: Rows, randomness: Randomness, position
         raise ValueError("block verification judges chains")
     length = len(tree)
     rows = [target[row] for row in range(length + 1)]
-    drafts = [tree.proposal(node, rows[node]) for node in range(length)]
+    drafts = [proposal_of(tree, node, rows[node]) for node in range(length)]
     kept, kept_ratio, ratio = 0, 1.0, 1.0
     for count in range(1, length + 1):
         token = tree.tokens[count - 1]
-        ratio = min(1.0, ratio * float(rows[count - 1][token]) / float(drafts[count - 1][token]))
+        ratio = capped_ratio(ratio, float(rows[count - 1][token]), float(drafts[count - 1][token]))
         keep = ratio
         if count < length:
             excess = float((ratio * rows[count] - drafts[count]).clamp_(min=0).sum())
-            keep = excess / (excess + 1 - ratio) if excess + 1 - ratio > 0 else 1.0
+            keep = 1.0 if excess + 1 - ratio == 0 else excess / (excess + 1 - ratio)
         if randomness.bernoulli(keep, accepting(position + count - 1, position)):
             kept, kept_ratio = count, ratio
     following = rows[kept] if kept == length else residual(rows[kept], drafts[kept], kept_ratio)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from specdec_cli.sampling.distribution import excess
 from specdec_cli.sampling.randomness import Randomness, accepting, emitting
 from specdec_cli.tree import ROOT, TokenTree
-from specdec_cli.verification.base import Rows, Verdict
+from specdec_cli.verification.base import Rows, Verdict, capped_ratio, proposal_of
 
 
 def verify_traversal(tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
@@ -41,13 +41,13 @@ class _Traversal:
             return None
         remaining = self.target[node + 1]
         for child in self.children[node + 1]:
-            token, proposal = self.tree.tokens[child], self.tree.proposal(child, remaining)
-            below = min(1.0, ratio * float(remaining[token]) / float(proposal[token]))
+            token, proposal = self.tree.tokens[child], proposal_of(self.tree, child, remaining)
+            below = capped_ratio(ratio, float(remaining[token]), float(proposal[token]))
             found = self.visit(child, (*path, child), below)
             if found is not None:
                 return found
             remaining, mass = excess(remaining, proposal, ratio)
-            ratio = mass / (mass + (1 - ratio)) if mass + (1 - ratio) > 0 else 1.0
+            ratio = 1.0 if mass + (1 - ratio) == 0 else mass / (mass + (1 - ratio))
         if node != ROOT and not self._keeps(node, len(path), ratio):
             return None
         following = self.randomness.categorical(remaining, emitting(self.position + len(path)))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specdec_cli.sampling.randomness import Randomness, accepting, emitting
 from specdec_cli.tree import ROOT, TokenTree
-from specdec_cli.verification.base import Rows, Verdict
+from specdec_cli.verification.base import Rows, Verdict, proposal_of
 
 
 class Coins(NamedTuple):
@@ -54,7 +54,7 @@ def walk_down(
         judged: int | Tensor = law
         if siblings:
             tokens = [tree.tokens[child] for child in siblings]
-            proposals = [tree.proposal(child, law) for child in siblings]
+            proposals = [proposal_of(tree, child, law) for child in siblings]
             judged = rule(tokens, proposals, law, Coins(randomness, here, position))
         if not isinstance(judged, int):
             return Verdict(tuple(path), randomness.categorical(judged, emitting(here)))
