@@ -12,6 +12,7 @@ import specdec_cli
 ROOT = Path(specdec_cli.__file__).parent
 
 MAY_IMPORT = {
+    "storage": {"errors"},
     "__init__": {"api"},
     "__main__": {"cli"},
     "errors": set(),
@@ -19,11 +20,11 @@ MAY_IMPORT = {
     "tree": set(),
     "sampling": {"errors"},
     "verification": {"tree", "sampling", "errors"},
-    "drafting": {"tree", "sampling", "errors"},
+    "drafting": {"tree", "sampling", "storage", "errors"},
     "models": {"tree", "sampling", "resources", "errors"},
     "engine": {"tree", "sampling", "drafting", "verification", "errors"},
     "methods": set(),
-    "settings": {"methods", "resources", "errors"},
+    "settings": {"methods", "resources", "storage", "errors"},
     "ensemble": {
         "assembly",
         "drafting",

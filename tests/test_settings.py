@@ -1,6 +1,7 @@
 """Settings: which source wins, and what is refused before anything loads."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -242,7 +243,42 @@ def test_a_preset_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"system: caf\xe9\n")
     assert "not UTF-8" in refusal(str(tmp_path / "latin.yaml"))
     assert "cannot be read" in refusal(str(tmp_path / "none.yaml"))
-    assert "cannot be read" in refusal(f"{tmp_path}/")
+    assert "is a folder" in refusal(f"{tmp_path}/")
+    assert "cannot be read" in refusal("~nobody-of-this-name/own.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "is a pipe" in refusal(str(tmp_path / "pipe.yaml"))
+    (tmp_path / "long.yaml").write_text("system: x\n" * 10_000)
+    assert "more than 64 KiB" in refusal(str(tmp_path / "long.yaml"))
+    (tmp_path / "wide.yaml").write_text("seed: 1\n", encoding="utf-16")
+    assert "is UTF-16 text" in refusal(str(tmp_path / "wide.yaml"))
+
+
+@pytest.mark.parametrize("key", ["stop", "description", "system"])
+def test_aliases_that_could_multiply_are_not_read(preset: MakePreset, key: str) -> None:
+    lines = [f"{key}:", " - &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f" - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 50)]
+    message = refusal(preset("\n".join(lines)))
+    assert "line 3 is not valid YAML: aliases" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("stop", ["x" * 1001], "of more than 1,000 characters"),
+        ("stop", ["x"] * 257, "at most 256 texts"),
+        ("system", "x" * ((1 << 20) + 1), "at most 1,048,576 characters"),
+        ("target", "x" * 4097, "at most 4,096 characters"),
+        ("gammas", [1] * 257, "at most 256 whole numbers"),
+        ("models", ",".join("x" * 300), "at most 256 texts"),
+    ],
+)
+def test_texts_and_lists_that_nobody_means_are_refused(setting: str, value: object, says: str) -> None:
+    assert says in refusal(**{setting: value})
+
+
+def test_the_longest_stop_and_the_most_stops_are_taken() -> None:
+    stops = [f"{number:03}" + "x" * 997 for number in range(256)]
+    assert load_settings(flags={"stop": stops}, environ={}).settings.stop == tuple(stops)
 
 
 def test_an_unknown_preset_name_is_told_the_nearest() -> None:

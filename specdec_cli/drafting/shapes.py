@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,14 @@ from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn, TypeGuard
+from zipfile import ZipFile, is_zipfile
 
 from specdec_cli.errors import InputError
+from specdec_cli.storage.reading import parse_json, read_file, read_json
 
 ROOT = -1  # as in specdec_cli.tree, which cannot be imported without torch
 MAX_NODES = 4096
+LARGEST_FILE = 16 << 20  # bytes: growmaps hold a mask of all pairs of nodes
 MAX_DEPTH = 256
 SHOWN = 200  # characters of a text in a message
 EXAMPLES = (
@@ -157,34 +159,23 @@ def _refuse_size(text: str) -> NoReturn:
     raise InputError(problem, "Choose fewer children or fewer levels.")
 
 
-def _bytes(text: str) -> bytes:
-    try:
-        return Path(text).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"The tree {text} cannot be read: {reason}.", "Check the path.") from error
-
-
 def _json_content(text: str) -> object:
-    try:
-        return json.loads(_bytes(text))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The file {text} is not valid JSON.", KINDS) from error
+    return read_json(Path(text), object, "The tree", LARGEST_FILE, KINDS)
 
 
 def _json_text(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{text[:SHOWN]!r} is not a list of parents.", EXAMPLES) from error
+    return parse_json(text, object, f"The tree {text[:SHOWN]!r}", EXAMPLES)
 
 
 def _growmap_content(text: str) -> object:
     """The children in a .pt file, as far as torch can read it without running code from it."""
     import torch
 
-    content = BytesIO(_bytes(text))
+    content = BytesIO(read_file(Path(text), "The tree", LARGEST_FILE))
     try:
+        if is_zipfile(content) and sum(part.file_size for part in ZipFile(content).infolist()) > LARGEST_FILE:
+            raise ValueError("it grows when it is unpacked")
+        content.seek(0)
         return {"Successors": torch.load(content, map_location="cpu", weights_only=True)["Successors"]}
     except Exception as error:  # torch's reader raises whatever a broken or hostile file leads it to
         hint = "Give a growmap that Sequoia or SpecHub saved, or write the parents to a .json file."
@@ -195,7 +186,9 @@ def _children(content: object) -> list[list[int]]:
     """The children of the root, of node 1, ... that a file's content spells, be it a tree or not."""
     if isinstance(content, dict) and "Successors" in content:
         rows = content["Successors"]
-        if not isinstance(rows, list) or not rows or not all(map(_whole_numbers, rows)):
+        if isinstance(rows, list) and any(isinstance(row, list) and len(row) > MAX_NODES for row in rows):
+            raise ValueError(f"a node has more than {MAX_NODES} children")
+        if not isinstance(rows, list) or not rows or not all(map(_whole_numbers, rows[: MAX_NODES + 2])):
             raise ValueError("its Successors are not one list of nodes for each node")
         return rows
     parents = content.get("parents") if isinstance(content, dict) else content

@@ -191,9 +191,8 @@ def _checked(setting: str, given: _Given) -> object:
     try:
         return read(given.value, rule)
     except (ValueError, OverflowError):
-        expected = (
-            f"one of {', '.join(rule.choices)}" if rule.choices else f"{expected} {rule.limits}".strip()
-        )
+        expected = f"{expected.format(longest=rule.longest, most=rule.most)} {rule.limits}".strip()
+        expected = f"one of {', '.join(rule.choices)}" if rule.choices else expected
         shown = repr(given.value)
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
         raise InputError(
@@ -222,6 +221,8 @@ def _text(value: object, rule: Rule) -> str:
         raise ValueError
     if not value and not rule.empty:
         raise ValueError
+    if len(value) > rule.longest:
+        raise ValueError
     value.encode()  # a lone surrogate is no text
     return value
 
@@ -230,6 +231,9 @@ def _texts(value: object, rule: Rule) -> tuple[str, ...]:
     parts = value if isinstance(value, list | tuple) else (value,)
     if rule.listed:
         parts = [each for part in parts for each in (part.split(",") if isinstance(part, str) else (part,))]
+    if len(parts) > rule.most:
+        raise ValueError
+    if rule.listed:
         return tuple(_text(str(part).strip(), rule) for part in parts)  # numbers are weights
     return tuple(_text(part, rule) for part in parts)
 
@@ -255,7 +259,10 @@ def _whole(value: object, rule: Rule) -> int:
 
 def _wholes(value: object, rule: Rule) -> tuple[int, ...]:
     parts = SEVERAL.split(value) if isinstance(value, str) else value
-    return tuple(_whole(part, rule) for part in (parts if isinstance(parts, list | tuple) else (parts,)))
+    parts = parts if isinstance(parts, list | tuple) else (parts,)
+    if len(parts) > rule.most:
+        raise ValueError
+    return tuple(_whole(part, rule) for part in parts)
 
 
 def _number(value: object, rule: Rule) -> float:
@@ -268,9 +275,12 @@ def _number(value: object, rule: Rule) -> float:
 
 
 READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
-    str: (_text, "text"),
-    tuple[str, ...]: (_texts, "text or a list of texts, none of them empty"),
-    tuple[int, ...]: (_wholes, "whole numbers, such as 1,5, each"),
+    str: (_text, "text of at most {longest:,} characters"),
+    tuple[str, ...]: (
+        _texts,
+        "text or a list of at most {most} texts, none of them empty or of more than {longest:,} characters",
+    ),
+    tuple[int, ...]: (_wholes, "at most {most} whole numbers, such as 1,5, each"),
     bool: (_truth, "true or false"),
     int: (_whole, "a whole number"),
     float: (_number, "a number"),

@@ -11,11 +11,23 @@ import yaml
 from specdec_cli.errors import InputError
 from specdec_cli.resources import presets_folder
 from specdec_cli.settings.fields import RULES
+from specdec_cli.storage.reading import read_text
 
+LARGEST = 64 << 10
 TEXTS = ("description", "source", "needs")
 EXAMPLE = (
     "Write one setting a line, such as `temperature: 0.6`; `specdec presets list` shows the shipped ones."
 )
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data without aliases, fifty lines of which can stand for more than memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read here", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ def find_preset(name: str) -> Preset:
         InputError: there is none, or it is not a preset, or it has a key that is no setting.
     """
     if name.lower().endswith((".yaml", ".yml")) or "/" in name or "\\" in name:
-        return _read(name, Path(name).expanduser())
+        return _read(name, Path(name))
     shipped = {path.stem: path for path in presets_folder().glob("*.yaml")}
     if name in shipped:
         return _read(name, shipped[name])
@@ -86,9 +98,9 @@ def suggestion(setting: str) -> str:
 
 def _entries(path: Path) -> list[tuple[str, object, int]]:
     """Key, value and line of each entry of a YAML file, as written."""
-    text = _text(path)
+    text = read_text(path, "The preset", LARGEST)
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             found = "is empty" if node is None else "is not a list of `setting: value` lines"
@@ -102,14 +114,3 @@ def _entries(path: Path) -> list[tuple[str, object, int]]:
         where = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise InputError(f"{path}{where} is not valid YAML: {reason}.", EXAMPLE) from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"The preset {path} is not UTF-8 text.", "Save it as UTF-8.") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        hint = "Check the path; `specdec presets list` shows the presets that need none."
-        raise InputError(f"The preset {path} cannot be read: {reason}.", hint) from error

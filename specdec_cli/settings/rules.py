@@ -21,6 +21,8 @@ class Rule:
         empty: an empty text is a value.
         words: words that stand for numbers, whatever the range.
         listed: a text is a list, with commas between its parts.
+        longest: characters that a text may have, or each of several.
+        most: parts that a list may have.
         hint: advice for a value out of range, where the default is not the best advice.
     """
 
@@ -34,6 +36,8 @@ class Rule:
     empty: bool = False
     words: Mapping[str, int] = field(default_factory=dict)
     listed: bool = False
+    longest: int = 4096
+    most: int = 256
     hint: str = ""
 
     @property

@@ -27,6 +27,8 @@ def _method(help: str, **limits: Any) -> dict[str, Rule]:
     return {"rule": Rule("Method", help, **limits)}
 
 
+LONGEST_STOP = 1000  # characters: every step looks for its beginnings at the end of the text
+LONGEST_SYSTEM = 1 << 20
 NO_BUDGET = "A budget of 0 would draft nothing: for that, use --method autoregressive."
 ANY_MODEL = "a name from `specdec models list`, a hub id, a folder or a .gguf file"
 
@@ -123,7 +125,10 @@ class SingleSettings:
     seed: int = field(default=0, metadata=_sampling("Where the randomness starts.", low=0, high=2**63 - 1))
     max_tokens: int = field(default=128, metadata=_sampling("Longest answer, in tokens.", low=1))
     stop: tuple[str, ...] = field(
-        default=(), metadata=_sampling("Text that ends the answer and is left out of it; may be repeated.")
+        default=(),
+        metadata=_sampling(
+            "Text that ends the answer and is left out of it; may be repeated.", longest=LONGEST_STOP
+        ),
     )
     ignore_eos: bool = field(default=False, metadata=_sampling("Go on after the model's end-of-text token."))
     chat: bool | None = field(
@@ -135,7 +140,12 @@ class SingleSettings:
     )
     system: str | None = field(
         default=None,
-        metadata=_sampling("System message before the prompt.", empty=True, unset="the chat template's"),
+        metadata=_sampling(
+            "System message before the prompt.",
+            empty=True,
+            unset="the chat template's",
+            longest=LONGEST_SYSTEM,
+        ),
     )
 
     method: str = field(

@@ -1,15 +1,24 @@
 """A static tree is read as written, in any of its spellings, or refused in two lines."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
 import time
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
 
-from specdec_cli.drafting.shapes import MAX_DEPTH, MAX_NODES, StaticTree, from_children, parse_tree
+from specdec_cli.drafting.shapes import (
+    LARGEST_FILE,
+    MAX_DEPTH,
+    MAX_NODES,
+    StaticTree,
+    from_children,
+    parse_tree,
+)
 from specdec_cli.errors import InputError
 
 BRANCHED = StaticTree((-1, -1, -1, 0, 0, 2, 4))
@@ -126,13 +135,52 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
     path = tmp_path / name
     assert f"{path} cannot be read: No such file" in refusal(str(path))
     path.mkdir()
-    assert "cannot be read" in refusal(str(path))
+    assert f"{path} is a folder, not a file" in refusal(str(path))
 
 
-@pytest.mark.parametrize("content", [b"", b"[-1", b"\xff\xfe\xfa", b"[" * 100_000])
-def test_a_file_that_is_not_json_is_refused(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not valid JSON"),
+        (b"[-1", "not valid JSON"),
+        (b"\xff\xfe\xfa", "is UTF-16 text"),
+        (b"\xfa", "is not UTF-8 text"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[" + b"9" * 5000 + b"]", "not valid JSON"),
+    ],
+)
+def test_a_file_that_is_not_json_is_refused(tmp_path, content, why):
     (tmp_path / "tree.json").write_bytes(content)
-    assert "is not valid JSON" in refusal(str(tmp_path / "tree.json"))
+    assert why in refusal(str(tmp_path / "tree.json"))
+
+
+@pytest.mark.parametrize("ending", ["json", "pt"])
+def test_a_pipe_is_not_waited_for(tmp_path, ending):
+    path = tmp_path / f"tree.{ending}"
+    os.mkfifo(path)
+    assert "is a pipe, not a file" in refusal(str(path))
+
+
+@pytest.mark.parametrize("ending", ["json", "pt"])
+def test_a_file_larger_than_any_tree_is_not_read(tmp_path, ending):
+    path = tmp_path / f"tree.{ending}"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    assert "has more than 16 MiB" in refusal(str(path))
+
+
+def test_a_growmap_that_grows_when_it_is_unpacked_is_refused(tmp_path):
+    torch.save(growmap(SUCCESSORS), tmp_path / "small.pt")
+    with ZipFile(tmp_path / "small.pt") as small, ZipFile(tmp_path / "tree.pt", "w", ZIP_DEFLATED) as large:
+        for name in small.namelist():
+            large.writestr(name, small.read(name))
+        large.writestr("archive/data/9", bytes(LARGEST_FILE))
+    assert "is no growmap" in refusal(str(tmp_path / "tree.pt"))
+
+
+def test_a_growmap_of_too_many_children_is_refused(tmp_path):
+    rows = [list(range(1, MAX_NODES + 2)), *([] for _ in range(MAX_NODES + 1))]
+    assert "more than 4096 children" in refusal(written(tmp_path / "tree.json", {"Successors": rows}))
 
 
 @pytest.mark.parametrize(
