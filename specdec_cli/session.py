@@ -57,7 +57,7 @@ class Session:
     ) -> None:
         self.settings = settings
         self.target = target
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(target.warnings)
         self._drafts: dict[str, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
         self._runners[id(target)] = self._new_runner(target, report)
@@ -118,7 +118,8 @@ class Session:
         """
         if name not in self._drafts:
             draft, warning = load_partner(self.target, name, self.settings, report)
-            self.warnings += [warning] if warning else []
+            said = [*draft.warnings, *([warning] if warning else [])]  # a part of the target says it again
+            self.warnings += [each for each in said if each not in self.warnings]
             self._runners[id(draft)] = self._new_runner(draft, report)
             self._drafts[name] = draft
         return self._drafts[name]

@@ -13,6 +13,8 @@ from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.quiet import first_line, quiet
 
 UNLIMITED = 1 << 30
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+GENERATION, QUANTISATION = "generation_config.json", "quantize_config.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
 WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
@@ -41,7 +43,71 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
         hint = "A newer transformers may know it; otherwise choose another model."
         raise SpecdecError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
     _require_causal(config, folder)
+    _add_quantisation(config, folder)
     return config
+
+
+def is_quantised(config: Any) -> bool:
+    """Whether a model's configuration says that its weights are stored in a quantised form."""
+    return bool(quantisation(config))
+
+
+def quantisation(config: Any) -> dict[str, Any]:
+    """How a configuration, or its text model's, says that weights are quantised; empty if it does not."""
+    texts = config.get_text_config(decoder=True)
+    settings = (
+        getattr(config, "quantization_config", None) or getattr(texts, "quantization_config", None) or {}
+    )
+    return dict(settings) if isinstance(settings, dict) else dict(settings.to_dict())
+
+
+def _add_quantisation(config: Any, folder: Path) -> None:
+    """Read the settings of GPTQ where they lie in a file of their own, as some writers leave them.
+
+    Raises:
+        SpecdecError: that file is damaged.
+    """
+    path = folder / QUANTISATION
+    if is_quantised(config) or not path.is_file():
+        return
+    try:
+        settings = json.loads(path.read_text())
+    except ValueError as error:
+        raise _damaged(path, "it is no JSON") from error
+    if not isinstance(settings, dict):
+        raise _damaged(path, "it is no JSON object")
+    config.quantization_config = {"quant_method": "gptq"} | settings
+
+
+def read_generation_config(model: Any, folder: Path) -> None:
+    """Give a model that `from_pretrained` did not load its folder's generation settings, if there are any.
+
+    Raises:
+        SpecdecError: they cannot be read.
+    """
+    from transformers import GenerationConfig
+
+    require_generation_config(folder)
+    if (folder / GENERATION).is_file():
+        with quiet():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+
+
+def require_generation_config(folder: Path) -> None:
+    """Check the file that says where a text ends: transformers goes on without it if it cannot be read.
+
+    Raises:
+        SpecdecError: it is damaged.
+    """
+    path = folder / GENERATION
+    if not path.is_file():
+        return
+    try:
+        whole = isinstance(json.loads(path.read_text()), dict)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise _damaged(path, "it is no JSON object")
 
 
 def logit_width(config: Any) -> int:
@@ -75,10 +141,15 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
 def safetensors_files(folder: Path) -> list[Path]:
     """The files that hold the folder's weights, none if it has none of the kind.
 
+    As transformers chooses them: one file of the usual name counts before an index, and what else lies there
+    does not count.
+
     Raises:
         SpecdecError: the index cannot be read, or lists a file that is not there.
     """
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
     if not index.is_file():
         return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("gptq_model*.safetensors"))
     try:

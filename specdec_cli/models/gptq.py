@@ -1,14 +1,10 @@
-"""Reading GPTQ checkpoints without the packages that wrote them.
-
-The layout, for a linear layer of K inputs and N outputs: `qweight` int32 (K * bits / 32, N) holds whole
-numbers from the lowest bits up; `qzeros` int32 (groups, N * bits / 32) the zero points, less one in the first
-version of the format; `scales` (groups, N); `g_idx` (K,) the group of each input. A weight is
-scale * (number - zero).
-Frantar et al. (2022), https://arxiv.org/abs/2210.17323.
-"""
+"""Reading GPTQ checkpoints without the packages that wrote them. The format is described in `gptq_layer`."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,137 +14,197 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.checkpoint import safetensors_files
-from specdec_cli.models.low_precision import Int4Linear
+from specdec_cli.models.checkpoint import quantisation, read_generation_config, safetensors_files
+from specdec_cli.models.gptq_layer import PARTS, Quantised, layer_shape, unpack
+from specdec_cli.models.gptq_settings import GptqSettings, Numbers
+from specdec_cli.models.quiet import first_line
+from specdec_cli.models.unused_tensors import AGAIN
+from specdec_cli.models.weight_map import (
+    Recipe,
+    WeightMap,
+    empty_model,
+    made_shapes,
+    map_weights,
+    number_format,
+    put_weight,
+    tie,
+)
 
-BITS = (2, 4, 8)
-PACKS = (32, 64, 128, 256)  # group sizes that torch's 4-bit product takes
-PARTS = ("qweight", "qzeros", "scales", "g_idx")
-
-
-@dataclass(frozen=True, slots=True)
-class Quantised:
-    """One layer's numbers: whole (K, N), zero and scale (groups, N), group of each input (K,)."""
-
-    whole: Tensor
-    zero: Tensor
-    scale: Tensor
-    group: Tensor
+Read = Callable[[str], Tensor]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def is_gptq(config: Any) -> bool:
     """Whether a model's configuration says that its weights are in this format."""
-    return _settings(config).get("quant_method") == "gptq"
+    return quantisation(config).get("quant_method") == "gptq"
 
 
-def read_gptq(folder: Path, config: Any, dtype: torch.dtype, *, packed: bool) -> Any:
-    """The model on the CPU; with `packed`, 4-bit layers stay so where torch can, and all others become dense.
+def read_gptq(
+    folder: Path, config: Any, dtype: torch.dtype, trust_remote_code: bool, *, packed: bool
+) -> tuple[Any, tuple[str, ...]]:
+    """The model on the CPU, and the names of stored tensors that it has no place for.
+
+    Args:
+        folder: of the checkpoint.
+        config: its configuration.
+        dtype: number format of what is not packed.
+        trust_remote_code: run Python code that comes with the model.
+        packed: keep 4-bit layers in 4 bits where torch can; all others, and the head, become dense.
 
     Raises:
-        SpecdecError: a number of bits that is not supported, or weights are missing.
+        SpecdecError: settings or numbers that cannot be read, or weights are missing or of another shape.
     """
-    from transformers import AutoModelForCausalLM, GenerationConfig
-
-    build: Any = AutoModelForCausalLM.from_config  # not annotated
-    settings = _settings(config)
-    bits = int(settings.get("bits", 4))
-    if bits not in BITS:
-        hint = f"Choose a checkpoint of {', '.join(map(str, BITS))} bits."
-        raise SpecdecError(f"GPTQ weights of {bits} bits cannot be read.", hint)
-    zero_shift = 0 if settings.get("checkpoint_format") == "gptq_v2" else 1
-    del config.quantization_config
-    with torch.device("meta"):
-        model = build(config, dtype=dtype)
-    tensors = _tensors(folder)
-    for name in [key.removesuffix(".qweight") for key in tensors if key.endswith(".qweight")]:
-        parts = {part: tensors.pop(f"{name}.{part}", None) for part in PARTS}
-        layer = _unpacked(parts, bits, zero_shift)
-        bias = tensors.pop(f"{name}.bias", None)
-        bias = None if bias is None else bias.to(dtype)
-        linear = _four_bits(layer, bias) if packed and bits == 4 else None
-        _put(model, name, linear or _dense(layer, bias, dtype))
-    floats = {name: each.to(dtype) if each.is_floating_point() else each for name, each in tensors.items()}
-    model.load_state_dict(floats, strict=False, assign=True)
-    model.tie_weights()
-    _make_buffers(model, config)
-    _require_whole(model, folder)
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model
+    settings = GptqSettings(config)
+    plain = copy.deepcopy(config)
+    for each in {id(part): part for part in (plain, plain.get_text_config(decoder=True))}.values():
+        vars(each).pop("quantization_config", None)
+    model = empty_model(plain, dtype, trust_remote_code)
+    read_generation_config(model, folder)
+    with _opened(folder) as (shapes, read):
+        layers = _layers(shapes, settings)
+        parts = {f"{name}.{part}" for name in layers for part in PARTS}
+        dense = {f"{name}.weight": layer.shape for name, layer in layers.items()}
+        shapes = {name: shape for name, shape in shapes.items() if name not in parts} | dense
+        found = map_weights(model, shapes, folder)
+        _require_known(folder, found.unused, layers)
+        filling = _Filling(model, dtype, layers, shapes, read)
+        unused = filling.fill(found, packed)
+    tie(model, found.missing)
+    return model, unused
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    settings = getattr(config, "quantization_config", None) or {}
-    return settings if isinstance(settings, dict) else dict(settings.to_dict())
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A quantised layer: how its numbers are stored, outputs and inputs, and which parts there are."""
+
+    numbers: Numbers
+    shape: tuple[int, int]
+    parts: tuple[str, ...]
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for path in safetensors_files(folder):
-        with safe_open(path, framework="pt") as file:
-            found |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+class _Filling:
+    """The weights of one checkpoint on their way into a model."""
+
+    def __init__(
+        self, model: Any, dtype: torch.dtype, layers: Mapping[str, _Layer], shapes: Shapes, read: Read
+    ) -> None:
+        self._model, self._dtype, self._layers, self._read = model, dtype, layers, read
+        self._shapes = dict(shapes)
+
+    def fill(self, found: WeightMap, packed: bool) -> tuple[str, ...]:
+        """Fill the model: names of the tensors that it has no place for."""
+        products = {recipe.target: recipe for recipe in found.recipes if self._is_product(recipe)}
+        for recipe in found.recipes:
+            if recipe.target not in products:
+                self._fill(recipe)
+        biases = {f"{self._base(recipe)}.bias": target for target, recipe in products.items()}
+        for name in set(found.unused) & biases.keys():  # for older writers every layer had one
+            module = self._model.get_submodule(biases[name].removesuffix(".weight"))
+            module.bias = nn.Parameter(self._read(name).to(self._dtype), requires_grad=False)
+        shared = self._model.all_tied_weights_keys
+        stay_dense = {*shared, *shared.values(), *_head_weight(self._model)}
+        for target, recipe in products.items():
+            self._fill_product(recipe, packed and target not in stay_dense)
+        return tuple(name for name in found.unused if name not in biases)
+
+    def _is_product(self, recipe: Recipe) -> bool:
+        """Whether a recipe is of one quantised layer that is a matrix product in the model too."""
+        from transformers.pytorch_utils import Conv1D
+
+        if recipe.converter is not None or self._base(recipe) not in self._layers:
+            return False
+        module = self._model.get_submodule(recipe.target.rpartition(".")[0])
+        return type(module) in (nn.Linear, Conv1D) and recipe.target.endswith(".weight")
+
+    def _fill_product(self, recipe: Recipe, packed: bool) -> None:
+        name = recipe.target.removesuffix(".weight")
+        module, layer = self._model.get_submodule(name), self._layers[self._base(recipe)]
+        turned = type(module) is not nn.Linear  # Conv1D has inputs before outputs
+        if turned:
+            self._shapes[recipe.pieces[0]] = layer.shape[::-1]
+        made_shapes(recipe, self._shapes)
+        numbers = self._unpacked(self._base(recipe))
+        bias: Any = module.bias
+        four = numbers.four_bits(bias, self._dtype) if packed and layer.numbers.bits == 4 else None
+        if four is not None:
+            self._model.set_submodule(name, four)
+            return
+        weight = numbers.dense().T if turned else numbers.dense()
+        put_weight(self._model, recipe.target, weight.to(self._dtype).contiguous())
+
+    def _fill(self, recipe: Recipe) -> None:
+        made_shapes(recipe, self._shapes)
+        dtype = number_format(self._model, recipe.target, self._dtype)
+        tensors = {piece: self._tensor(piece).to(dtype) for piece in recipe.pieces}
+        for name, tensor in recipe.make(tensors).items():
+            put_weight(self._model, name, tensor)
+
+    def _tensor(self, name: str) -> Tensor:
+        base = name.removesuffix(".weight")
+        if name.endswith(".weight") and base in self._layers:
+            return self._unpacked(base).dense()
+        return self._read(name)
+
+    def _unpacked(self, base: str) -> Quantised:
+        layer = self._layers[base]
+        return unpack(base, {part: self._read(f"{base}.{part}") for part in layer.parts}, layer.numbers)
+
+    @staticmethod
+    def _base(recipe: Recipe) -> str:
+        return recipe.pieces[0].removesuffix(".weight")
+
+
+def _layers(shapes: Shapes, settings: GptqSettings) -> dict[str, _Layer]:
+    """The quantised layers, by the checkpoint's names."""
+    found = {}
+    for name in (key.removesuffix(".qweight") for key in shapes if key.endswith(".qweight")):
+        parts = {part: shapes[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in shapes}
+        numbers = settings.of(name)
+        found[name] = _Layer(numbers, layer_shape(name, parts, numbers), tuple(parts))
     return found
 
 
-def _unpacked(parts: dict[str, Tensor | None], bits: int, zero_shift: int) -> Quantised:
-    weight, zeros, scales = parts["qweight"], parts["qzeros"], parts["scales"]
-    if weight is None or zeros is None or scales is None:
-        raise SpecdecError("A GPTQ layer lacks its zeros or scales.", "Copy or download the model again.")
-    whole = _fields(weight, bits).transpose(1, 2).flatten(0, 1)
-    zero = (_fields(zeros, bits).flatten(1) + zero_shift) & ((1 << bits) - 1)
-    group = parts["g_idx"]
-    if group is None:
-        group = torch.arange(len(whole)) // (len(whole) // len(scales))
-    return Quantised(whole, zero, scales.float(), group.long())
+def _require_known(folder: Path, unused: Iterable[str], layers: Mapping[str, _Layer]) -> None:
+    strangers = sorted(f"{name}.qweight" for name in layers if f"{name}.weight" in unused)
+    if strangers:
+        raise SpecdecError(f"{folder} holds {strangers[0]}, and the model has no layer of that name.", AGAIN)
 
 
-def _fields(words: Tensor, bits: int) -> Tensor:
-    """Words (R, C) to the whole numbers in them, lowest bits first: (R, C, 32 / bits)."""
-    shifts = torch.arange(0, 32, bits, dtype=torch.int32)
-    return (words[:, :, None] >> shifts) & ((1 << bits) - 1)
+def _head_weight(model: Any) -> tuple[str, ...]:
+    """Name of the output layer's weight: it stays dense, since others read it too."""
+    head = model.get_output_embeddings()
+    return tuple(f"{name}.weight" for name, module in model.named_modules() if module is head)
 
 
-def _four_bits(layer: Quantised, bias: Tensor | None) -> Int4Linear | None:
-    """The layer as it is, inputs in the order of their groups; None where torch has no product for it."""
-    inputs, outputs = layer.whole.shape
-    size = inputs // len(layer.scale)
-    places = torch.arange(inputs)
-    order = layer.group.argsort(stable=True)
-    if size not in PACKS or outputs % 16 or not torch.equal(layer.group[order], places // size):
-        return None
-    offset = (8 - layer.zero) * layer.scale
-    moved = None if torch.equal(order, places) else order
-    return Int4Linear.from_whole(layer.whole[order].T, layer.scale, offset, bias, moved)
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Shapes, Read]]:
+    """The shapes of a checkpoint's tensors, and what reads one of them.
+
+    Raises:
+        SpecdecError: a tensor is in two files, or a pickle cannot be read.
+    """
+    where: dict[str, Any] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    with ExitStack() as stack:
+        for path in safetensors_files(folder):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if name in where:
+                    raise SpecdecError(f"{folder} holds {name} in two files.", AGAIN)
+                where[name], shapes[name] = file, tuple(file.get_slice(name).get_shape())
+        if where:
+            yield shapes, lambda name: where[name].get_tensor(name)
+            return
+        tensors: dict[str, Tensor] = {}
+        for path in sorted(folder.glob("pytorch_model*.bin")):
+            tensors |= _unpickled(path)
+        yield {name: tuple(each.shape) for name, each in tensors.items()}, tensors.__getitem__
 
 
-def _dense(layer: Quantised, bias: Tensor | None, dtype: torch.dtype) -> nn.Linear:
-    inputs, outputs = layer.whole.shape
-    dense = nn.Linear(inputs, outputs, bias=bias is not None, device="meta")
-    weight = (layer.whole - layer.zero[layer.group]) * layer.scale[layer.group]
-    dense.weight = nn.Parameter(weight.T.to(dtype).contiguous(), requires_grad=False)
-    if bias is not None:
-        dense.bias = nn.Parameter(bias, requires_grad=False)
-    return dense
-
-
-def _put(model: Any, name: str, module: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, module)
-
-
-def _make_buffers(model: Any, config: Any) -> None:
-    """Make the modules anew whose tables a checkpoint does not hold: rotary angles."""
-    for name, module in list(model.named_modules()):
-        if not any(buffer.is_meta for buffer in module.buffers(recurse=False)):
-            continue
-        if not name.endswith("rotary_emb"):
-            hint = "Choose another checkpoint of the model."
-            raise SpecdecError(f"GPTQ checkpoints of a {config.model_type} model cannot be read.", hint)
-        _put(model, name, type(module)(config))
-
-
-def _require_whole(model: Any, folder: Path) -> None:
-    missing = [name for name, weight in model.state_dict().items() if weight.is_meta]
-    if missing:
-        problem = f"{folder} lacks {len(missing)} of the model's weights, such as {missing[0]}."
-        raise SpecdecError(problem, "Copy or download the model again, all files of it.")
+def _unpickled(path: Path) -> dict[str, Tensor]:
+    try:
+        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        assert all(isinstance(each, Tensor) for each in found.values())
+    except Exception as error:  # whatever a damaged pickle makes torch raise
+        raise SpecdecError(f"{path} cannot be read: {first_line(error)}.", AGAIN) from error
+    return found

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import SpecdecError
-from specdec_cli.models.bnb import BNB_KINDS, packed_weights, read_rounded
+from specdec_cli.models.bnb import BNB_KINDS, packed_weights, rounding
 from specdec_cli.models.checkpoint import (
     context_length,
+    is_quantised,
     logit_width,
     read_config,
     safetensors_files,
@@ -26,10 +26,11 @@ from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, lowe
 from specdec_cli.models.offload.opening import Offload, open_offloaded
 from specdec_cli.models.offload.plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
-from specdec_cli.models.quiet import first_line, quiet
+from specdec_cli.models.pretrained import read_pretrained
 from specdec_cli.models.reduced_head import reduce_vocabulary
-from specdec_cli.models.resolve import Resolved, resolve
+from specdec_cli.models.resolve import resolve
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
+from specdec_cli.models.unused_tensors import unused_warnings
 
 Report = Callable[[str], None]
 
@@ -50,6 +51,7 @@ class LoadedModel:
         source: where it came from, in words: "package index", "hub", a folder, a GGUF file.
         stream: of its layers, if it is offloaded.
         plan: of the memory, if it is offloaded.
+        warnings: what the user should know of its files, a sentence each.
     """
 
     name: str
@@ -63,6 +65,7 @@ class LoadedModel:
     source: str
     stream: LayerStream | None = None
     plan: Plan | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -117,7 +120,7 @@ def load_model(
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
     stream = plan = None
     if offload is not None:
-        model, stream, plan = open_offloaded(
+        model, stream, plan, unused = open_offloaded(
             found.folder, config, number_format, place, offload, trust_remote_code, report
         )
         tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
@@ -125,7 +128,9 @@ def load_model(
         require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
         tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
         cut = found.folder if drafts else None
-        model = _whole_model(found, config, number_format, quantize, place, trust_remote_code, cut, report)
+        model, unused = _whole_model(
+            found.folder, config, number_format, quantize, place, trust_remote_code, cut, report
+        )
     return LoadedModel(
         name=name,
         model=model,
@@ -138,11 +143,12 @@ def load_model(
         source=found.source,
         stream=stream,
         plan=plan,
+        warnings=unused_warnings(found.folder, unused, quantised=is_quantised(config)),
     )
 
 
 def _whole_model(
-    found: Resolved,
+    folder: Path,
     config: Any,
     dtype: torch.dtype,
     quantize: str,
@@ -150,21 +156,24 @@ def _whole_model(
     trust_remote_code: bool,
     cut: Path | None,
     report: Report,
-) -> Any:
+) -> tuple[Any, tuple[str, ...]]:
+    """The model where it is to be, and the names of stored tensors that it has no place for."""
     if quantize in BNB_KINDS:
+        how = rounding(folder, config, dtype, quantize)
         report(f"Rounding the weights to {quantize}")
-        return read_rounded(found.folder, config, dtype, quantize, place, trust_remote_code)
+        model, unused = read_pretrained(folder, dtype, trust_remote_code, rounding=how, device=place)
+        return model.eval().requires_grad_(False), unused
     if is_gptq(config):
-        model = read_gptq(found.folder, config, dtype, packed=place.type == "cpu")
+        model, unused = read_gptq(folder, config, dtype, trust_remote_code, packed=place.type == "cpu")
     else:
-        model = _read_weights(found, dtype, trust_remote_code)
+        model, unused = read_pretrained(folder, dtype, trust_remote_code)
     if cut is not None:
         reduce_vocabulary(model, cut)
     model = model.eval().requires_grad_(False)
     if quantize != "none":
         report(f"Rounding the weights to {quantize}")
         lower_precision(model, quantize)
-    return model.to(place)
+    return model.to(place), unused
 
 
 def load_tokenizer_only(
@@ -197,39 +206,6 @@ def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.d
     converted = abs(needed - stored) > stored / 20
     packed = place.type == "cpu" and config.model_type in LEAN and packing(dtype) is not None
     return needed * (2 if packed and converted and not is_gptq(config) else 1)
-
-
-def _read_weights(found: Resolved, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    """The model on the CPU.
-
-    Attention is left to transformers: sdpa, except where only eager gives the right logits (Gemma 2).
-    """
-    from transformers import AutoModelForCausalLM
-
-    load: Any = AutoModelForCausalLM.from_pretrained  # its type hides the second result
-
-    try:
-        with quiet():
-            model, info = load(
-                found.folder,
-                dtype=dtype,
-                trust_remote_code=trust_remote_code,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-    except Exception as error:
-        hint = "Check that config.json and the weights belong together and that nothing is cut short."
-        raise SpecdecError(f"{found.folder} cannot be loaded: {first_line(error)}.", hint) from error
-    _require_all_weights(found.folder, info)
-    return model
-
-
-def _require_all_weights(folder: Path, info: dict[str, Any]) -> None:
-    """transformers fills in what a checkpoint lacks with random numbers, and only warns."""
-    missing = sorted(info["missing_keys"])
-    if missing:
-        problem = f"{folder} lacks {len(missing)} of the model's weights, such as {missing[0]}."
-        raise SpecdecError(problem, "Copy or download the model again, all files of it.")
 
 
 def _generation_stops(model: Any) -> frozenset[int]:

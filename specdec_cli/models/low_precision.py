@@ -1,7 +1,8 @@
 """Weights in 8 or 4 bits, multiplied by torch's own operations.
 
-Only the weights lose precision; activations are bfloat16 inside a product. Such a model is another model: as
-a target it has another law than the full one, and as a draft it changes nothing but the acceptance rate.
+Only the weights lose precision; activations are bfloat16 inside a product, except by GPTQ's numbers in a
+float32 model. Such a model is another model: as a target it has another law than the full one, and as a draft
+it changes nothing but the acceptance rate.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class Int4Linear(nn.Module):
 
     Args:
         packed: (N, K / 2) as torch's 4-bit product wants it.
-        grid: (K / group, N, 2) scale and offset; a number q stands for (q - 8) * scale + offset.
+        grid: (K / group, N, 2) scale and offset; a number q stands for (q - 8) * scale + offset. Products are
+            computed in its number format, bfloat16 or float32.
         bias: (N,) or None.
         order: (K,) the inputs in the order of the groups, or None where they stand in order.
     """
@@ -90,7 +92,7 @@ class Int4Linear(nn.Module):
     ) -> None:
         super().__init__()
         self.packed = nn.Buffer(packed)
-        self.grid = nn.Buffer(grid.bfloat16())
+        self.grid = nn.Buffer(grid)
         self.bias = None if bias is None else nn.Buffer(bias)
         self.order = None if order is None else nn.Buffer(order)
         self.out_features, self.in_features = packed.shape[0], 2 * packed.shape[1]
@@ -104,10 +106,11 @@ class Int4Linear(nn.Module):
         offset: Tensor,
         bias: Tensor | None,
         order: Tensor | None = None,
+        computed_in: torch.dtype = torch.bfloat16,
     ) -> Int4Linear:
         """From whole numbers (N, K) from 0 to 15, and scale and offset (K / group, N)."""
         packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(whole.to(torch.int32), 1)
-        return cls(packed, torch.stack((scale, offset), -1), bias, order)
+        return cls(packed, torch.stack((scale, offset), -1).to(computed_in), bias, order)
 
     @classmethod
     def rounded(cls, linear: nn.Linear) -> Int4Linear:
@@ -135,7 +138,7 @@ class Int4Linear(nn.Module):
     def dense(self) -> Tensor:
         """The weights that it stands for: (N, K)."""
         unit = torch.stack((torch.ones_like(self.grid[..., 0]), torch.zeros_like(self.grid[..., 1])), -1)
-        eye = torch.eye(self.in_features, dtype=torch.bfloat16)
+        eye = torch.eye(self.in_features, dtype=self.grid.dtype)
         whole = torch.ops.aten._weight_int4pack_mm_for_cpu(eye, self.packed, self.group, unit).T.float()
         scale, offset = self.grid.float().repeat_interleave(self.group, 0).permute(2, 1, 0)
         weight: Tensor = whole * scale + offset
@@ -150,7 +153,7 @@ class Int4Linear(nn.Module):
         product = torch.ops.aten._weight_int4pack_mm_for_cpu.default
 
         def multiply(x: Tensor) -> Tensor:
-            rows = (x if order is None else x[:, order]).bfloat16()
+            rows = (x if order is None else x[:, order]).to(grid.dtype)
             return _plus(product(rows, packed, group, grid).to(x.dtype), bias)
 
         return multiply

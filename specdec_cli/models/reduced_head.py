@@ -45,8 +45,8 @@ def head_width(head: nn.Module) -> int:
     """Number of logits V that a model's output layer gives."""
     if isinstance(head, ReducedHead):
         return head.width
-    weight: Tensor = head.weight  # type: ignore[assignment]
-    return int(weight.shape[0])
+    width: Any = head.out_features
+    return int(width)
 
 
 def reduce_vocabulary(model: Any, folder: Path) -> None:

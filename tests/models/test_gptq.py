@@ -120,9 +120,9 @@ def test_4_bits_hold_the_very_numbers_up_to_the_rounding_of_scales(tmp_path):
 def test_a_number_of_bits_that_is_not_read_is_named(tmp_path):
     packed, _ = checkpoint(tmp_path)
     config = json.loads((packed / "config.json").read_text())
-    config["quantization_config"]["bits"] = 3
+    config["quantization_config"]["bits"] = 9
     (packed / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SpecdecError, match="GPTQ weights of 3 bits cannot be read"):
+    with pytest.raises(SpecdecError, match="GPTQ weights of 9 bits cannot be read"):
         load_model(str(packed))
 
 
@@ -140,7 +140,7 @@ def test_a_layer_without_its_scales_is_refused(tmp_path):
     stored = load_file(packed / "model.safetensors")
     del stored["model.layers.0.self_attn.q_proj.scales"]
     save_file(stored, packed / "model.safetensors")
-    with pytest.raises(SpecdecError, match="lacks its zeros or scales"):
+    with pytest.raises(SpecdecError, match="lacks its scales"):
         load_model(str(packed))
 
 

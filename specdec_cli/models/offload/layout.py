@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -35,36 +36,94 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
+class Merge:
+    """Weights that a layer has in another form than the files: the experts of a mixture, stored one by one.
+
+    Attributes:
+        pieces: keys of the tensors that they are made of.
+        shapes: of the weights that they become, by name within the layer.
+        make: the weights from the tensors.
+    """
+
+    pieces: tuple[str, ...]
+    shapes: Mapping[str, tuple[int, ...]]
+    make: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """One layer in a buffer.
 
     Attributes:
-        places: of its tensors in the files, by name within the layer.
+        places: of its tensors in the files, by name within the layer; pieces of a merge by the checkpoint's.
         extents: what is read.
         offsets: where each tensor begins in the buffer.
         size: bytes of the buffer.
+        merges: what is made of several tensors, or is stored in another form.
+        kept: number formats of weights that have one of their own, by name within the layer.
     """
 
     places: Mapping[str, Place]
     extents: tuple[Extent, ...]
     offsets: Mapping[str, int]
     size: int
+    merges: tuple[Merge, ...] = ()
+    kept: Mapping[str, torch.dtype] = field(default_factory=dict)
 
-    def views(self, buffer: Tensor) -> dict[str, Tensor]:
-        """The tensors in a buffer of bytes, without copying where their alignment allows it."""
-        return {name: _view(buffer, self.offsets[name], place) for name, place in self.places.items()}
+    def weights(self, buffer: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The weights in a buffer of bytes, copied only where they are merged or lie unaligned."""
+        views = {name: _view(buffer, self.offsets[name], place) for name, place in self.places.items()}
+        pieces = {piece for merge in self.merges for piece in merge.pieces}
+        yield from ((name, view) for name, view in views.items() if name not in pieces)
+        for merge in self.merges:
+            yield from merge.make({piece: views[piece] for piece in merge.pieces}).items()
+
+    def is_plain(self, dtype: torch.dtype) -> bool:
+        """Whether its weights can be used as they lie in the file where `dtype` is computed in."""
+        return not self.merges and all(
+            place.dtype == self.dtype_of(name, dtype) for name, place in self.places.items()
+        )
+
+    def dtype_of(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """The number format of a weight where the others are of `dtype`."""
+        return self.kept.get(name, dtype)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of its weights, by name within the layer."""
+        pieces = {piece for merge in self.merges for piece in merge.pieces}
+        plain = {name: place.shape for name, place in self.places.items() if name not in pieces}
+        return plain | {name: shape for merge in self.merges for name, shape in merge.shapes.items()}
 
     @property
     def read_bytes(self) -> int:
         """Bytes that are read for it."""
         return sum(extent.length for extent in self.extents)
 
+    @property
+    def merging_bytes(self) -> int:
+        """Bytes that merging takes for a while beside what is read: parts, and their whole."""
+        return max(
+            (2 * sum(_size(self.places[piece]) for piece in merge.pieces) for merge in self.merges), default=0
+        )
+
+    def bytes_of(self, dtype: torch.dtype) -> dict[str, int]:
+        """Bytes that each of its weights takes where `dtype` is computed in."""
+        return {
+            name: math.prod(shape) * self.dtype_of(name, dtype).itemsize
+            for name, shape in self.shapes.items()
+        }
+
     def bytes_as(self, dtype: torch.dtype) -> int:
-        """Bytes that its tensors take in that number format."""
-        return sum(place.numbers for place in self.places.values()) * dtype.itemsize
+        """Bytes that its weights take where `dtype` is computed in."""
+        return sum(self.bytes_of(dtype).values())
 
 
-def lay_out(places: Mapping[str, Place]) -> Layout:
+def lay_out(
+    places: Mapping[str, Place],
+    merges: tuple[Merge, ...] = (),
+    kept: Mapping[str, torch.dtype] | None = None,
+) -> Layout:
     """The layout that reads these tensors in as few runs as their places allow."""
     extents: list[Extent] = []
     offsets: dict[str, int] = {}
@@ -77,7 +136,7 @@ def lay_out(places: Mapping[str, Place]) -> Layout:
         run.append((name, place))
     if run:
         size = _close(run, size, extents, offsets)
-    return Layout(dict(places), tuple(extents), offsets, size)
+    return Layout(dict(places), tuple(extents), offsets, size, merges, dict(kept or {}))
 
 
 def _close(run: list[tuple[str, Place]], to: int, extents: list[Extent], offsets: dict[str, int]) -> int:
@@ -90,8 +149,12 @@ def _close(run: list[tuple[str, Place]], to: int, extents: list[Extent], offsets
     return to + length
 
 
+def _size(place: Place) -> int:
+    return place.end - place.start
+
+
 def _view(buffer: Tensor, offset: int, place: Place) -> Tensor:
-    raw = buffer[offset : offset + place.end - place.start]
+    raw = buffer[offset : offset + _size(place)]
     if offset % place.dtype.itemsize:  # a file with an odd header
         raw = raw.clone()
     return raw.view(place.dtype).view(place.shape)

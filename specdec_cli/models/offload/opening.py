@@ -59,8 +59,9 @@ def open_offloaded(
     offload: Offload,
     trust_remote_code: bool,
     report: Callable[[str], None],
-) -> tuple[Any, LayerStream, Plan]:
-    """The model, which borrows its layers' weights, the stream that it borrows them from, and the plan.
+) -> tuple[Any, LayerStream, Plan, tuple[str, ...]]:
+    """The model, which borrows its layers' weights, the stream that it borrows them from, the plan, and the
+    names of stored tensors that the model has no place for.
 
     Raises:
         InputError: the checkpoint is of a kind that layers cannot be read from, or the device does not fit.
@@ -80,4 +81,4 @@ def open_offloaded(
         source = PinnedTransport(skeleton.layouts, device, link)
     stream = LayerStream(skeleton.layouts, source, dtype, plan.resident, plan.slots)
     skeleton.attach(stream)
-    return skeleton.model, stream, plan
+    return skeleton.model, stream, plan, skeleton.unused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.models.checkpoint import safetensors_files, weight_bytes
+from specdec_cli.models.checkpoint import INDEX, WEIGHTS, safetensors_files, weight_bytes
+from specdec_cli.models.unused_tensors import AGAIN
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -21,8 +22,6 @@ DTYPES = {
     "BOOL": torch.bool,
 }  # fmt: skip
 PIECE = 8 << 20
-INDEX = "model.safetensors.index.json"
-AGAIN = "Copy or download the model again, all files of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +96,12 @@ def _place(file: Path, data: int, name: str, entry: Mapping[str, Any]) -> Place:
 
 def _require_honest_index(folder: Path, places: Mapping[str, Place]) -> None:
     index = folder / INDEX
-    if not index.is_file():
+    if not index.is_file() or (folder / WEIGHTS).is_file():
         return
     for name, file in json.loads(index.read_text())["weight_map"].items():
         if name not in places or places[name].file.name != file:
             problem = f"{index} is damaged: {file} does not hold {name}, which it lists there."
             raise SpecdecError(problem, AGAIN)
-
-
-def match_names(wanted: Iterable[str], places: Mapping[str, Place], prefix: str) -> dict[str, Place]:
-    """The place of each of a model's weights, by the model's names.
-
-    Args:
-        wanted: names in the model.
-        places: of the checkpoint, which may lack the base model's prefix or have it in addition.
-        prefix: name of the base model inside the model.
-
-    Raises:
-        SpecdecError: some are not there.
-    """
-    found, missing = {}, []
-    for name in wanted:
-        names = (name, name.removeprefix(f"{prefix}."), f"{prefix}.{name}")
-        place = next((places[each] for each in names if each in places), None)
-        if place is None:
-            missing.append(name)
-        else:
-            found[name] = place
-    if missing:
-        problem = f"The checkpoint lacks {len(missing)} of the model's weights, such as {missing[0]}."
-        raise SpecdecError(problem, f"{AGAIN} Formats whose weights transformers renames are not streamed.")
-    return found
 
 
 def read_tensor(place: Place, dtype: torch.dtype | None = None) -> Tensor:

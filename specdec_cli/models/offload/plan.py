@@ -137,8 +137,8 @@ def _largest(streamed: list[Layout]) -> int:
 
 
 def _staging(streamed: list[Layout], dtype: torch.dtype) -> int:
-    converted = [each for each in streamed if any(place.dtype != dtype for place in each.places.values())]
-    return max((staging_bytes(each, dtype) for each in converted), default=0)
+    converted = [each for each in streamed if not each.is_plain(dtype)]
+    return max((staging_bytes(each, dtype) + each.merging_bytes for each in converted), default=0)
 
 
 def _draft_bytes(skeleton: Skeleton, work: Workload) -> int:
@@ -146,9 +146,9 @@ def _draft_bytes(skeleton: Skeleton, work: Workload) -> int:
         return work.draft_bytes
     kind = work.self_draft
     layers = sum(
-        bytes_in(kind, place.shape, skeleton.dtype)
+        bytes_in(kind, shape, skeleton.dtype)
         for layout in skeleton.layouts.values()
-        for place in layout.places.values()
+        for shape in layout.shapes.values()
     )
     head = skeleton.model.get_output_embeddings().weight.shape
     return layers + bytes_in("int8", head, skeleton.dtype)
@@ -159,18 +159,30 @@ def _draft_row_bytes(work: Workload, dtype: torch.dtype) -> int:
 
 
 def row_bytes(config: Any, dtype: torch.dtype) -> int:
-    """Bytes of one token's keys and values in all layers."""
+    """Bytes of one token's keys and values in all layers, which may differ in their heads."""
     text = config.get_text_config(decoder=True)
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * heads * size * dtype.itemsize)
+    if getattr(text, "per_layer_attributes", None):  # asking each layer takes time, so only where they differ
+        return sum(map(_row_numbers, text.per_layer_config)) * dtype.itemsize
+    return int(text.num_hidden_layers * _row_numbers(text) * dtype.itemsize)
+
+
+def _row_numbers(layer: Any) -> int:
+    """How many numbers of keys and values a layer keeps of a token; none where it has no attention."""
+    queries = getattr(layer, "num_attention_heads", None)
+    if queries is None:
+        return 0
+    if getattr(layer, "qk_nope_head_dim", None):  # made of a latent vector, and kept as made
+        return int(queries * (layer.qk_nope_head_dim + layer.qk_rope_head_dim + layer.v_head_dim))
+    heads = getattr(layer, "num_key_value_heads", None) or queries
+    return int(2 * heads * (getattr(layer, "head_dim", None) or layer.hidden_size // queries))
 
 
 def _workspace(config: Any, work: Workload, dtype: torch.dtype) -> int:
     """What a pass over a chunk of the prompt holds at once, or one over a tree with its logits."""
     text = config.get_text_config(decoder=True)
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    width = ACTIVATIONS * text.hidden_size + 3 * int(inner)
+    widest = max(inner) if isinstance(inner, list | tuple) else int(inner)
+    width = ACTIVATIONS * text.hidden_size + 3 * widest
     tree = (work.tree + 1) * (LOGITS * 4 * logit_width(config) + width * dtype.itemsize)
     return int(max(CHUNK * width * dtype.itemsize, tree))
 

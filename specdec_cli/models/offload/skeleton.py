@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,11 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.offload.layout import lay_out
-from specdec_cli.models.offload.places import Place, match_names, read_places, read_tensor
+from specdec_cli.models.checkpoint import is_quantised, read_generation_config
+from specdec_cli.models.offload.layout import Layout, Merge, lay_out
+from specdec_cli.models.offload.places import Place, read_places, read_tensor
 from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.quiet import quiet
 from specdec_cli.models.stack import stack_path
+from specdec_cli.models.weight_map import (
+    Recipe,
+    empty_model,
+    made_shapes,
+    map_weights,
+    number_format,
+    put_weight,
+    tie,
+)
+
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Skeleton:
@@ -33,7 +45,7 @@ class Skeleton:
         model: the Hugging Face model, its weights on the meta device, its computed tables real.
         layers: its decoder layers.
         layouts: of the decoder layers, by number.
-        rest: places of all other weights, by name; of tied ones, the one that is stored.
+        unused: tensors of the checkpoint that the model has no place for.
 
     Raises:
         InputError: the checkpoint is of a kind that layers cannot be read from.
@@ -42,38 +54,57 @@ class Skeleton:
     """
 
     def __init__(self, folder: Path, config: Any, dtype: torch.dtype, trust_remote_code: bool) -> None:
-        if getattr(config, "quantization_config", None):
+        if is_quantised(config):
             problem = f"The checkpoint in {folder} is quantised, and only plain weights are streamed."
             raise InputError(problem, "Choose the unquantised checkpoint, or leave out --offload.")
-        places = read_places(folder)
+        self._places = read_places(folder)
         self.dtype = dtype
-        self.model = _empty(config, dtype, trust_remote_code)
-        self.model.tie_weights()
-        self._read_generation_config(folder)
+        self.model = empty_model(config, dtype, trust_remote_code)
+        read_generation_config(self.model, folder)
         path = ".".join(stack_path(self.model))
         self.layers: nn.ModuleList = self.model.get_submodule(path)
-        once = {id(each.value): each.name for each in reversed(holders(self.model))}  # tied ones: the first
-        found = match_names(once.values(), places, self.model.base_model_prefix)
-        self.rest = {name: place for name, place in found.items() if not name.startswith(f"{path}.")}
+        found = map_weights(self.model, self._places, folder)
+        self.unused, self._missing = found.unused, found.missing
+        shapes = {name: place.shape for name, place in self._places.items()}
+        made = [(recipe, made_shapes(recipe, shapes)) for recipe in found.recipes]
+        self._rest = [each for each in made if not each[0].target.startswith(f"{path}.")]
         self.layouts = {
-            number: lay_out(_inside(found, f"{path}.{number}.")) for number in range(len(self.layers))
+            number: self._lay_out(f"{path}.{number}.", made) for number in range(len(self.layers))
         }
+
+    def _lay_out(self, prefix: str, made: Iterable[tuple[Recipe, Shapes]]) -> Layout:
+        """The layout of the layer whose weights' names begin so."""
+        places: dict[str, Place] = {}
+        merges, names = [], []
+        for recipe, shapes in made:
+            if not recipe.target.startswith(prefix):
+                continue
+            names += list(shapes)
+            if recipe.converter is None:
+                places[recipe.target.removeprefix(prefix)] = self._places[recipe.pieces[0]]
+            else:
+                places |= {piece: self._places[piece] for piece in recipe.pieces}
+                merges.append(_merge(recipe, shapes, prefix))
+        formats = {name: number_format(self.model, name, self.dtype) for name in names}
+        kept = {name.removeprefix(prefix): each for name, each in formats.items() if each != self.dtype}
+        return lay_out(places, tuple(merges), kept)
 
     def rest_bytes(self) -> int:
         """Bytes of the weights outside the decoder layers, once they are loaded."""
-        return sum(place.numbers for place in self.rest.values()) * self.dtype.itemsize
+        return sum(
+            math.prod(shape) * number_format(self.model, name, self.dtype).itemsize
+            for _, shapes in self._rest
+            for name, shape in shapes.items()
+        )
 
     def load_rest(self, device: torch.device) -> None:
         """Read the weights outside the decoder layers, and tie what is tied."""
-        loaded: dict[int, Tensor] = {}
-        found = holders(self.model)  # keeps what is replaced, so that no identity is given out twice
-        for holder in found:
-            if holder.name in self.rest:
-                loaded[id(holder.value)] = read_tensor(self.rest[holder.name], self.dtype).to(device)
-        for holder in found:
-            if id(holder.value) in loaded:
-                holder.put(loaded[id(holder.value)])
-        self.model.tie_weights()
+        for recipe, _ in self._rest:
+            dtype = number_format(self.model, recipe.target, self.dtype)
+            tensors = {piece: read_tensor(self._places[piece], dtype) for piece in recipe.pieces}
+            for name, tensor in recipe.make(tensors).items():
+                put_weight(self.model, name, tensor.to(device))
+        tie(self.model, self._missing)
         for module in self.model.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and not buffer.is_meta:
@@ -85,12 +116,6 @@ class Skeleton:
             borrowing = _Borrowing(layer, number, stream)
             layer.register_forward_pre_hook(borrowing.enter)
             layer.register_forward_hook(borrowing.leave, always_call=True)
-
-    def _read_generation_config(self, folder: Path) -> None:
-        from transformers import GenerationConfig
-
-        if (folder / "generation_config.json").is_file():
-            self.model.generation_config = GenerationConfig.from_pretrained(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +155,6 @@ class _Borrowing:
             used.__exit__(None, None, None)
 
 
-def _empty(config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM
-
-    build: Any = AutoModelForCausalLM.from_config  # not annotated
-    with quiet(), init_empty_weights(include_buffers=False):
-        model = build(config, dtype=dtype, trust_remote_code=trust_remote_code)
-    return model.eval().requires_grad_(False)
-
-
 def holders(root: nn.Module) -> list[Holder]:
     """Every parameter and every buffer that a checkpoint holds; tied weights as often as they are held."""
     found: list[Holder] = []
@@ -161,8 +176,12 @@ def holders(root: nn.Module) -> list[Holder]:
     return found
 
 
-def _inside(places: Mapping[str, Place], prefix: str) -> dict[str, Place]:
-    return {name.removeprefix(prefix): place for name, place in places.items() if name.startswith(prefix)}
+def _merge(recipe: Recipe, shapes: Shapes, prefix: str) -> Merge:
+    def make(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): each for name, each in recipe.make(tensors).items()}
+
+    within = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+    return Merge(recipe.pieces, within, make)
 
 
 @contextmanager

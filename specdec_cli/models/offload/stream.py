@@ -90,47 +90,44 @@ class LayerStream:
         assert self._ring is not None
         layout = self.layouts[layer]
         loan = self._ring.take(layer)
-        raw = layout.views(loan.slot.buffer)
-        if all(place.dtype == self.dtype for place in layout.places.values()):
+        if layout.is_plain(self.dtype):
             try:
-                yield raw
+                yield dict(layout.weights(loan.slot.buffer))
             finally:
                 self._ring.give_back(loan)
             return
         try:
-            converted = self._convert(raw)
+            converted = self._convert(layout, loan.slot.buffer)
         finally:
             self._ring.give_back(loan)
         yield converted
 
     def _keep(self, layer: int) -> Tensors:
-        raw = self.layouts[layer].views(self.source.load(layer))
-        if all(each.dtype == self.dtype for each in raw.values()):
-            return raw
-        device = next(iter(raw.values())).device
-        size = staging_bytes(self.layouts[layer], self.dtype)
-        room = torch.empty(size, dtype=torch.uint8, device=device)
-        return _converted(raw, room, self.dtype)
+        layout, buffer = self.layouts[layer], self.source.load(layer)
+        if layout.is_plain(self.dtype):
+            return dict(layout.weights(buffer))
+        size = staging_bytes(layout, self.dtype)
+        return _converted(layout, buffer, buffer.new_empty(size), self.dtype)
 
-    def _convert(self, raw: Tensors) -> Tensors:
+    def _convert(self, layout: Layout, buffer: Tensor) -> Tensors:
         """Into one staging area that all layers share: a layer is used up before the next one is taken."""
         if self._staging is None:
             size = max(staging_bytes(layout, self.dtype) for layout in self.layouts.values())
-            device = next(iter(raw.values())).device
-            self._staging = torch.empty(size, dtype=torch.uint8, device=device)
-        return _converted(raw, self._staging, self.dtype)
+            self._staging = buffer.new_empty(size)
+        return _converted(layout, buffer, self._staging, self.dtype)
 
 
 def staging_bytes(layout: Layout, dtype: torch.dtype) -> int:
-    """Bytes that a layer's tensors take in that format, each on a cache line of its own."""
-    return sum(_rounded_up(place.numbers * dtype.itemsize) for place in layout.places.values())
+    """Bytes that a layer's weights take in that format, each on a cache line of its own."""
+    return sum(map(_rounded_up, layout.bytes_of(dtype).values()))
 
 
-def _converted(raw: Tensors, room: Tensor, dtype: torch.dtype) -> Tensors:
+def _converted(layout: Layout, buffer: Tensor, room: Tensor, dtype: torch.dtype) -> Tensors:
     found, offset = {}, 0
-    for name, tensor in raw.items():
-        size = tensor.numel() * dtype.itemsize
-        found[name] = room[offset : offset + size].view(dtype).view(tensor.shape).copy_(tensor)
+    for name, tensor in layout.weights(buffer):
+        wanted = layout.dtype_of(name, dtype)
+        size = tensor.numel() * wanted.itemsize
+        found[name] = room[offset : offset + size].view(wanted).view(tensor.shape).copy_(tensor)
         offset += _rounded_up(size)
     return found
 

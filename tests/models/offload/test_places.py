@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.checkpoint import INDEX
 from specdec_cli.models.offload.layout import ALIGNMENT, GAP, lay_out
-from specdec_cli.models.offload.places import INDEX, Place, match_names, read_places, read_tensor
+from specdec_cli.models.offload.places import Place, read_places, read_tensor
 
 
 @pytest.fixture
@@ -85,14 +86,6 @@ def test_a_file_that_becomes_shorter_is_noticed(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(bytes(100))
     with pytest.raises(SpecdecError, match="became shorter"):
         read_tensor(place)
-
-
-def test_names_are_matched_with_and_without_the_base_models_prefix():
-    place = Place(Path("x"), 0, (1,), torch.float32)
-    found = match_names(["model.a", "b"], {"a": place, "model.b": place}, "model")
-    assert set(found) == {"model.a", "b"}
-    with pytest.raises(SpecdecError, match=r"lacks 1 of the model's weights, such as model\.c"):
-        match_names(["model.a", "model.c"], {"a": place}, "model")
 
 
 def test_neighbours_are_read_in_one_run_and_strangers_apart():
