@@ -2,8 +2,8 @@
 
 For each one a tiny checkpoint is written, in float32, with windows and chunks shorter than the text. Right
 means: plain decoding writes what transformers' own greedy decoding writes, every method writes what plain
-decoding writes, also with layers of its own as draft, from disk and with 8-bit weights. The same holds past the
-length at which LongRoPE and dynamic scaling change rotary positions, where the architecture has these.
+decoding writes, also with layers of its own as draft, from disk and with 8-bit weights. The same holds past
+the length at which LongRoPE and dynamic scaling change rotary positions, where the architecture has these.
 `make architectures`.
 
 Exits with 1 if anything is wrong, ends in an error of no kind of ours, or takes too long.
@@ -59,7 +59,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "int8": {"method": "specexec", "draft": "ngram", "quantize": "int8"},
 }
 ROPES = ("longrope", "dynamic")
-ROPE_WAYS = ("autoregressive", "sps", "specexec")
+ROPE_WAYS = ("autoregressive", "sps", "specexec", "sequoia", "layers:2", "offload")
 COLUMNS = (*METHODS, *WAYS, *ROPES)
 
 
@@ -263,8 +263,8 @@ def _with_rope(name: str, rope: str, folder: Path) -> tuple[str, str]:
     except Exception as error:
         return ABSENT, _first_line(error)
     for way in ROPE_WAYS:
-        outcome = decoded(folder, METHODS[way], reference)
-        if outcome.verdict != RIGHT:
+        outcome = decoded(folder, {**METHODS, **WAYS}[way], reference)
+        if outcome.verdict != RIGHT and (way in METHODS or outcome.verdict != REFUSED):
             return outcome.verdict, f"{way}: {outcome.reason}"
     return RIGHT, ""
 

@@ -56,6 +56,7 @@ class ToyTarget:
 
     law: TargetLaw
     forward_seconds: float = 0.0
+    reach: int = 10**6
     text: list[int] = field(default_factory=list)
 
     def begin(self, prompt: Sequence[int]) -> None:

@@ -29,7 +29,8 @@ def decode(prompt: Sequence[int], roles: Roles, randomness: Randomness, stopping
     while finish_reason is None:
         begun, draft_before, target_before = perf_counter(), drafter.forward_seconds, target.forward_seconds
         # A step emits one token beyond what it accepts, so leave room for it.
-        tree = drafter.propose(position, stopping.remaining - 1, randomness)
+        depth = min(stopping.remaining - 1, target.reach)
+        tree = drafter.propose(position, depth, randomness)
         verdict = verify(tree, target.score(tree), randomness, position)
         emitted = [*(tree.tokens[node] for node in verdict.path), verdict.next_token]
         kept, finish_reason = stopping.cut(emitted)

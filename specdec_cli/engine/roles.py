@@ -19,6 +19,11 @@ class Target(Protocol):
         """Seconds spent in a model's forward pass so far, prefill included."""
         ...
 
+    @property
+    def reach(self) -> int:
+        """Levels of guesses that one pass scores; a deeper tree is right too, but costs more."""
+        ...
+
     def begin(self, prompt: Sequence[int]) -> None:
         """Start a new text and read all of it but the last token."""
         ...

@@ -13,6 +13,8 @@ from specdec_cli.sampling.randomness import Randomness, choosing, drafting, emit
 from specdec_cli.tree import TokenTree
 from specdec_cli.verification.base import Rows, Verdict
 
+ENDLESS = 1 << 30  # levels of guesses: a member that must read its text again does so by itself
+
 
 class Scored(Protocol):
     """One member's logits for a tree, by row."""
@@ -62,6 +64,8 @@ class EnsembleTarget:
         ensemble: the law.
         scorers: the members, in their order; the one that proposes in a guise of its own.
     """
+
+    reach = ENDLESS
 
     def __init__(self, ensemble: Ensemble, scorers: Sequence[Scorer]) -> None:
         self._ensemble = ensemble
@@ -152,6 +156,8 @@ class MixtureTarget:
     Attributes:
         chosen: the member that was asked last.
     """
+
+    reach = ENDLESS
 
     def __init__(self, ensemble: Ensemble) -> None:
         self._ensemble = ensemble

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 GENERATION, QUANTISATION = "generation_config.json", "quantize_config.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
 WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
-POSITIONS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length")
+POSITIONS = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_sequence_length",
+    "max_target_positions",
+)
+STRETCHED = ("dynamic", "yarn", "longrope")  # they start from a length of their own or the stated one
 
 
 def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
@@ -116,10 +125,30 @@ def logit_width(config: Any) -> int:
 
 
 def context_length(config: Any) -> int:
-    """Positions the model can tell apart; a very large number for those with no limit."""
+    """Positions the model can tell apart, rotary scaling counted; a very large number if none is stated."""
     text = config.get_text_config(decoder=True)
     found = (getattr(text, name, None) for name in POSITIONS)
-    return next((int(count) for count in found if count), UNLIMITED)
+    stated = next((int(count) for count in found if count), UNLIMITED)
+    # Only a class that computes rotary positions heeds the field: a table of learned ones has an end.
+    rope = getattr(text, "rope_parameters", None) if hasattr(type(text), "rope_parameters") else None
+    return _stretched(stated, rope) if isinstance(rope, dict) and stated < UNLIMITED else stated
+
+
+def _stretched(stated: int, rope: Mapping[str, Any]) -> int:
+    """The context that a configuration states, or the longer one that its rotary scaling makes of it.
+
+    Llama 3's scaling comes with the longer context stated, and so does a linear one that differs by kind of
+    layer, as in Gemma 3; for any other linear one transformers asks to leave the stated context as it was.
+    """
+    nested = isinstance(rope.get("full_attention"), dict)
+    parameters = rope["full_attention"] if nested else rope
+    kind, factor = parameters.get("rope_type", "default"), parameters.get("factor")
+    original = parameters.get("original_max_position_embeddings")
+    if not isinstance(factor, int | float):
+        return stated
+    if kind in STRETCHED or (kind == "linear" and not nested):
+        return max(stated, int(factor * (original or stated)))
+    return stated
 
 
 def weight_bytes(folder: Path, dtype: torch.dtype) -> int:

@@ -38,9 +38,9 @@ class FeatureRunner(Runner):
         """Let the target read a text that this runner will be told of bit by bit."""
         self._source.features(tokens)
 
-    def _afresh(self, tree: TokenTree) -> Tensor:
+    def _afresh(self, tree: TokenTree, length: int | None = None) -> Tensor:
         """As of any runner, but by a pass for each node, since it needs its parent's output."""
-        rows = [super()._afresh(TokenTree())]
+        rows = [super()._afresh(TokenTree(), length)]
         rows += [
             self.grow([token], [parent]) for token, parent in zip(tree.tokens, tree.parents, strict=True)
         ]

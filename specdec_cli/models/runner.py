@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from specdec_cli.errors import MismatchError
+from specdec_cli.models.checkpoint import UNLIMITED
 from specdec_cli.models.costs import PassCosts
 from specdec_cli.models.forward.base import Forward, Pass
 from specdec_cli.sampling.distribution import require_finite
@@ -53,6 +55,7 @@ class Runner:
         self._depths: list[int] = []
         self._lineage = np.zeros((0, 0), dtype=np.bool_)
         self._features: Tensor | None = None
+        self._turned_for = 0  # tokens: what the rows of a shorter text than this are turned for
 
     @property
     def width(self) -> int:
@@ -68,6 +71,14 @@ class Runner:
     def free_positions(self) -> int:
         """Positions left after the committed text; 0 or less where it is longer than the context."""
         return self._context - len(self.tokens)
+
+    @property
+    def reach(self) -> int:
+        """Levels of a tree that one pass scores; a deeper one takes several, with all text read again."""
+        turning, length = self._forward.turning, len(self.tokens)
+        if turning is None or turning.reread is None or length > turning.reread:
+            return UNLIMITED
+        return turning.reread - length
 
     def keep_features(self) -> None:
         """Keep the last hidden states of what is read from now on, for a draft that reads them."""
@@ -94,16 +105,21 @@ class Runner:
         self._read = self._shared(tokens) if self.reuse else 0
         self.tokens = list(tokens)
         self._drop_tree()
-        if self.free_positions < 0:
-            return
-        last = len(tokens) - 1
-        self._forward.reserve(last + 1)
-        for start in range(self._read, last, CHUNK):
-            self._pass(self.tokens[start : min(start + CHUNK, last)], (), ())
+        self._turned_for = len(tokens)
+        if self.free_positions >= 0:
+            self._read_text()
 
     def score(self, tree: TokenTree) -> Tensor:
-        """Logits that follow the text and each node, in one pass: (N + 1, V). Drops any earlier tree."""
-        return self._spread(self._afresh(tree))
+        """Logits that follow the text and each node, in one pass: (N + 1, V). Drops any earlier tree.
+
+        A tree deeper than `reach` takes two, and all text is read again between them.
+        """
+        near, depths = self._spread(self._afresh(tree)), torch.tensor((0, *tree.depths()))
+        beyond = depths > self.reach
+        if not beyond.any():
+            return near
+        far = self._spread(self._afresh(tree, len(self.tokens) + int(depths.max())))
+        return torch.where(beyond[:, None].to(near.device), far, near)
 
     def root(self) -> Tensor:
         """Logits that follow the text: (R,). Drops any earlier tree."""
@@ -117,8 +133,14 @@ class Runner:
         """Read what is pending and then nodes that continue the chain of nodes, which must be one.
 
         Logits that follow the pending text, if there is any, and each new node: (n or n + 1, V).
+
+        Raises:
+            MismatchError: the chain would be longer than `reach`.
         """
         first = len(self._depths) - 1
+        if len(self._depths) + len(tokens) > self.reach:
+            known = f"A member reads its text again past {len(self.tokens) + self.reach:,} tokens"
+            raise MismatchError(f"{known}, and guesses cannot go across that.", "Pass --exec plain.")
         return self._spread(self._pass(self.tokens[self._read :], tokens, range(first, first + len(tokens))))
 
     def advance(self, tokens: Sequence[int]) -> None:
@@ -147,12 +169,31 @@ class Runner:
 
     def _shared(self, tokens: Sequence[int]) -> int:
         """Rows that are in the cache and that a text of these tokens begins with, its last token apart."""
-        most = max(0, min(self._read, len(tokens) - 1))
-        return next((row for row in range(most) if self.tokens[row] != tokens[row]), most)
+        most, turning = max(0, min(self._read, len(tokens) - 1)), self._forward.turning
 
-    def _afresh(self, tree: TokenTree) -> Tensor:
-        """Logits that follow the text and each node of a new tree, in one pass: (N + 1, R)."""
+        def differs(row: int) -> bool:
+            turned, anew = max(row + 1, self._turned_for), max(row + 1, len(tokens))
+            return self.tokens[row] != tokens[row] or (turning is not None and not turning.same(turned, anew))
+
+        return next(filter(differs, range(most)), most)
+
+    def _read_text(self) -> None:
+        """Read all of the text that was not read yet but its last token."""
+        last = len(self.tokens) - 1
+        self._forward.reserve(last + 1)
+        for start in range(self._read, last, CHUNK):
+            self._pass(self.tokens[start : min(start + CHUNK, last)], (), ())
+
+    def _afresh(self, tree: TokenTree, length: int | None = None) -> Tensor:
+        """Logits that follow the text and each node of a new tree, in one pass: (N + 1, R).
+
+        Where what is read depends on the whole text's length, it is read as a text of that `length`.
+        """
         self._drop_tree()
+        turning, length = self._forward.turning, length or len(self.tokens)
+        if turning and turning.reread is not None and not turning.same(self._turned_for, length):
+            self._read, self._turned_for = 0, length
+            self._read_text()
         self._read = min(self._read, len(self.tokens) - 1)  # the last row again, if it was read before
         return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
 
@@ -185,6 +226,7 @@ class Runner:
             depths=tuple(self._depths),
             keep=len(nodes) + bool(text),
             features=self._before(len(text), parents),
+            lengths=tuple(max(position + 1, self._turned_for) for position in positions),
         )
         begun = time.perf_counter()
         logits = self._forward.run(step)

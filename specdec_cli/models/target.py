@@ -20,6 +20,10 @@ class ModelTarget:
     def forward_seconds(self) -> float:
         return self._runner.forward_seconds
 
+    @property
+    def reach(self) -> int:
+        return self._runner.reach
+
     def begin(self, prompt: Sequence[int]) -> None:
         self._runner.begin(prompt)
 

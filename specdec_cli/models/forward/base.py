@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from specdec_cli.models.forward.rotary import Turning
+
 Product = Callable[[Tensor], Tensor]  # x (n, K) to x @ weight.T + bias (n, N)
 
 
@@ -28,6 +30,7 @@ class Pass:
         depths: of those nodes, all of them.
         keep: how many of the last rows need logits.
         features: (n, hidden) the target's hidden state before each row, for a draft that reads them.
+        lengths: (n,) tokens of the text that each row's position is turned for; see `Forward.turning`.
     """
 
     tokens: Tensor
@@ -38,6 +41,7 @@ class Pass:
     depths: Sequence[int]
     keep: int
     features: Tensor | None = None
+    lengths: Sequence[int] = ()
 
     def row_positions(self) -> Tensor:
         """Positions of all rows: (start + n,)."""
@@ -66,6 +70,11 @@ class Forward(Protocol):
     @property
     def features(self) -> Tensor:
         """(n, hidden) what the output layer saw of the rows of the last pass, after `keep_features`."""
+        ...
+
+    @property
+    def turning(self) -> Turning | None:
+        """How rotary positions depend on the length of the text; None where they do not."""
         ...
 
     def keep_features(self) -> None:

@@ -13,6 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.lean_weights import LayerWeights, LeanWeights, lean_weights
 from specdec_cli.models.forward.pieces import Pieces, eager_pieces, normed
+from specdec_cli.models.forward.rotary import Turning
 from specdec_cli.models.reduced_head import head_width
 
 GROWTH = 1.5
@@ -75,6 +76,7 @@ class LeanForward:
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
         self.features = weights.embedding[:0]
+        self.turning: Turning | None = None
 
     def keep_features(self) -> None:
         """Nothing to do: they are a step of every pass."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.module_cache import KeyValueCache
+from specdec_cli.models.forward.rotary import length_rotaries, turned_for, turning_of
 from specdec_cli.models.reduced_head import head_width
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -30,6 +31,8 @@ class ModuleForward:
         self.device = torch.device(model.device)
         self.features = torch.empty(0, device=self.device)
         self._keeps_features = False
+        self._rotaries = length_rotaries(model)
+        self.turning = turning_of(model)
 
     def keep_features(self) -> None:
         self._keeps_features = True
@@ -48,14 +51,15 @@ class ModuleForward:
         options: dict[str, Any] = {"logits_to_keep": step.keep} if self._keeps else {}
         if self._keeps_features:
             options["output_hidden_states"] = True
-        output = self._model(
-            input_ids=step.tokens[None],
-            position_ids=step.positions[None],
-            attention_mask=self._mask(step),
-            past_key_values=self._cache,
-            use_cache=True,
-            **options,
-        )
+        with turned_for(self._rotaries, step.lengths):
+            output = self._model(
+                input_ids=step.tokens[None],
+                position_ids=step.positions[None],
+                attention_mask=self._mask(step),
+                past_key_values=self._cache,
+                use_cache=True,
+                **options,
+            )
         if self._keeps_features:
             self.features = output.hidden_states[-1][0]
         logits: Tensor = output.logits[0, -step.keep :]
