@@ -1,17 +1,24 @@
-"""Programs are run where they can do no harm, and pass only by passing."""
-
-import socket
-import threading
-import time
+"""Answers to HumanEval pass by passing their tests."""
 
 import pytest
 
-from specdec_cli.evaluation.metrics.humaneval import measure_humaneval, program_of
+from specdec_cli.errors import SpecdecError
+from specdec_cli.evaluation import sandbox
+from specdec_cli.evaluation.metrics.humaneval import measure_humaneval
 from specdec_cli.evaluation.results import Answer
-from specdec_cli.evaluation.sandbox import Limits, runs_to_its_end
+from specdec_cli.evaluation.sandbox import Limits
 
 PROMPT = 'from typing import List\n\n\ndef total(numbers: List[int]) -> int:\n    """The sum."""\n'
 TEST = "def check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n"
+
+
+@pytest.fixture(autouse=True)
+def fenced():
+    """Only where programs may be run: as root, that takes bubblewrap."""
+    try:
+        sandbox.require_sandbox()
+    except SpecdecError as error:
+        pytest.skip(error.problem)
 
 
 def answer(prediction, **fields):
@@ -43,71 +50,10 @@ def test_what_brings_no_tests_is_not_measured():
     assert measure_humaneval([answer("x", test=None)]).places == ()
 
 
-def test_words_around_the_prompts_code_do_not_break_the_program():
-    told = Answer(1, "1", False, "", f"Complete this function:\n{PROMPT}", "", None,
-                  {"test": TEST, "entry_point": "total"})  # fmt: skip
-    whole = Answer(**{**{name: getattr(told, name) for name in told.__slots__},
-                      "prediction": "def total(numbers):\n    return sum(numbers)"})  # fmt: skip
-    assert program_of(whole).lstrip().startswith("def total")
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        "raise SystemExit(0)",
-        "import os; os._exit(0)",
-        "x = bytearray(4 << 30)",
-        "open('/tmp/specdec-escape', 'w')",
-        "open('big', 'wb').write(b'0' * (8 << 20))",
-        "import os; os.fork()",
-        "import subprocess; subprocess.run(['true'])",
-        "import os; os.system('true')",
-        "import os; os.remove('/tmp/specdec-nothing')",
-        "import socket; socket.create_connection(('127.0.0.1', 9), timeout=1)",
-        "import ctypes; ctypes.CDLL(None)",
-        "assert __import__('sys').stdin.read()",
-    ],
-)
-def test_a_program_that_reaches_out_does_not_pass(program):
-    assert not runs_to_its_end(program)
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import os; assert os.listdir('.') == [] and not os.environ.get('HOME')",
-        "open('own', 'w').write('x'); assert open('own').read() == 'x'",
-        "print('x' * 100000)",
-        "import math, re, itertools, collections, functools, typing, random, datetime, heapq, hashlib",
-        "if __name__ == '__main__': pass",
-    ],
-)
-def test_a_program_that_minds_its_business_passes(program):
-    assert runs_to_its_end(program)
-
-
-def test_a_program_that_goes_on_for_ever_is_stopped():
-    begun = time.perf_counter()
-    assert not runs_to_its_end("while True: pass", Limits(seconds=0.5))
-    assert time.perf_counter() - begun < 5
-
-
-def test_no_connection_arrives():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(1)
-        arrived = threading.Event()
-
-        def wait():
-            try:
-                server.accept()
-                arrived.set()
-            except TimeoutError:
-                pass
-
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        port = server.getsockname()[1]
-        tried = f"import _socket; _socket.socket().connect(('127.0.0.1', {port}))"
-        assert not runs_to_its_end(tried)
-        waiting.join()
-    assert not arrived.is_set()
+def test_a_sandbox_that_fails_is_an_error_and_not_a_wrong_answer(monkeypatch):
+    with pytest.raises(SpecdecError, match="--code-memory"):
+        measure_humaneval([answer("    return sum(numbers)\n")], Limits(memory=1 << 70))
+    broken = sandbox.Fence("seccomp", (), "/nowhere/child.py")
+    monkeypatch.setattr(sandbox, "fence", lambda: broken)
+    with pytest.raises(SpecdecError, match="did not start"):
+        measure_humaneval([answer("    return sum(numbers)\n")])

@@ -14,11 +14,11 @@ def measure_humaneval(answers: Sequence[Answer], limits: Limits | None = None) -
     """Share of answers that pass (pass@1, Chen et al. 2021), over those that bring tests along.
 
     Raises:
-        SpecdecError: the system has no way to limit a process.
+        SpecdecError: the system has no fence for programs, or it failed.
     """
     places = [place for place, answer in enumerate(answers) if _tests(answer)]
     if places:
-        require_sandbox()
+        require_sandbox(limits)
     values = [float(runs_to_its_end(_program(answers[place]), limits)) for place in places]
     return mean_measure("humaneval", values, places, "pass@1")
 
