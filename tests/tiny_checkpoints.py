@@ -46,8 +46,9 @@ def tokenizer(words=WORDS, *, template=TEMPLATE, adds=""):
 
 
 def model(architecture="Llama", *, seed=0, **changes):
-    """A random model of that architecture, in float32."""
-    config = getattr(transformers, f"{architecture}Config")(**{**SIZES, **changes})
+    """A random model of that architecture, in float32; a change to `...` leaves a size out."""
+    settings = {key: value for key, value in {**SIZES, **changes}.items() if value is not ...}
+    config = getattr(transformers, f"{architecture}Config")(**settings)
     torch.manual_seed(seed)
     return transformers.AutoModelForCausalLM.from_config(config).eval()
 

