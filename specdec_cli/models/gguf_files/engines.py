@@ -98,7 +98,7 @@ def sentence_piece(header: GgufHeader, tokens: list[str]) -> Tokenizer:
     """
     from transformers.tokenization_utils_base import generate_merges
 
-    scores = header.keys.get(GGML + "scores")
+    scores: Any = header.keys.get(GGML + "scores")
     numbers = isinstance(scores, list) and all(type(each) is float and each == each for each in scores)
     if not numbers or len(scores) != len(tokens):
         raise refused(header, f"{GGML}scores has not one entry for each of {len(tokens)} tokens")
