@@ -26,6 +26,8 @@ class SpeculativeDecoder:
         temperature: divides the logits; 0 is greedy.
         top_p: share of the likeliest mass to keep.
         seed: the same seed gives the same text.
+        dtype: "auto" (bfloat16 where the hardware computes it, else float32), "float32", "bfloat16" or
+            "float16". Variables such as SPECDEC_DTYPE are the command line's and play no part here.
 
     Attributes:
         stats: what the last call measured; None before the first.
@@ -45,6 +47,7 @@ class SpeculativeDecoder:
         temperature: float = 1.0,
         top_p: float = 1.0,
         seed: int = 0,
+        dtype: str = "auto",
     ) -> None:
         resolved = load_settings(
             flags={
@@ -54,6 +57,7 @@ class SpeculativeDecoder:
                 "gamma": gamma,
                 "max_tokens": max_tokens,
                 "device": device,
+                "dtype": dtype,
                 "temperature": temperature,
                 "top_p": top_p,
                 "seed": seed,

@@ -12,7 +12,7 @@ from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.feature_folder import load_feature_head, require_roundable
 from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
 from specdec_cli.models.feature_head import FeatureHead
-from specdec_cli.models.hardware import resolve_device
+from specdec_cli.models.hardware import dtype_name, resolve_device
 from specdec_cli.models.head_files import head_folder
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
@@ -98,7 +98,7 @@ def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
         "name": loaded.name,
         "source": loaded.source,
         "parameters": loaded.parameters,
-        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "dtype": dtype_name(loaded.dtype),
         "device": str(loaded.device),
         "quantize": quantize,
     }

@@ -28,7 +28,7 @@ from specdec_cli.models.forward.choice import (
     head_forward,
     new_forward,
 )
-from specdec_cli.models.hardware import default_threads, resolve_device
+from specdec_cli.models.hardware import default_threads, dtype_name, resolve_device
 from specdec_cli.models.loader import LoadedModel, load_model, silent
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
@@ -128,6 +128,11 @@ class Session:
     def members(self) -> tuple[str, ...]:
         """Names of an ensemble's models, in their order; none for other methods."""
         return member_names(self.settings) if METHODS[self.settings.method].is_ensemble else ()
+
+    @property
+    def number_format(self) -> str:
+        """What the target computes in, by name: what the setting "auto" came to."""
+        return dtype_name(self.target.dtype)
 
     @property
     def uses_chat(self) -> bool:

@@ -26,10 +26,10 @@ def folders(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path, monkeypatch):
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("specdec_cli.models.hardware.computes_bfloat16", lambda _: False)
 
 
 def decoder(folders, draft="draft", **options):
+    options = {"dtype": "float32", **options}
     return SpeculativeDecoder(folders.get(draft, draft), folders["target"], device="cpu", **options)
 
 
@@ -84,9 +84,15 @@ def test_variables_of_the_command_line_play_no_part(folders, monkeypatch):
     assert decoder(folders).speculative_sample(TEXT) == expected
 
 
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_the_number_format_can_be_chosen(folders, name):
+    assert decoder(folders, dtype=name)._session.number_format == name
+
+
 @pytest.mark.parametrize(
     ("options", "about"),
     [
+        ({"dtype": "float8"}, "dtype"),
         ({"gamma": 0}, "gamma"),
         ({"max_tokens": 0}, "max-tokens"),
         ({"temperature": -1.0}, "temperature"),

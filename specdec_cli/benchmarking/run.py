@@ -99,8 +99,11 @@ def measure(
         log.require_same_prompt(item.id, prompt_hash(item.prompt))
     prompts = {item.id: _encode(session, item) for item in bench.items}
     own = {each.name for each in bench.configurations}
-    machine = fingerprint() | {"dtype": str(session.target.dtype).removeprefix("torch.")}
+    machine = fingerprint() | {"dtype": session.number_format}
     changed = log.other_machine(machine)
+    if "dtype" in changed:
+        problem = f"The log was measured in another number format than {machine['dtype']}."
+        raise InputError(problem, "Give another --exp-name: texts and times of two formats do not compare.")
     if changed:
         session.warnings.append(
             f"The log was begun on another machine or set-up ({', '.join(changed)}): times do not compare."
@@ -174,7 +177,7 @@ def _traced(
     session: Session, configuration: Configuration, item: Item, prompt: Sequence[int], trace: TraceFile
 ) -> Made:
     """The same, each step written to a trace."""
-    settings = configuration.settings
+    settings = replace(configuration.settings, dtype=session.number_format)
     run = TracedRun(configuration.name, item.id, item.category, settings, tuple(prompt))
     return _gathered((view.step, view.sight) for view in recorded(session, run, trace))
 

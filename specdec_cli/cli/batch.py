@@ -114,11 +114,23 @@ def answer_all(
     out().out(str(wanted.results), highlight=False)
 
 
+def number_format(settings: Settings) -> str:
+    """What the models compute in, by name: "auto" is another format on another machine.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    from specdec_cli.models.hardware import dtype_name, resolve_device, resolve_dtype
+
+    return dtype_name(resolve_dtype(settings.dtype, resolve_device(settings.device)))
+
+
 def run(wanted: Many, settings: Settings, *, quiet: bool) -> None:
     """Answer many prompts by the method of the settings."""
     from dataclasses import asdict
 
     decisive = {name: value for name, value in asdict(settings).items() if name not in IDLE}
+    decisive["dtype"] = number_format(settings)
     answer_all(wanted, decisive, lambda: _decoding(settings, quiet), quiet)
 
 

@@ -181,9 +181,10 @@ def run(
     ids = {item.id for item in items}
     records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
-    title = f"{session.target.name}, {len(items)} prompts of {dataset}, up to {length} tokens"
-    title += link_note(wanted[0].settings.link_gbps)
-    show_results(records, settings, baselines, fingerprint(), title, showing)
+    title = f"{session.target.name}, {session.number_format}, {len(items)} prompts of {dataset}, "
+    title += f"up to {length} tokens" + link_note(wanted[0].settings.link_gbps)
+    machine = fingerprint() | {"dtype": session.number_format}
+    show_results(records, settings, baselines, machine, title, showing)
 
 
 def compare(
@@ -202,7 +203,7 @@ def compare(
 ) -> None:
     """Compare two logs: the second one's speed over the first one's, paired by prompt."""
     from specdec_cli.benchmarking.compare import compare_logs, not_in_both
-    from specdec_cli.benchmarking.records import different_settings, read_log
+    from specdec_cli.benchmarking.records import different_settings, machine_in, read_log
     from specdec_cli.reporting.compare import compare_record, compare_table
     from specdec_cli.reporting.console import out, print_json, report_warning
 
@@ -211,6 +212,9 @@ def compare(
     changed = different_settings(before, after)
     if changed:
         report_warning(f"The logs were made with other settings: {', '.join(changed)}.")
+    formats = [str(machine_in(log).get("dtype", "")) for log in (before, after)]
+    if all(formats) and formats[0] != formats[1]:
+        report_warning(f"The logs were measured in {' and '.join(formats)}: greedy texts may part at ties.")
     if not found:
         raise InputError("The logs have no configuration and prompt in common.", "Measure the same twice.")
     if unpaired := not_in_both(*logs):

@@ -85,7 +85,8 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     contenders = [Contender(name, each) for name, each in settings.items()]
     with status("Warming up", quiet) as activity:
         standings = compare(session, tokens, contenders, rounds, report=activity.update)
-    out().print(comparison_table(standings, f"{session.target.name}, {live.max_tokens} tokens at most"))
+    title = f"{session.target.name}, {session.number_format}, {live.max_tokens} tokens at most"
+    out().print(comparison_table(standings, title, session.number_format, live.temperature))
 
 
 def _own_draft(session: Session, report: Callable[[str], None]) -> str:

@@ -206,10 +206,12 @@ def _trace_file(path: Path, settings: Settings) -> TraceFile:
 
 def _traced(session: Session, prompt: list[int], file: TraceFile) -> Iterator[Step]:
     """The steps of a run, each written down before it is shown."""
+    from dataclasses import replace
+
     from specdec_cli.tracing.file import TracedRun
     from specdec_cli.tracing.record import recorded
 
-    settings = session.settings
+    settings = replace(session.settings, dtype=session.number_format)
     run = TracedRun(settings.method, "prompt", "", settings, tuple(prompt))
     with file:
         for view in recorded(session, run, file):

@@ -73,7 +73,7 @@ def inspect(
 
 def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -> None:
     """Load, decode, draw each step as it comes."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.inspection import inspection_record, show_legend, show_step
@@ -88,7 +88,7 @@ def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -
             report_warning(warning)
     pictures = _pictures(session, session.encode(text), settings, steps)
     if as_json:
-        print_json(inspection_record(text, pictures, asdict(settings)))
+        print_json(inspection_record(text, pictures, asdict(replace(settings, dtype=session.number_format))))
         return
     show_legend()
     unfinished = False

@@ -195,12 +195,12 @@ def _show(
         if unmeasured:
             report_warning(f"{unmeasured} runs of the log are older and missing under Streaming: no link.")
     if format is Format.JSON:
-        record = show.record(rows, settings, fingerprint(), moved)
+        record = show.record(rows, settings, fingerprint() | {"dtype": session.number_format}, moved)
         print_json(record | show_streaming.stream_record(*facts, plan, peak))
         return
     kind = "simulated link" if link_gbps is not None else stream.source.how
     kept = f"{plan.resident} of {plan.layers} layers in memory, {kind}"
-    title = f"{session.target.name}, {kept}; {prompts}"
+    title = f"{session.target.name}, {session.number_format}, {kept}; {prompts}"
     for table in show.bench_tables(rows, settings, title):
         out().print(table)
     out().print(show_streaming.stream_table(*facts))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from specdec_cli.cli import interrupts
-from specdec_cli.cli.batch import Many, answer_all
+from specdec_cli.cli.batch import Many, answer_all, number_format
 from specdec_cli.errors import INTERRUPTED
 from specdec_cli.settings import Resolved, Settings
 
@@ -68,7 +68,8 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
     ensemble = _loaded(settings, output)
     tally = _answer(ensemble, prompt, show_rounds=output.stream and not output.as_json)
     if output.as_json:
-        print_json(show.answer_record(prompt, tally, asdict(settings), dict(fingerprint())))
+        machine: dict[str, object] = {**fingerprint(), "dtype": number_format(settings)}
+        print_json(show.answer_record(prompt, tally, asdict(settings), machine))
     else:
         for each in () if output.stream else tally.rounds:
             show.show_round(each, tally.drafters)
@@ -87,7 +88,7 @@ def run_file(many: Many, resolved: Resolved, output: Output) -> None:
     model_names(settings)
     rules_of(settings)
 
-    decisive = {name: getattr(settings, name) for name in DECISIVE}
+    decisive = {name: getattr(settings, name) for name in DECISIVE} | {"dtype": number_format(settings)}
     answer_all(many, decisive, lambda: _Answering(_loaded(settings, output)), output.quiet)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from specdec_cli.distillation.dialogue import Role
-from specdec_cli.distillation.recipe import agree
+from specdec_cli.distillation.recipe import refusal
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.disk_room import writing
@@ -41,9 +41,12 @@ class Corpus:
         known = folder / IDENTITY
         if not known.exists():
             replace_text(known, json.dumps(identity, indent=1) + "\n")
-        elif not agree(json.loads(known.read_text(encoding="utf-8")), identity):
-            problem = f"{folder} holds text that was written for another target or with other settings."
-            raise InputError(problem, "Use another --output, or delete that folder.")
+            return
+        what = f"{folder} holds text that was written for another target or with other settings"
+        hint = "Use another --output, or delete that folder."
+        found = refusal(what, json.loads(known.read_text(encoding="utf-8")), identity, hint)
+        if found is not None:
+            raise InputError(*found)
 
     def path(self, number: int) -> Path:
         """Where the shard of that number lies, or will."""

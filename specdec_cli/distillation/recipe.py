@@ -102,8 +102,31 @@ def require_store(kind: str, store: str) -> None:
         raise InputError(problem, "Leave out --store, and round it where it is used: --draft-quantize int4.")
 
 
-def agree(known: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
-    """Whether two identities or recipes are the same, as far as both of them say."""
+def differences(known: Mapping[str, object], wanted: Mapping[str, object]) -> list[str]:
+    """The names in which two identities or recipes differ, as far as both of them say."""
     unsaid = {name for name in LATER for each in (known, wanted) if not each.get(name)}
-    one, other = ({name: each[name] for name in each if name not in unsaid} for each in (known, wanted))
-    return one == other
+    every = dict.fromkeys((*known, *wanted))
+    return [name for name in every if name not in unsaid and known.get(name) != wanted.get(name)]
+
+
+def refusal(
+    what: str, known: Mapping[str, object], wanted: Mapping[str, object], hint: str
+) -> tuple[str, str] | None:
+    """The problem and the hint where two identities or recipes differ; None where they are the same.
+
+    Args:
+        what: the sentence up to what differs.
+        known: what lies on disk.
+        wanted: what is asked for now.
+        hint: unless another number format is all there is.
+    """
+    found = differences(known, wanted)
+    if not found:
+        return None
+    told = ", ".join(
+        f"{name} was {known[name]} and is {wanted[name]}" if name == "dtype" else name.replace("_", "-")
+        for name in found
+    )
+    if found == ["dtype"]:
+        hint = f"Add --dtype {known['dtype']} to go on with it. {hint}"
+    return f"{what}: {told}.", hint

@@ -19,18 +19,20 @@ from specdec_cli.distillation.dialogue import Frame
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
 from specdec_cli.distillation.recipe import Recipe, require_store
-from specdec_cli.distillation.training import Training
+from specdec_cli.distillation.training import Training, read_checkpoint
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.models.cache_folder import require_disk
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.feature_folder import vocabulary_digest
 from specdec_cli.models.forward.batch import new_batch_forward
+from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import likely_tokens
 from specdec_cli.models.students import Student, new_student, trained
 from specdec_cli.resources import shipped_openings
 
 WORK = "work"
+CHECKPOINT = "training.pt"
 REPORT = "draft.json"
 MEASUREMENTS = 20  # during a training
 HELD_TEXTS = 16  # that are looked at each time; the end looks at all
@@ -122,19 +124,20 @@ def distil(
     """
     require_possible(target, recipe)
     require_store(recipe.kind, store)
-    dtype = str(target.dtype).removeprefix("torch.")
-    recipe = replace(recipe, dtype=dtype, tokenizer=vocabulary_digest(target.tokenizer))
+    recipe = replace(recipe, dtype=dtype_name(target.dtype), tokenizer=vocabulary_digest(target.tokenizer))
     frame = frame_of(target)
     openings = _openings(target, recipe, frame, prompts, watch)
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(text or work / "text", recipe.corpus)
+    if (work / CHECKPOINT).exists():
+        read_checkpoint(work / CHECKPOINT, recipe)  # refused before hours of writing
     _write(target, recipe, corpus, frame, openings, prompts is not None, watch)
     student = _student(target, recipe, corpus, watch)
     teacher = target.model.get_output_embeddings().weight
     tokens = student.output.tokens
     rows = teacher[tokens.to(teacher.device)]
-    training = Training(student, rows, recipe, corpus, work / "training.pt")
+    training = Training(student, rows, recipe, corpus, work / CHECKPOINT)
     begun = time.monotonic()
     _train(training, student, teacher, recipe, corpus, watch, target.device)
     seconds = time.monotonic() - begun

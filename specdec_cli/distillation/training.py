@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 from specdec_cli.distillation.corpus import HELD_OUT, Corpus
 from specdec_cli.distillation.dialogue import Role
-from specdec_cli.distillation.recipe import Recipe, agree
+from specdec_cli.distillation.recipe import Recipe, refusal
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import NotFiniteError, SpecdecError
 from specdec_cli.models.disk_room import writing
@@ -128,13 +128,7 @@ class Training:
             os.replace(part, self._checkpoint)
 
     def _restore(self) -> None:
-        hint = "Delete it to train anew, or use another --output."
-        try:
-            state: dict[str, Any] = torch.load(self._checkpoint, weights_only=True)
-        except Exception as error:  # a damaged file shows in many ways
-            raise SpecdecError(f"{self._checkpoint} is damaged.", hint) from error
-        if not agree(state["recipe"], self._recipe.as_dict()):
-            raise SpecdecError(f"{self._checkpoint} is of a training with other settings.", hint)
+        state = read_checkpoint(self._checkpoint, self._recipe)
         with torch.no_grad():
             for weight, stored in zip(self._weights, state["weights"], strict=True):
                 weight.copy_(stored)
@@ -181,6 +175,24 @@ class Training:
         device = self._teacher.device
         columns = ([getattr(part, name) for part in parts] for name in Batch.__slots__)
         return Batch(*(torch.cat(column).to(device) for column in columns))
+
+
+def read_checkpoint(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
+    """What a training kept.
+
+    Raises:
+        SpecdecError: it is damaged, or of another recipe.
+    """
+    hint = "Delete it to train anew, or use another --output."
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    except Exception as error:  # a damaged file shows in many ways
+        raise SpecdecError(f"{checkpoint} is damaged.", hint) from error
+    what = f"{checkpoint} is of a training with other settings"
+    found = refusal(what, state["recipe"], recipe.as_dict(), hint)
+    if found is not None:
+        raise SpecdecError(*found)
+    return state
 
 
 def batch_of(shard: Shard) -> Batch:

@@ -55,6 +55,11 @@ def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """How settings and records call a number format."""
+    return str(dtype).removeprefix("torch.")
+
+
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 numbers itself."""
     if device.type == "cuda":

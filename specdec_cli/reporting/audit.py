@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.audit.exact import ExactCheck
 from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditPlan, AuditResult
 from specdec_cli.audit.self_test import Sighting
 from specdec_cli.audit.statistical import LEVEL, POWER, StatisticalTest
+from specdec_cli.reporting.table import FittedTable, figures, names, texts
 
 SCHEMA_VERSION = 1
 MARKS = {True: "pass", False: "FAIL"}
 
 
-def exact_table(checks: Sequence[ExactCheck]) -> Table:
+def exact_table(checks: Sequence[ExactCheck]) -> FittedTable:
     """One row a method, verifier and tree."""
-    table = _table("Exact: the law of the text beside the target's own, all paths of chance",
-                   ["method", "verify", "tree", "sampling"], ["paths", "distance", ""])  # fmt: skip
+    keys = names("method", "verify", "tree", "sampling")
+    columns = [*keys, *figures("paths"), *texts("distance"), *figures("")]
+    title = "Exact: the law of the text beside the target's own, all paths of chance"
+    table = FittedTable(columns, title)
     for check in checks:
         distance = check.error or f"{check.distance:.1e}"
         table.add_row(check.method, check.verify, check.tree or "-", check.sampling, f"{check.paths:,}",
@@ -31,7 +31,7 @@ def exact_table(checks: Sequence[ExactCheck]) -> Table:
     return table
 
 
-def statistical_table(found: Mapping[str, Sequence[StatisticalTest]], temperature: float) -> Table:
+def statistical_table(found: Mapping[str, Sequence[StatisticalTest]], temperature: float) -> FittedTable:
     """One row a test."""
     title = f"Statistical, temperature {temperature:g}: texts of one prompt beside the target's law"
     table = _table(title, ["method", "compared"],
@@ -51,7 +51,7 @@ def statistical_table(found: Mapping[str, Sequence[StatisticalTest]], temperatur
     return table
 
 
-def greedy_table(found: Mapping[str, GreedyCheck]) -> Table:
+def greedy_table(found: Mapping[str, GreedyCheck]) -> FittedTable:
     """One row a method."""
     table = _table("Greedy, temperature 0: each emitted token beside the target's likeliest", ["method"],
                    ["tokens", "likeliest", "ties", "wrong", "noise", "largest gap", ""])  # fmt: skip
@@ -64,7 +64,7 @@ def greedy_table(found: Mapping[str, GreedyCheck]) -> Table:
     return table
 
 
-def bound_table(found: Mapping[str, BoundCheck], temperature: float) -> Table:
+def bound_table(found: Mapping[str, BoundCheck], temperature: float) -> FittedTable:
     """One row a method."""
     table = _table(f"What the guesses allow, temperature {temperature:g}", ["method"],
                    ["levels", "accepted", "bound", "share", "tokens per pass"])  # fmt: skip
@@ -82,7 +82,7 @@ def _share(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}%}"
 
 
-def self_test_table(sightings: Sequence[Sighting]) -> Table:
+def self_test_table(sightings: Sequence[Sighting]) -> FittedTable:
     """One row a planted bug."""
     table = _table("Self-test: bugs that were planted", ["bug", "method"],
                    ["exact", "statistical", "greedy", "without it", ""])  # fmt: skip
@@ -93,7 +93,7 @@ def self_test_table(sightings: Sequence[Sighting]) -> Table:
     return table
 
 
-def tables(result: AuditResult) -> list[Table]:
+def tables(result: AuditResult) -> list[FittedTable]:
     """A table for each level that was asked for."""
     found = []
     if result.self_test:
@@ -149,10 +149,5 @@ def _plain(level: object) -> object:
     return level
 
 
-def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD)
-    for heading in left:
-        table.add_column(heading)
-    for heading in right:
-        table.add_column(heading, justify="right")
-    return table
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> FittedTable:
+    return FittedTable([*names(*left), *figures(*right)], title)

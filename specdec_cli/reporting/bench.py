@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from specdec_cli.benchmarking.run import Progress
 from specdec_cli.benchmarking.summary import Ratio, Row
 from specdec_cli.reporting.console import err, progress_lines_enabled, report_line
+from specdec_cli.reporting.table import FittedTable, figures, names
 from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
 NOTHING = "-"
-NAME_WIDTH = 16  # less of a name tells nothing apart
 
 
 class BarProgress(Progress):
@@ -111,7 +109,7 @@ TREE_CAPTION = (
 )
 
 
-def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: str) -> list[Table]:
+def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: str) -> list[FittedTable]:
     """The result, the times and the trees; a column or a table that says nothing of any row is left out."""
     cells = [columns(row, settings[row.configuration]) for row in rows]
     ensembles = any(row.calls_per_token is not None for row in rows)
@@ -122,12 +120,11 @@ def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: s
     return [_table(cells, *part) for part in parts]
 
 
-def _table(cells: Sequence[Mapping[str, str]], names: Sequence[str], title: str, caption: str) -> Table:
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("configuration", min_width=NAME_WIDTH)
-    shown = [name for name in names if any(each[name] != NOTHING for each in cells)]
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
+def _table(
+    cells: Sequence[Mapping[str, str]], headings: Sequence[str], title: str, caption: str
+) -> FittedTable:
+    shown = [name for name in headings if any(each[name] != NOTHING for each in cells)]
+    table = FittedTable([*names("configuration"), *figures(*shown)], title, caption)
     for each in cells:
         table.add_row(each["configuration"], *(each[name] for name in shown))
     return table

@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.compare import Comparison
-from specdec_cli.reporting.bench import NAME_WIDTH, ratio_text
+from specdec_cli.reporting.bench import ratio_text
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
 
 
-def compare_table(found: Sequence[Comparison], least: float | None) -> Table:
+def compare_table(found: Sequence[Comparison], least: float | None) -> FittedTable:
     """One row a configuration."""
-    table = Table(
-        title="The second log under the first, paired by prompt; ratio: second over first",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("configuration", min_width=NAME_WIDTH)
-    for name in ("prompts", "tok/s", "ratio\n(95%)", "tokens\nper pass", "same\ntext", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    headings = figures("prompts", "tok/s", "ratio (95%)", "tokens per pass", "same text", "")
+    title = "The second log under the first, paired by prompt; ratio: second over first"
+    table = FittedTable([*names("configuration"), *headings], title)
     for each in found:
         verdict = "" if least is None else f"below {least:g}" if each.surely_below(least) else "ok"
         table.add_row(

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.comparison import Standing
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 NOTHING = "-"
 
 
-def comparison_table(standings: Sequence[Standing], title: str) -> Table:
-    """One row a method; speed-ups are over the first row, paired round by round."""
+def comparison_table(
+    standings: Sequence[Standing], title: str, number_format: str, temperature: float
+) -> FittedTable:
+    """One row a method; speed-ups are over the first row, paired round by round.
+
+    Args:
+        standings: what was measured, the baseline first.
+        title: of the table.
+        number_format: that the target computes in, which decides whether greedy texts may part at ties.
+        temperature: above 0, methods draw by chance of their own, and texts part by that.
+    """
     baseline, rounds = standings[0], len(standings[0].speedups)
     caption = f"Speed-up over {baseline.name}: median of {rounds} paired rounds (least-greatest)."
-    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
-    table.add_column("method", no_wrap=True)
-    for heading in ("tok/s", "speed-up", "tokens\nper pass", "acceptance\nrate", "same\ntokens"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    caption += _why_texts_part(standings, number_format, temperature)
+    headings = figures("tok/s", "speed-up", "tokens per pass", "acceptance rate", "same tokens")
+    table = FittedTable([*names("method"), *headings], title, caption)
     for standing in standings:
         stats = standing.stats
         table.add_row(
@@ -31,6 +37,17 @@ def comparison_table(standings: Sequence[Standing], title: str) -> Table:
             NOTHING if standing is baseline else _agreement(standing),
         )
     return table
+
+
+def _why_texts_part(standings: Sequence[Standing], number_format: str, temperature: float) -> str:
+    parted = any(each.first_difference is not None for each in standings)
+    if temperature > 0:
+        why = "above temperature 0, methods draw otherwise, from the same distribution"
+    elif parted or number_format != "float32":
+        why = f"in {number_format}, passes of other sizes round otherwise, and near-ties may fall either way"
+    else:
+        return ""
+    return f" Same tokens, or the first that is another: {why}."
 
 
 def _speedup(standing: Standing) -> str:

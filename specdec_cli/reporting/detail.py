@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.detail import CATEGORY, DEPTH, ENTROPY, KINDS, POSITION, Group
 from specdec_cli.benchmarking.summary import Ratio
-from specdec_cli.reporting.bench import NAME_WIDTH, NOTHING, ratio_text
+from specdec_cli.reporting.bench import NOTHING, ratio_text
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 TITLES = {
     POSITION: "Acceptance by position in the draft",
@@ -29,7 +27,7 @@ CAPTIONS = {
 }
 
 
-def detail_tables(groups: Sequence[Group]) -> list[Table]:
+def detail_tables(groups: Sequence[Group]) -> list[FittedTable]:
     """A table for each kind of group."""
     return [_table(kind, [each for each in groups if each.kind == kind]) for kind in KINDS if groups]
 
@@ -60,26 +58,18 @@ def detail_record(groups: Sequence[Group]) -> list[dict[str, Any]]:
     return [asdict(each) for each in groups]
 
 
-def _table(kind: str, groups: Sequence[Group]) -> Table:
-    looks: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
-    table = Table(title=TITLES[kind], caption=CAPTIONS[kind] or None, **looks)
+def _table(kind: str, groups: Sequence[Group]) -> FittedTable:
     cells = [_cells(each) for each in groups]
-    for name in cells[0]:
-        left = name in ("configuration", kind)
-        table.add_column(
-            name,
-            justify="left" if left else "right",
-            no_wrap=name != "configuration",
-            min_width=NAME_WIDTH if name == "configuration" else None,
-        )
+    headings = list(cells[0])
+    columns = [*names(*headings[:2]), *figures(*headings[2:])]
+    table = FittedTable(columns, TITLES[kind], CAPTIONS[kind])
     earlier = ""
     for each in cells:
         if earlier and each["configuration"] != earlier:
             table.add_section()
         shown = "" if each["configuration"] == earlier else each["configuration"]
         earlier = each["configuration"]
-        figures = [figure.replace("x (", "x\n(") for figure in list(each.values())[1:]]  # else too wide
-        table.add_row(shown, *figures)
+        table.add_row(shown, *list(each.values())[1:])
     return table
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from specdec_cli.distillation.appraisal import Appraisal
 from specdec_cli.distillation.run import Distilled
 from specdec_cli.reporting.console import err, out, progress_lines_enabled, report_line
+from specdec_cli.reporting.table import Column, FittedTable, figures
 
 
 class Watch:
@@ -67,29 +67,29 @@ def show_report(found: Distilled, appraisal: Appraisal) -> None:
         f"{found.vocabulary:,} tokens; a draft pass takes {appraisal.relative_cost:.1%} of a target pass "
         f"({1e3 * appraisal.draft_pass:.2f} ms of {1e3 * appraisal.target_pass:.1f} ms)"
     )
-    console.print(_acceptance_table(found))
-    console.print(_promise_table(appraisal))
+    console.print(acceptance_table(found))
+    console.print(promise_table(appraisal))
     if all(promise.tree_speed_up <= 1 for promise in appraisal.promises.values()):
         console.print("On this machine it is best not to speculate with this draft.")
 
 
-def _acceptance_table(found: Distilled) -> Table:
+def acceptance_table(found: Distilled) -> FittedTable:
+    """One row a temperature."""
     worth = found.worth
-    table = Table(title=f"Acceptance on {worth.positions:,} held-out positions")
-    table.add_column("temperature", justify="right")
-    for depth in range(len(next(iter(worth.accepted.values())))):
-        table.add_column(f"guess {depth + 1}", justify="right")
-    table.add_column("in top 4", justify="right")
+    depths = len(next(iter(worth.accepted.values())))
+    guesses = figures(*(f"guess {depth + 1}" for depth in range(depths)))
+    columns = [Column("temperature", key=True), *guesses, *figures("in top 4")]
+    table = FittedTable(columns, f"Acceptance on {worth.positions:,} held-out positions")
     for heat, shares in worth.accepted.items():
         cells = (f"{share:.1%}" for share in shares)
         table.add_row(f"{heat:g}", *cells, f"{sum(worth.ranks[heat][:4]):.1%}")
     return table
 
 
-def _promise_table(appraisal: Appraisal) -> Table:
-    table = Table(title="Predicted on this machine")
-    for heading in ("temperature", "chain", "tokens/pass", "speed-up", "tree", "tokens/pass", "speed-up"):
-        table.add_column(heading, justify="right")
+def promise_table(appraisal: Appraisal) -> FittedTable:
+    """One row a temperature."""
+    headings = figures("chain", "tokens/pass", "speed-up", "tree", "tokens/pass", "speed-up")
+    table = FittedTable([Column("temperature", key=True), *headings], "Predicted on this machine")
     for heat, promise in appraisal.promises.items():
         table.add_row(
             f"{heat:g}",

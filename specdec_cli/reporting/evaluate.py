@@ -7,10 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.evaluation.scoring import Difference, Score, ScoreRow
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
 NOTHING = "-"
@@ -20,12 +18,10 @@ SHORT = {
 }  # fmt: skip
 
 
-def scores_table(path: Path, rows: Sequence[ScoreRow]) -> Table:
+def scores_table(path: Path, rows: Sequence[ScoreRow]) -> FittedTable:
     """The scores of each language and data set, a line each."""
-    table = Table(title=f"{path}", caption=_caption(rows), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("data set", overflow="fold")
-    for heading in ("language", "answers", "empty", "score", "", "95% interval", "scored"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = figures("language", "answers", "empty", "score", "", "95% interval", "scored")
+    table = FittedTable([*names("data set"), *headings], str(path), _caption(rows))
     for row in rows:
         start = [row.dataset, row.language, str(row.answers), str(row.empty)]
         for name, score in row.scores.items():
@@ -51,16 +47,12 @@ def _caption(rows: Sequence[ScoreRow]) -> str:
     return " ".join(["From 0 to 100; intervals by bootstrap over answers.", *notes])
 
 
-def differences_table(first: Path, second: Path, found: Sequence[Difference]) -> Table:
+def differences_table(first: Path, second: Path, found: Sequence[Difference]) -> FittedTable:
     """One row a score: both files' and the difference."""
-    table = Table(
-        title=f"{second} less {first}, paired by answer",
-        caption="Of the answers that both files have. Intervals: 95%, bootstrap over pairs.",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("score")
-    for heading in ("", "n", "first", "second", "difference (95%)", ""):
-        table.add_column(heading, justify="right")
+    columns = [*names("score"), *figures("", "n", "first", "second", "difference (95%)", "")]
+    title = f"{second} less {first}, paired by answer"
+    caption = "Of the answers that both files have. Intervals: 95%, bootstrap over pairs."
+    table = FittedTable(columns, title, caption)
     for each in found:
         table.add_row(
             SHORT.get(each.name, each.name),

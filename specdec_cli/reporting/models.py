@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.table import Table
-
 from specdec_cli.models.resolve import ModelListing
 from specdec_cli.models.vocabulary import VocabularyReport
+from specdec_cli.reporting.table import FittedTable, figures, names, texts
 
 
-def models_table(listings: Sequence[ModelListing]) -> Table:
+def models_table(listings: Sequence[ModelListing]) -> FittedTable:
     """One row a model of the registry."""
-    table = Table(title="Models", caption="Hub ids, folders and .gguf files work too.")
-    table.add_column("Name", no_wrap=True)
-    table.add_column("Description", overflow="fold")
-    table.add_column("Parameters (M)", justify="right", max_width=10)
-    table.add_column("Download (MB)", justify="right", max_width=8)
-    table.add_column("Draft", overflow="fold")
-    table.add_column("State")
+    sizes = figures("Parameters (M)", "Download (MB)")
+    columns = [*names("Name"), *texts("Description"), *sizes, *texts("Draft\nState")]
+    table = FittedTable(columns, "Models", "Hub ids, folders and .gguf files work too.")
     for model in listings:
         table.add_row(
             model.name,
             f"{model.description} ({model.licence})",
             f"{model.parameters / 1e6:,.0f}",
             f"{model.download_bytes / 1e6:,.0f}",
-            model.default_draft or "-",
-            model.state,
+            f"{model.default_draft or '-'}\n{model.state}",
         )
     return table
 

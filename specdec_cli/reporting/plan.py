@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.models.estimate import PROMPT, Estimate, total_bytes
 from specdec_cli.reporting.console import out
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 UNKNOWN = "unknown"
 SHARED = "shared"
@@ -19,7 +17,7 @@ SHARED = "shared"
 def show_plan(models: Sequence[Estimate], itemsize: int, free: int | None, facts: Sequence[str]) -> None:
     """Print the models and what they take, then other facts, a line each."""
     console = out()
-    console.print(_models_table(models, itemsize))
+    console.print(plan_table(models, itemsize))
     for line in [*_memory_lines(models, free), *_hub_lines(models), *facts]:
         console.print(line, soft_wrap=True)
 
@@ -56,13 +54,11 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB"
 
 
-def _models_table(models: Sequence[Estimate], itemsize: int) -> Table:
-    table = Table(title="Plan: nothing was loaded", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.caption = f"{itemsize} bytes a weight unless the model says otherwise; prompt of {PROMPT:,} tokens."
-    for heading in ("role", "model"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "weights", "cache"):
-        table.add_column(heading, justify="right", no_wrap=True)
+def plan_table(models: Sequence[Estimate], itemsize: int) -> FittedTable:
+    """One row a model: what it takes of memory."""
+    caption = f"{itemsize} bytes a weight unless the model says otherwise; prompt of {PROMPT:,} tokens."
+    columns = [*names("role", "model"), *figures("parameters", "weights", "cache")]
+    table = FittedTable(columns, "Plan: nothing was loaded", caption)
     for each in models:
         shared = each.weight_bytes == 0
         count = UNKNOWN if each.parameters is None else f"{each.parameters / 1e6:,.0f} M"

@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from rich.table import Table
 from rich.text import Text
 
 from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
 from specdec_cli.reporting.plan import needs_text
+from specdec_cli.reporting.table import FittedTable, names, texts
 from specdec_cli.settings import DEFAULTS, RULES, Preset, Resolved
 
 NOTHING = "-"
 
 
-def presets_table(presets: Sequence[Preset]) -> Table:
+def presets_table(presets: Sequence[Preset]) -> FittedTable:
     """One row a preset; a dash where it leaves the setting to the default."""
-    table = Table(title="Presets", caption="Memory for weights of 16 bits and a cache.", show_lines=True)
-    longest = max(len(preset.name) for preset in presets)
-    table.add_column("Name\nDescription", min_width=longest)
-    for heading in ("Target\nDraft\nMethod", "Needs"):
-        table.add_column(heading, overflow="fold")
+    columns = [*names("Name\nDescription"), *texts("Target\nDraft\nMethod", "Needs")]
+    table = FittedTable(columns, "Presets", "Memory for weights of 16 bits and a cache.")
     for preset in presets:
         models, method = _own(preset, "models"), _own(preset, "method")
         about = Text.assemble((preset.name, "bold"), f"\n{preset.description}")
         named = models if models != NOTHING else f"{_own(preset, 'target')}\n{_own(preset, 'draft')}"
         table.add_row(about, f"{named}\n{method}", _needs(preset))
+        table.add_section()
     return table
 
 
@@ -50,12 +48,10 @@ def _models(values: Mapping[str, object]) -> list[str]:
     return [str(values[name]) for name in ("target", "draft") if values.get(name) and "target" in values]
 
 
-def settings_table(resolved: Resolved, preset: Preset | None) -> Table:
+def settings_table(resolved: Resolved, preset: Preset | None) -> FittedTable:
     """One row a setting: its value, and where it came from."""
-    table = Table(title=f"Settings with preset {preset.name}" if preset else "Settings")
-    table.add_column("Setting", no_wrap=True)
-    table.add_column("Value", overflow="fold")
-    table.add_column("From", overflow="fold")
+    title = f"Settings with preset {preset.name}" if preset else "Settings"
+    table = FittedTable([*names("Setting"), *texts("Value", "From")], title)
     for setting, value in asdict(resolved.settings).items():
         table.add_row(setting.replace("_", "-"), _shown(setting, value), resolved.origins[setting])
     return table

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.replays import ReplayRow
-from specdec_cli.reporting.bench import NAME_WIDTH, NOTHING
+from specdec_cli.reporting.bench import NOTHING
+from specdec_cli.reporting.table import FittedTable, figures, names
 from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -20,7 +18,7 @@ CAPTION = (
 )
 
 
-def replay_tables(rows: Sequence[ReplayRow]) -> list[Table]:
+def replay_tables(rows: Sequence[ReplayRow]) -> list[FittedTable]:
     """A table for each recorded configuration: itself first, then the methods replayed on it."""
     names = dict.fromkeys(row.recorded for row in rows)
     return [_table(name, [row for row in rows if row.recorded == name]) for name in names]
@@ -36,13 +34,11 @@ def replay_record(rows: Sequence[ReplayRow], settings: Mapping[str, Settings], t
     }
 
 
-def _table(name: str, rows: Sequence[ReplayRow]) -> Table:
+def _table(name: str, rows: Sequence[ReplayRow]) -> FittedTable:
     own = rows[0]
     title = f"Recorded with {name}: {own.prompts} prompts, {own.passes} passes"
-    table = Table(title=title, caption=CAPTION, box=box.SIMPLE_HEAD)
-    table.add_column("method", min_width=NAME_WIDTH)
-    for heading in ("tokens per pass (95%)", "tree_size", "known"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = figures("tokens per pass (95%)", "tree_size", "known")
+    table = FittedTable([*names("method"), *headings], title, CAPTION)
     if own.observed is not None and own.with_models is not None:
         table.add_row("as it came out", f"{own.observed:.3f}", f"{own.tree_size:.1f}", NOTHING)
         table.add_row("with the models", f"{own.with_models:.3f}", f"{own.tree_size:.1f}", NOTHING)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from specdec_cli.ensemble.segments.rounds import Round
 from specdec_cli.reporting.console import err, out
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -70,15 +69,11 @@ def report_tally(tally: Tally) -> None:
     err().print(Text(f"{count} rounds · {speed} · ended by: {reason}", style="dim"), soft_wrap=True)
 
 
-def tally_table(tally: Tally) -> Table:
+def tally_table(tally: Tally) -> FittedTable:
     """One row a model."""
-    table = Table(
-        caption="Wins are shared where several wrote the same. Weight: of a vote, after the last round.",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("model")
-    for heading in ("drafted", "won", "characters", "weight"):
-        table.add_column(heading, justify="right")
+    caption = "Wins are shared where several wrote the same. Weight: of a vote, after the last round."
+    columns = [*names("model"), *figures("drafted", "won", "characters", "weight")]
+    table = FittedTable(columns, caption=caption)
     weights = dict(zip(tally.verifiers, tally.rounds[-1].weights, strict=True)) if tally.rounds else {}
     for place, name in enumerate(tally.drafters):
         written = sum(len(each.text) for each in tally.rounds if each.winner == place)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.streaming import StreamRow
 from specdec_cli.models.offload.plan import Plan
+from specdec_cli.reporting.table import FittedTable, figures, names
 
 MIB = 2**20
 HEADINGS = ("MB/token", "GB/s", "link", "of link", "hidden", "tok/s", "limit", "of limit")
@@ -29,15 +27,11 @@ def plan_lines(plan: Plan) -> list[str]:
     return [f"Plan: {plan.total / MIB:,.0f} MiB{limit}: {parts} (MiB).", f"Streams {streamed}."]
 
 
-def stream_table(rows: Sequence[StreamRow], how: str, simulated: float | None) -> Table:
+def stream_table(rows: Sequence[StreamRow], how: str, simulated: float | None) -> FittedTable:
     """Streaming by configuration."""
     link = "" if simulated is None else f"simulated link of {simulated:g} GB/s, "
-    table = Table(
-        title=f"Streaming: {link}read by {how}", caption=CAPTION, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    table.add_column("configuration", min_width=16)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right", no_wrap=True)
+    columns = [*names("configuration"), *figures(*HEADINGS)]
+    table = FittedTable(columns, f"Streaming: {link}read by {how}", CAPTION)
     for row in rows:
         table.add_row(row.configuration, *_cells(row))
     return table

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from specdec_cli.benchmarking.acceptance import Costs
 from specdec_cli.drafting.planning import Plan
 from specdec_cli.drafting.shapes import StaticTree
 from specdec_cli.reporting.console import out
+from specdec_cli.reporting.table import Column, FittedTable, figures, texts
 
 SHOWN = 16  # numbers of children on one line
 
 
-def shape_table(shape: StaticTree, title: str) -> Table:
+def shape_table(shape: StaticTree, title: str) -> FittedTable:
     """One row a level: its nodes, and how many children each of them has."""
-    table = Table(title=f"{title}: {shape.size} guesses, {shape.depth} levels", box=box.SIMPLE_HEAD)
-    table.add_column("level", justify="right")
-    table.add_column("guesses", justify="right")
-    table.add_column("children of each")
+    columns = [Column("level", key=True), *figures("guesses"), *texts("children of each")]
+    table = FittedTable(columns, f"{title}: {shape.size} guesses, {shape.depth} levels")
     counts = shape.child_counts()
     for number, level in enumerate(shape.levels(), 1):
         children = [str(counts[node + 1]) for node in level]

@@ -27,12 +27,13 @@ def specdec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def in_folder_with_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def in_folder_with_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32: None
+) -> Callable[[int], None]:
     """Goes into an empty folder with so many prompts in prompts.jsonl, and a cache of its own."""
 
     def enter(count: int) -> None:
         monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("SPECDEC_DTYPE", "float32")
         monkeypatch.chdir(tmp_path)
         prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(count)]
         (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))

@@ -18,9 +18,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32: None) -> None:
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
 
 
 def test_the_exact_level_needs_no_model_and_says_what_it_walked(specdec: Program) -> None:

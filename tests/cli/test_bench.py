@@ -87,6 +87,25 @@ def test_a_log_is_written_as_it_runs_and_gone_on_from(bench: Program, tmp_path: 
     assert "other settings: seed" in refused.err
 
 
+def test_a_log_of_another_number_format_is_not_gone_on_with(bench: Program, tmp_path: Path) -> None:
+    """Where "auto" is another format than on the machine that began it, nothing else tells them apart."""
+    log = tmp_path / "logs" / "exp.jsonl"
+    assert bench("--exp-name", "exp").code == 0
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["machine"]["dtype"] for line in lines} == {"float32"}
+    other = [line | {"machine": line["machine"] | {"dtype": "bfloat16"}} for line in lines]
+    log.write_text("\n".join(map(json.dumps, other[:3])) + "\n")
+    refused = bench("--exp-name", "exp")
+    assert (refused.code, refused.out) == (2, "")
+    assert "another number format than float32" in refused.err
+    assert len(log.read_text().splitlines()) == 3
+
+
+def test_figures_say_the_number_format_that_they_were_measured_in(bench: Program) -> None:
+    assert json.loads(bench("--format", "json").out)["machine"]["dtype"] == "float32"
+    assert ", float32, 2 prompts of " in " ".join(bench().out.split())
+
+
 def test_order_turns_from_prompt_to_prompt(bench: Program, tmp_path: Path) -> None:
     bench("--exp-name", "turns")
     lines = [json.loads(line) for line in (tmp_path / "logs" / "turns.jsonl").read_text().splitlines()]
@@ -132,6 +151,10 @@ def test_two_logs_are_compared_and_a_slower_one_fails(
     changed = [each | {"settings": each["settings"] | {"max_tokens": 9}} for each in records]
     after.write_text("\n".join(map(json.dumps, changed)) + "\n")
     assert "other settings: max_tokens" in specdec("compare", str(before), str(after)).err
+    changed = [each | {"machine": each["machine"] | {"dtype": "bfloat16"}} for each in records]
+    after.write_text("\n".join(map(json.dumps, changed)) + "\n")
+    told = " ".join(specdec("compare", str(before), str(after)).err.split())
+    assert "were measured in float32 and bfloat16: greedy texts may part at ties." in told
 
 
 def test_no_figure_of_a_comparison_is_cut_off_on_a_narrow_screen(

@@ -27,6 +27,9 @@ DRAFTING = [
 ]
 
 
+pytestmark = pytest.mark.usefixtures("float32")
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory):
     folder = tmp_path_factory.mktemp("target")

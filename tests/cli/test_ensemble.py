@@ -33,9 +33,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32: None) -> None:
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
 
 
 @pytest.fixture
@@ -312,6 +311,20 @@ def test_a_file_of_prompts_is_answered_token_by_token_and_gone_on_with(
     assert specdec(*given, "-t", "1").code == 2
     rounded = specdec(*given, "--draft-quantize", "int8")
     assert (rounded.code, "other settings: draft_quantize" in rounded.err) == (2, True), rounded.err
+    assert {each["settings"]["dtype"] for each in three} == {"float32"}
+    wider = specdec(*given, "--dtype", "bfloat16")
+    assert (wider.code, "other settings: dtype" in wider.err) == (2, True), wider.err
+
+
+def test_a_file_of_results_says_what_auto_came_to(
+    specdec: Program, models: dict[str, str], tmp_path: Path
+) -> None:
+    source, results = tmp_path / "prompts.jsonl", tmp_path / "results.json"
+    source.write_text(json.dumps({"id": "p", "prompt": PROMPT}))
+    made = specdec("ensemble", "--models", f"{models['A']},{models['B']}", "-n", "2", "--input", str(source),
+                   "--output", str(results), "--dtype", "auto", "--quiet")  # fmt: skip
+    assert made.code == 0, made.err
+    assert json.loads(results.read_text())[0]["settings"]["dtype"] == "float32"
 
 
 def test_prompts_too_long_for_the_context_are_named_before_anything_is_answered(

@@ -1,6 +1,7 @@
 """`specdec presets`."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from program import Program
 
 from specdec_cli.resources import presets_folder
 from specdec_cli.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def no_number_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the settings are where no variable is set."""
+    monkeypatch.delenv("SPECDEC_DTYPE", raising=False)
 
 
 def test_list_has_every_shipped_preset(specdec: Program) -> None:
@@ -23,9 +30,8 @@ def test_show_gives_each_setting_its_value_and_origin(
 ) -> None:
     monkeypatch.setenv("SPECDEC_TOP_P", "0.5")
     outcome = specdec("presets", "show", "creative")
-    rows = [
-        [cell.strip() for cell in line.split("│")[1:-1]] for line in outcome.out.splitlines() if "│" in line
-    ]
+    lines = outcome.out.partition("───")[2].splitlines()[1:]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip()]
     assert (outcome.code, outcome.err) == (0, "")
     assert [row[0].replace("-", "_") for row in rows] == list(asdict(Settings()))
     assert ["temperature", "0.8", "preset creative"] in rows

@@ -16,9 +16,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32: None) -> None:
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPECDEC_DTYPE", "float32")
     monkeypatch.chdir(tmp_path)
     prompts = [{"id": f"p{place}", "prompt": f"the cat and dog {place}"} for place in range(3)]
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))

@@ -67,13 +67,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def target(folder):
-    return load_model(str(folder))
+    return load_model(str(folder), dtype="float32")
 
 
 @pytest.fixture(scope="module")
 def bigram(folder):
     """A target whose next token depends on the last one alone: layers that add nothing to the embedding."""
-    loaded = load_model(str(folder))
+    loaded = load_model(str(folder), dtype="float32")
     for layer in loaded.model.model.layers:
         layer.self_attn.o_proj.weight.data.zero_()
         layer.mlp.down_proj.weight.data.zero_()
@@ -208,11 +208,26 @@ def test_text_that_an_older_version_wrote_is_gone_on_with(tmp_path):
 
 
 def test_a_checkpoint_of_another_dtype_is_not_gone_on_with(folder, target, tmp_path):
+    """It is refused before anything is written, and the way to go on is named."""
     distil(target, Recipe("tiny", **SMALL), tmp_path / "draft", tmp_path / "text", None, Silent())
-    (tmp_path / "text" / "corpus.json").unlink()  # as if another text were named
-    other = load_model(str(folder), dtype="bfloat16")
-    with pytest.raises(SpecdecError, match="training with other settings"):
-        distil(other, Recipe("tiny", **SMALL), tmp_path / "draft", tmp_path / "text", None, Silent())
+    other, watch = load_model(str(folder), dtype="bfloat16"), StopsAfter(0)
+    problem = "training with other settings: dtype was float32 and is bfloat16"
+    with pytest.raises(SpecdecError, match=problem) as caught:
+        distil(other, Recipe("tiny", **SMALL), tmp_path / "draft", tmp_path / "other", None, watch)
+    assert caught.value.hint.startswith("Add --dtype float32 to go on with it.")
+    problem = "with other settings: dtype was float32 and is bfloat16"
+    with pytest.raises(InputError, match=problem) as caught:
+        distil(other, Recipe("tiny", **SMALL), tmp_path / "another", tmp_path / "text", None, watch)
+    assert caught.value.hint.startswith("Add --dtype float32 to go on with it.")
+
+
+def test_what_differs_is_named(target, tmp_path):
+    distil(target, Recipe("tiny", **SMALL), tmp_path, None, None, Silent())
+    with pytest.raises(InputError, match=r"other settings: length, seed\.$"):
+        distil(target, Recipe("tiny", **{**SMALL, "length": 15, "seed": 1}), tmp_path, None, None, Silent())
+    with pytest.raises(SpecdecError, match=r"other settings: learning-rate\.$") as caught:
+        distil(target, Recipe("tiny", **SMALL, learning_rate=1.0), tmp_path, None, None, Silent())
+    assert caught.value.hint == "Delete it to train anew, or use another --output."
 
 
 IMPOSSIBLE = {
@@ -232,7 +247,7 @@ def test_what_a_target_cannot_teach_is_refused_before_anything_is_written(target
 
 
 def test_so_is_a_target_whose_logits_no_draft_could_make(folder, tmp_path):
-    capped = load_model(str(folder))
+    capped = load_model(str(folder), dtype="float32")
     capped.model.lm_head.register_forward_hook(lambda module, given, logits: 30 * (logits / 30).tanh() + 1)
     with pytest.raises(MismatchError, match="changes its logits"):
         distil(capped, Recipe("tiny", **SMALL), tmp_path / "draft", None, None, Silent())
@@ -347,7 +362,9 @@ def test_a_head_is_measured_as_it_is_stored_and_read_as_it_is_measured(target, t
 
 def test_only_as_a_draft_is_a_model_cut_to_a_reduced_vocabulary(target, tmp_path):
     new_student("layers", target, torch.arange(2, 22), 1).save(tmp_path, "float16")
-    as_draft, as_target = (load_model(str(tmp_path), drafts=drafts) for drafts in (True, False))
+    as_draft, as_target = (
+        load_model(str(tmp_path), dtype="float32", drafts=drafts) for drafts in (True, False)
+    )
     assert isinstance(as_draft.model.get_output_embeddings(), ReducedHead)
     logits = as_target.model(input_ids=torch.tensor([[5, 9]])).logits
     assert logits.isfinite().all()

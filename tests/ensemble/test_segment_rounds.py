@@ -16,13 +16,6 @@ from specdec_cli.tree import TokenTree
 SIZES = {"initializer_range": 0.3, "max_position_embeddings": 200}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def float32():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("specdec_cli.models.hardware.computes_bfloat16", lambda _: False)
-        yield
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Three models: two with chat templates, and one without; the second has another vocabulary."""
@@ -37,6 +30,7 @@ def models(tmp_path_factory):
 
 def loaded(models, *, reuse=True, **settings):
     settings = {"method": "autoregressive", "window_size": 5, "max_words": 12, "threads": 1, **settings}
+    settings = {"dtype": "float32", **settings}
     return load_ensemble(Settings(models=tuple(models), **settings), lambda _: None, reuse=reuse)
 
 

@@ -36,6 +36,8 @@ def test_one_row_a_method_and_the_first_is_the_measure(
             standing("other", (1.0, 1.0, 1.0), drafted=8, difference=0),
         ],
         "[i]tiny[/i], 3 tokens at most",
+        "float32",
+        0.0,
     )
     out().print(table)
     shown = capsys.readouterr().out
@@ -46,3 +48,22 @@ def test_one_row_a_method_and_the_first_is_the_measure(
     ]
     assert "[i]tiny[/i], 3 tokens at most" in shown
     assert "Speed-up over plain: median of 3 paired rounds" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("number_format", "temperature", "difference", "said"),
+    [
+        ("float32", 0.0, None, ""),
+        ("float32", 0.0, 7, "in float32, passes of other sizes round otherwise"),
+        ("bfloat16", 0.0, None, "in bfloat16, passes of other sizes round otherwise"),
+        ("float16", 0.0, 7, "in float16, passes of other sizes round otherwise"),
+        ("float32", 0.5, 7, "above temperature 0, methods draw otherwise, from the same distribution"),
+    ],
+)
+def test_it_says_why_texts_may_part(
+    number_format: str, temperature: float, difference: int | None, said: str
+) -> None:
+    measured = [standing("plain", (1.0,)), standing("other", (1.0,), drafted=8, difference=difference)]
+    caption = comparison_table(measured, "tiny", number_format, temperature).caption
+    assert caption.startswith("Speed-up over plain: median of 1 paired rounds (least-greatest).")
+    assert ("Same tokens, or the first that is another" in caption, said in caption) == (bool(said), True)
