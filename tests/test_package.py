@@ -52,11 +52,18 @@ def test_the_installed_package_is_the_one_that_runs(installed: Path) -> None:
 
 
 def test_presets_and_data_are_inside(installed: Path) -> None:
+    names = {path.stem for path in (ROOT / "presets").glob("*.yaml")}
     listed = specdec(installed, "presets", "list")
-    for path in (ROOT / "presets").glob("*.yaml"):
-        assert path.stem in listed
-        shown = json.loads(specdec(installed, "presets", "show", path.stem, "--json"))
-        assert any(origin.startswith("preset") for origin in shown["origins"].values())
+    assert [name for name in names if name not in listed] == []
+    shown = json.loads(specdec(installed, "presets", "show", "creative", "--json"))
+    assert shown["origins"]["temperature"] == "preset creative"
+    code = "import json; from specdec_cli.settings import list_presets, load_settings as load\n"
+    code += "found = {each.name: load(each.name, flags={}, environ={}).origins for each in list_presets()}\n"
+    found = json.loads(run("-c", f"{code}print(json.dumps(found))", folder=installed.parent,
+                           PYTHONPATH=str(installed)))  # fmt: skip
+    assert found.keys() == names
+    for name, origins in found.items():
+        assert f"preset {name}" in origins.values()
     for name in ("presets", "data"):
         here, there = (
             {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

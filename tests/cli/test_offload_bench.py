@@ -76,7 +76,8 @@ def test_json_has_the_same_text_for_all_and_the_bytes_of_a_pass(bench: Program) 
     plain = streaming["autoregressive"]
     assert plain["limit"] == pytest.approx(plain["link"] / plan["pass_bytes"])
     assert plain["bandwidth_share"] == pytest.approx(plain["bandwidth"] / plain["link"])
-    assert streaming["specexec"]["limit"] > plain["limit"]
+    guessing = streaming["specexec"]  # measured over a link of its own, which a busy machine slows down
+    assert guessing["limit"] / guessing["link"] > plain["limit"] / plain["link"]
     ring = 3 * plan["pass_bytes"] / 4  # what may have been read ahead at either end
     passes = rows["autoregressive"]["prompts"] * 7
     streamed = plain["bytes_per_token"] * passes
