@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "sampling": {"errors"},
     "verification": {"tree", "sampling", "errors"},
     "drafting": {"tree", "sampling", "storage", "errors"},
-    "models": {"tree", "sampling", "resources", "errors"},
+    "models": {"tree", "sampling", "resources", "storage", "errors"},
     "engine": {"tree", "sampling", "drafting", "verification", "errors"},
     "methods": set(),
     "settings": {"methods", "resources", "storage", "errors"},
@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "resources",
     },
     "specem": {"ensemble", "session", "drafts", "models", "settings", "errors"},
-    "evaluation": {"resources", "errors"},
+    "evaluation": {"resources", "storage", "errors"},
     "audit": {
         "assembly",
         "drafts",
@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "tree",
     },
     "benchmarking": {
+        "storage",
         "offloading",
         "evaluation",
         "models",
@@ -89,6 +90,7 @@ MAY_IMPORT = {
         "errors",
     },
     "distillation": {
+        "storage",
         "benchmarking",
         "drafting",
         "models",
@@ -99,6 +101,7 @@ MAY_IMPORT = {
         "errors",
     },
     "tracing": {
+        "storage",
         "drafts",
         "assembly",
         "audit",
@@ -114,6 +117,7 @@ MAY_IMPORT = {
     },
     "api": {"session", "settings", "errors", "engine"},
     "reporting": {
+        "storage",
         "audit",
         "distillation",
         "evaluation",
@@ -128,6 +132,7 @@ MAY_IMPORT = {
         "tree",
     },
     "cli": {
+        "storage",
         "__init__",
         "offloading",
         "errors",

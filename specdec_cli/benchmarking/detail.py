@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specdec_cli.benchmarking.intervals import interval, share
-from specdec_cli.benchmarking.records import Levels, Record
+from specdec_cli.benchmarking.levels import Levels
+from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.summary import Ratio, paired_ratio
 
 POSITION, CATEGORY, ENTROPY, DEPTH = "position", "category", "entropy", "depth"

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from specdec_cli.engine.observation import Level
+from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.settings import DEFAULTS, Settings
+from specdec_cli.storage.lines import REPAIR, LinesFile, read_lines
 
 SCHEMA_VERSION = 1
-ENTROPY_DIGITS = 4
 PLAIN = "autoregressive"
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The positions at which a run had guesses to judge, in columns of one length.
-
-    Attributes:
-        place: of the token in the output, from 0.
-        depth: of the guess in the draft, from 1.
-        entropy: of the target's own distribution there, at temperature 1, in bits.
-        accepted: 1 where a guess was accepted, else 0.
-    """
-
-    place: tuple[int, ...]
-    depth: tuple[int, ...]
-    entropy: tuple[float, ...]
-    accepted: tuple[int, ...]
-
-    @classmethod
-    def of(cls, levels: Sequence[Level]) -> Levels:
-        """Some levels as columns."""
-        return cls(
-            tuple(level.place for level in levels),
-            tuple(level.depth for level in levels),
-            tuple(round(level.entropy, ENTROPY_DIGITS) for level in levels),
-            tuple(int(level.accepted) for level in levels),
-        )
+KEPT = "The runs before it are kept: free some space, and the same command goes on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +114,34 @@ def shape_of(stats: RunStats) -> dict[str, Any]:
     }
 
 
-class Log:
+class Log(AbstractContextManager["Log"]):
     """A file of JSON lines, each a record with the settings and the machine that made it; or no file.
 
+    While a block of it lasts, no other process can write the file; what a kill tore at its end is cut off.
+
     Raises:
-        InputError: the file is no such log, or is of another version; the line is named.
+        InputError: the file is no such log, or is of another version, or has two records of one run; the line
+            is named. At the beginning of a block: it cannot be written, or another process writes it.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self.records: list[Record] = []
-        self._settings: dict[str, Any] = {}
-        self._machines: list[dict[str, Any]] = []
-        for record, line in _read(path, cut=True) if path and path.is_file() else ():
-            self.records.append(record)
-            self._machines.append(line.get("machine") or {})
-            self._settings.setdefault(record.configuration, line["settings"])
-        self._known = {(record.configuration, record.item) for record in self.records}
+        self._file = None if path is None else LinesFile(path, "The log", make_folders=True, room=KEPT)
+        self._read()
+
+    def __enter__(self) -> Log:
+        if self._file is not None:
+            self._file.__enter__()
+            try:
+                self._read()  # another process may have added to it since
+            except BaseException:
+                self._file.__exit__()
+                raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.__exit__()
 
     def has(self, configuration: str, item: str) -> bool:
         """Whether that run was made before."""
@@ -189,15 +175,28 @@ class Log:
         )
 
     def add(self, record: Record, settings: Mapping[str, object], machine: Mapping[str, object]) -> None:
-        """Append a record, to the file at once."""
-        if self._path is not None:
+        """Append a record, to the file at once.
+
+        Raises:
+            RoomError: the disk is full; the log is as it was.
+            SpecdecError: it cannot be written.
+        """
+        if self._file is not None:
             line = {"schema_version": SCHEMA_VERSION, **asdict(record)}
-            line |= {"settings": dict(settings), "machine": dict(machine)}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.append(line | {"settings": dict(settings), "machine": dict(machine)})
         self.records.append(record)
         self._known.add((record.configuration, record.item))
+
+    def _read(self) -> None:
+        self.records: list[Record] = []
+        self._settings: dict[str, Any] = {}
+        self._machines: list[dict[str, Any]] = []
+        lines = () if self._file is None else self._file.read()
+        for record, line in _records(self._file.path if self._file else Path(), lines):
+            self.records.append(record)
+            self._machines.append(line.get("machine") or {})
+            self._settings.setdefault(record.configuration, line["settings"])
+        self._known = {(record.configuration, record.item) for record in self.records}
 
 
 def read_log(path: Path) -> list[Record]:
@@ -251,21 +250,21 @@ def baselines_of(records: Sequence[Record]) -> dict[str, str]:
     return {record.configuration: record.baseline or PLAIN for record in records}
 
 
-def _read(path: Path, cut: bool = False) -> Iterator[tuple[Record, dict[str, Any]]]:
-    # JSON may hold other characters that str.splitlines would split at.
-    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
-    if lines == [""]:
-        return
-    for number, text in enumerate(lines, 1):
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            if number == len(lines):  # the run was killed while it wrote; that run is made again
-                if cut:
-                    _cut_last_line(path)
-                return
-            raise InputError(f"{path}, line {number}: not valid JSON.", "Remove the line.") from error
-        yield _record(path, number, line), line
+def _read(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
+    return _records(path, read_lines(path).lines)
+
+
+def _records(path: Path, lines: Iterable[tuple[int, Any]]) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """The record of each line; a line that stands there twice counts once."""
+    seen: dict[tuple[str, str], tuple[int, Any]] = {}
+    for number, line in lines:
+        record = _record(path, number, line)
+        first, known = seen.setdefault((record.configuration, record.item), (number, line))
+        if first == number:
+            yield record, line
+        elif known != line:
+            problem = f"{path}, line {number}: another run of {record.configuration!r} on {record.item!r}"
+            raise InputError(f"{problem} than on line {first}.", "Remove one of the two lines.")
 
 
 def _record(path: Path, number: int, line: Any) -> Record:
@@ -279,25 +278,14 @@ def _record(path: Path, number: int, line: Any) -> Record:
     needed = [*(field.name for field in fields(Record) if field.default is MISSING), "settings"]
     missing = [name for name in needed if name not in line]
     if missing:
-        raise InputError(f"{path}, line {number}: {', '.join(missing)} missing.", "Remove the line.")
+        raise InputError(f"{path}, line {number}: {', '.join(missing)} missing.", REPAIR)
+    texts = (line["configuration"], line["item"], line["category"], line["text_hash"])
+    if not all(isinstance(each, str) for each in texts) or not isinstance(line["settings"], dict):
+        raise InputError(f"{path}, line {number}: a text or its settings are none.", REPAIR)
     given = {field.name: line[field.name] for field in fields(Record) if field.name in line}
     try:
-        given |= {"accepted_lengths": tuple(line["accepted_lengths"]), "levels": _levels(line)}
+        given["accepted_lengths"] = tuple(line["accepted_lengths"])
+        given["levels"] = Levels.read(line.get("levels"))
         return Record(**given | {"shares": tuple(tuple(share) for share in line.get("shares", ()))})
     except (TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}, line {number}: its levels cannot be read.", "Remove the line.") from error
-
-
-def _levels(line: Mapping[str, Any]) -> Levels | None:
-    columns = line.get("levels")
-    if columns is None:
-        return None
-    found = Levels(**{name: tuple(column) for name, column in columns.items()})
-    if len({len(found.place), len(found.depth), len(found.entropy), len(found.accepted)}) > 1:
-        raise ValueError("columns of different lengths")
-    return found
-
-
-def _cut_last_line(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: content.rstrip(b"\n").rfind(b"\n") + 1])
+        raise InputError(f"{path}, line {number}: its levels cannot be read.", REPAIR) from error

@@ -9,11 +9,12 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
 from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
 from specdec_cli.benchmarking.peers import Peer, assistant_of, transformers_peers
 from specdec_cli.benchmarking.peers import Run as PeerRun
-from specdec_cli.benchmarking.records import Levels, Log, Record, shape_of
+from specdec_cli.benchmarking.records import Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.drafts import full_name

@@ -94,23 +94,23 @@ def answer_all(
     from specdec_cli.reporting.console import out, report_line
 
     items = read_dataset(wanted.source, wanted.count)
-    file = ResultsFile(wanted.results, NAMES[wanted.names], decisive)
-    before = len(file.records)
-    if all(file.has(item) for item in items):
-        report_line(f"{wanted.results} has an answer to each of the {len(items)} prompts.")
-    else:
-        answerer = load()
+    with ResultsFile(wanted.results, NAMES[wanted.names], decisive) as file:
+        before = len(file.records)
+        if all(file.has(item) for item in items):
+            report_line(f"{wanted.results} has an answer to each of the {len(items)} prompts.")
+        else:
+            answerer = load()
 
-        def uninterrupted(prompt: str) -> Mapping[str, Any]:
-            interrupts.check()
-            made = answerer.answer(prompt)
-            interrupts.check()
-            return made
+            def uninterrupted(prompt: str) -> Mapping[str, Any]:
+                interrupts.check()
+                made = answerer.answer(prompt)
+                interrupts.check()
+                return made
 
-        with BarProgress(quiet) as progress:
-            run_batch(items, uninterrupted, file, progress, answerer.require)
-        if not quiet:
-            report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
+            with BarProgress(quiet) as progress:
+                run_batch(items, uninterrupted, file, progress, answerer.require)
+            if not quiet:
+                report_line(f"{len(items)} answers, {len(file.records) - before} of them new.")
     out().out(str(wanted.results), highlight=False)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,10 +14,12 @@ from typing import Any, Protocol
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.evaluation.results import InvalidJsonError, objects
+from specdec_cli.storage.output import Output
 
 OPENING, CLOSING = "[\n", "\n]\n"
 BEGINNING = '{"id": '  # of a record as it is written; within one, line ends are escaped
 ELSEWHERE = "Give another --output, or remove the file."
+KEPT = "The answers before it are kept: free some space, and the same command goes on."
 NAMED = 5  # ids that a message lists
 
 
@@ -48,10 +50,11 @@ class Progress(Protocol):
         ...
 
 
-class ResultsFile:
+class ResultsFile(AbstractContextManager["ResultsFile"]):
     """A file of records: a JSON array, or an object a line where it is called .jsonl.
 
-    Between two records the file is valid JSON; a record that a kill tore is made again.
+    It is read at the beginning of a block; while the block lasts, no other process can write it. Between two
+    records the file is valid JSON; a record that a kill tore is made again.
 
     Args:
         path: of the file; need not exist.
@@ -59,8 +62,9 @@ class ResultsFile:
         settings: of the run, kept in each record.
 
     Raises:
-        InputError: the file holds something else, is damaged elsewhere than at its end, or holds results of
-            other settings. It is left as it is.
+        InputError: at the beginning of a block: the file holds something else, is damaged elsewhere than at
+            its end, or holds results of other settings, and is left as it is; or it cannot be written, or
+            another process writes it.
     """
 
     def __init__(self, path: Path, names: FieldNames, settings: Mapping[str, object]) -> None:
@@ -68,13 +72,25 @@ class ResultsFile:
         self._names = names
         self._settings = json.loads(json.dumps(dict(settings)))
         self._lines = path.suffix.lower() == ".jsonl"
+        self._output = Output(path, "The file of results", make_folders=True, room=KEPT)
         self.records: list[dict[str, Any]] = []
-        if path.exists():
-            self.records = self._read()
-            self._write_all()
         self._prompts: dict[str, str] = {}
-        for record in self.records:
-            self._prompts.setdefault(record["id"], record[names.prompt])
+
+    def __enter__(self) -> ResultsFile:
+        first = not self._output.is_claimed
+        self._output.__enter__()
+        try:
+            if first and self._path.exists():
+                self.records = self._read()
+                self._repair()
+            self._prompts = {record["id"]: record[self._names.prompt] for record in self.records}
+        except BaseException:
+            self._output.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._output.__exit__()
 
     def has(self, item: Item) -> bool:
         """Whether that prompt was answered before.
@@ -87,7 +103,12 @@ class ResultsFile:
         return item.id in self._prompts
 
     def add(self, item: Item, result: Mapping[str, Any]) -> None:
-        """Append an answer, to the disk at once; `result` has its `prediction` and what else to keep."""
+        """Append an answer, to the disk at once; `result` has its `prediction` and what else to keep.
+
+        Raises:
+            RoomError: the disk is full; the file is as it was.
+            SpecdecError: it cannot be written.
+        """
         rest = {name: value for name, value in result.items() if name != "prediction"}
         record = {
             "id": item.id,
@@ -99,29 +120,31 @@ class ResultsFile:
             **rest,
             "settings": self._settings,
         }
-        self.records.append(record)
-        self._prompts[item.id] = item.prompt
-        if len(self.records) == 1:
-            self._write_all()
-            return
-        text = json.dumps(record, ensure_ascii=False)
-        with self._path.open("r+b") as file:
-            file.seek(0 if self._lines else -len(CLOSING), os.SEEK_END)
-            file.write((f"{text}\n" if self._lines else f",\n{text}{CLOSING}").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with self:
+            if not self.records:
+                self._output.replace(self._whole([record]))
+            elif self._lines:
+                self._output.append(self._encoded([record]) + b"\n")
+            else:
+                ending = b",\n" + self._encoded([record]) + CLOSING.encode()
+                self._output.append(ending, over=len(CLOSING))
+            self.records.append(record)
+            self._prompts[item.id] = item.prompt
 
     def _read(self) -> list[dict[str, Any]]:
         """The records up to one that was torn."""
         text = _up_to_torn_character(self._path)
-        known: list[dict[str, Any]] = []
+        known: dict[str, dict[str, Any]] = {}
         try:
             for line, value in objects(self._path, text):
-                known.append(self._checked(line, value))
+                record = self._checked(line, value)
+                if known.setdefault(record["id"], record) != record:
+                    problem = f"{self._path}, line {line}: another answer under the id {record['id']!r}."
+                    raise InputError(problem, "Remove one of the two.")
         except InvalidJsonError as error:
             if not self._is_torn(text, error.at):
                 raise InputError(error.problem, ELSEWHERE) from error
-        return known
+        return list(known.values())
 
     def _is_torn(self, text: str, at: int) -> bool:
         """Whether a kill can have left what is unreadable from there on: the beginning of the last record."""
@@ -146,17 +169,22 @@ class ResultsFile:
             raise InputError(problem, ELSEWHERE)
         return value
 
-    def _write_all(self) -> None:
-        """Put the whole file in place in one step."""
-        texts = [json.dumps(record, ensure_ascii=False) for record in self.records]
+    def _repair(self) -> None:
+        """Put the file in order, in one step, if a kill or somebody's hand left it in another."""
+        whole = self._whole(self.records)
+        if self._path.read_bytes() != whole:
+            self._output.replace(whole)
+
+    def _whole(self, records: Sequence[Mapping[str, Any]]) -> bytes:
+        """The file with those records."""
         if self._lines:
-            text = "".join(f"{each}\n" for each in texts)
-        else:
-            text = OPENING + ",\n".join(texts) + CLOSING if texts else f"[]{CLOSING[-1]}"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(f".{self._path.name}.part")
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, self._path)
+            return b"".join(self._encoded([record]) + b"\n" for record in records)
+        return OPENING.encode() + self._encoded(records) + CLOSING.encode() if records else b"[]\n"
+
+    def _encoded(self, records: Sequence[Mapping[str, Any]]) -> bytes:
+        """Records with commas; half a surrogate pair is escaped, as JSON has it."""
+        text = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
+        return text.encode(errors="backslashreplace")
 
 
 def _up_to_torn_character(path: Path) -> str:
@@ -191,14 +219,15 @@ def run_batch(
     twice = next((each for each, count in counts.items() if count > 1), None)
     if twice is not None:
         raise InputError(f"Two prompts have the id {twice!r}.", "Give each its own, or none an id.")
-    missing = [item for item in items if not results.has(item)]
-    _require_all(missing, require)
-    left = {item.id for item in missing}
-    progress.begin(len(items))
-    for item in items:
-        if item.id in left:
-            results.add(item, answer(item.prompt))
-        progress.advance(item.id)
+    with results:
+        missing = [item for item in items if not results.has(item)]
+        _require_all(missing, require)
+        left = {item.id for item in missing}
+        progress.begin(len(items))
+        for item in items:
+            if item.id in left:
+                results.add(item, answer(item.prompt))
+            progress.advance(item.id)
 
 
 def _require_all(items: Sequence[Item], require: Callable[[str], None]) -> None:

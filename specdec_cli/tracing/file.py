@@ -6,22 +6,25 @@ The first line says what it is; then each run has a line of its own, and a line 
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from specdec_cli.errors import InputError
 from specdec_cli.settings import DEFAULTS, Settings
+from specdec_cli.storage.lines import REPAIR, values_in
+from specdec_cli.storage.output import Output
 from specdec_cli.tracing.truncation import Row
 
 SCHEMA_VERSION = 1
 KIND = "specdec trace"
 TOP = 32
+GZIP = 31  # as zlib calls that format with the largest window
+KEPT = "What was recorded before is kept. Free some space, or name a folder on a larger disk."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,44 +95,68 @@ class Trace:
 class TraceFile(AbstractContextManager["TraceFile"]):
     """A trace that is being written; what is there already is never written over.
 
+    While a block of it lasts, no other process can write the file.
+
     Args:
         path: of the file.
         top: likeliest tokens to keep of each distribution.
 
     Raises:
-        InputError: there is such a file, or it cannot be written.
+        InputError: there is such a file; or, at the beginning of a block, it cannot be written.
     """
 
     def __init__(self, path: Path, top: int = TOP) -> None:
-        if path.exists():
-            raise InputError(f"The file {path} is there already.", "Give --trace another name, or remove it.")
-        if not path.parent.is_dir():
-            raise InputError(f"The file {path} cannot be written.", "Give a path in a folder that exists.")
         self.top = top
         self._path = path
-        self._file: IO[str] | None = None
+        self._output = Output(path, "The trace", room=KEPT)
+        self._pack = zlib.compressobj(wbits=GZIP) if _is_packed(path) else None
+        self._begun = False
+        self._is_whole = True
+        with self:
+            pass  # what would keep it from being written is known at once
+
+    def __enter__(self) -> TraceFile:
+        first = not self._output.is_claimed
+        self._output.__enter__()
+        # A run that was killed before its first step may have left a file without anything in it.
+        if first and not self._begun and self._path.exists() and self._path.stat().st_size:
+            self._output.__exit__()
+            problem = f"The file {self._path} is there already."
+            raise InputError(problem, "Give --trace another name, or remove it.")
+        return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        try:
+            if self._begun and self._pack is not None and self._is_whole:
+                self._is_whole = False
+                self._output.append(self._pack.flush())
+        finally:
+            self._output.__exit__()
 
     def begin(self, run: TracedRun, width: int) -> None:
         """A run begins."""
-        if self._file is None:
-            self._file = _open(self._path, "x")
+        if not self._begun:
+            self._begun = True
             self._write({"kind": KIND, "schema_version": SCHEMA_VERSION, "width": width, "top": self.top})
         given = {"configuration": run.configuration, "item": run.item, "category": run.category}
         self._write({"run": given | {"settings": asdict(run.settings), "prompt": run.prompt}})
 
     def add(self, step: TracedStep) -> None:
-        """A step of the run that was begun last."""
+        """A step of the run that was begun last.
+
+        Raises:
+            RoomError: the disk is full; what was written before is whole.
+        """
         self._write({"step": asdict(step)})
 
     def _write(self, line: Mapping[str, object]) -> None:
-        assert self._file is not None, "begin comes first"
-        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-        self._file.flush()
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+        content = text.encode(errors="backslashreplace")
+        if self._pack is not None:
+            content = self._pack.compress(content) + self._pack.flush(zlib.Z_SYNC_FLUSH)
+        self._is_whole = False  # until all of it is there; a stream that lacks a piece must not be ended
+        self._output.append(content, sync=False)
+        self._is_whole = True
 
 
 def read_trace(path: Path) -> Trace:
@@ -153,35 +180,45 @@ def read_trace(path: Path) -> Trace:
             if "run" in line:
                 runs.append(_run(line["run"]))
             else:
-                runs[-1].steps.append(_step(line["step"]))
+                _add_step(path, number, runs[-1].steps, _step(line["step"]))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{path}, line {number}: not a line of a trace.", "Remove the line.") from error
+            raise InputError(f"{path}, line {number}: not a line of a trace.", REPAIR) from error
     if not any(run.steps for run in runs):
         raise InputError(f"The trace {path} has no steps.", "Record one with --trace.")
-    return Trace(int(head["width"]), int(head["top"]), runs)
+    return Trace(int(head["width"]), int(head["top"]), _each_once(path, runs))
+
+
+def _add_step(path: Path, number: int, steps: list[TracedStep], step: TracedStep) -> None:
+    """A line that stands there twice counts once, and a run's steps go forwards."""
+    if steps and step == steps[-1]:
+        return
+    if steps and step.position <= steps[-1].position:
+        raise InputError(f"{path}, line {number}: a step that is not after the one before.", REPAIR)
+    steps.append(step)
+
+
+def _each_once(path: Path, runs: Sequence[TracedRun]) -> list[TracedRun]:
+    """The runs, each once where it stands there twice."""
+    known: dict[tuple[str, str], TracedRun] = {}
+    for run in runs:
+        if known.setdefault((run.configuration, run.item), run) != run:
+            problem = f"{path} holds two runs of {run.configuration!r} on {run.item!r} that differ."
+            raise InputError(problem, "Remove one of them.")
+    return list(known.values())
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:
-    broken: int | None = None
     try:
-        with _open(path, "r") as file:
-            for number, text in enumerate(file, 1):
-                if broken is not None:
-                    raise InputError(f"{path}, line {broken}: not valid JSON.", "Remove the line.")
-                try:
-                    yield number, json.loads(text)
-                except ValueError:
-                    broken = number  # the last line may be cut short, any other may not
+        with gzip.open(path, "rb") if _is_packed(path) else path.open("rb") as file:
+            yield from values_in(path, file)
     except EOFError:  # a compressed file whose writer was killed: what came before is whole
         return
-    except (OSError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, zlib.error) as error:
         raise InputError(f"{path} cannot be read as a trace.", "Give a file that --trace wrote.") from error
 
 
-def _open(path: Path, mode: str) -> IO[str]:
-    if path.suffix.lower() == ".gz":
-        return io.TextIOWrapper(gzip.GzipFile(path, f"{mode}b"), encoding="utf-8")
-    return path.open(mode, encoding="utf-8")
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def _run(line: Mapping[str, Any]) -> TracedRun:

@@ -1,0 +1,122 @@
+"""Files that are replaced in one step: at every moment the old one is there, or the new one."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PART = ".part"
+NAME_LENGTH = 40  # of a file's name in the names of its companions, so that these are never too long
+NEW_FILE, NEW_FOLDER = 0o666, 0o777
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+@contextmanager
+def replacing(place: Path) -> Iterator[Path]:
+    """A new file beside `place`, which takes its place when the block ends, and is gone if the block fails.
+
+    Its name cannot be guessed, and nothing that lies there is followed. A link at `place` stays: what it
+    points to is replaced.
+
+    Args:
+        place: of the file; its folder must be there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = Path(os.path.realpath(place))
+    descriptor, name = tempfile.mkstemp(prefix=companion(place), suffix=PART, dir=place.parent)
+    os.close(descriptor)
+    part = Path(name)
+    try:
+        yield part
+        _finish(part, _mode(place))
+        os.replace(part, place)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
+    sync_folder(place.parent)
+
+
+def write_whole(place: Path, content: str | bytes) -> None:
+    """Put a file in place, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    with replacing(place) as part, part.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def sweep(place: Path) -> None:
+    """Remove what writers of `place` that were killed have left; nobody else may be writing it."""
+    pattern = glob.escape(companion(place)) + "*" + PART
+    for abandoned in place.parent.glob(pattern):
+        with suppress(OSError):
+            os.unlink(abandoned)
+
+
+def companion(place: Path) -> str:
+    """How the names of hidden files that belong to a file begin: none belongs to two."""
+    digest = hashlib.sha256(place.name.encode(errors="surrogateescape")).hexdigest()
+    return f".{place.name[:NAME_LENGTH]}-{digest[:8]}."
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the system write down which files are in a folder; some file systems cannot be asked to."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.EACCES):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Have the system write down a folder with all that is in it, before it is put in place."""
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(inner, name))
+        sync_folder(Path(inner))
+
+
+def _finish(part: Path, mode: int) -> None:
+    """Give a file its rights, and have the system write it down; opened anew, as some writers replace it."""
+    descriptor = os.open(part, os.O_RDONLY | NO_FOLLOW)
+    try:
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY | NO_FOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mode(place: Path) -> int:
+    """The rights of the file that is replaced, else those that a new one would have."""
+    with suppress(FileNotFoundError):
+        return stat.S_IMODE(os.stat(place).st_mode)
+    return NEW_FILE & ~umask()
+
+
+def umask() -> int:
+    """The rights that new files are denied."""
+    denied = os.umask(0o077)
+    os.umask(denied)
+    return denied

@@ -1,0 +1,58 @@
+"""What the system says when a file cannot be written, as errors that a user can put right."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from specdec_cli.errors import RoomError, SpecdecError
+
+FULL = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+)  # the disk, the user's share of it, a file's limit
+MORE_ROOM = "Free some space, or name a folder on a larger disk."
+ANOTHER = "Name a folder that can be written to."
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that there is no more room for a file."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def explained(error: OSError, what: str | Path, room: str = MORE_ROOM) -> SpecdecError:
+    """The error for something that could not be written.
+
+    Args:
+        error: what the system said.
+        what: was being written, as the beginning of a sentence.
+        room: what to do about a full disk, and what is kept.
+    """
+    problem = f"{what} could not be written: {reason(error)}."
+    return RoomError(problem, room) if is_full(error) else SpecdecError(problem, ANOTHER)
+
+
+def reason(error: OSError) -> str:
+    """What the system said, in its own words and without numbers."""
+    said = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+    return said.partition("\n")[0].rstrip(".")
+
+
+@contextmanager
+def writing(what: str | Path, room: str = MORE_ROOM) -> Iterator[None]:
+    """A block that writes files.
+
+    Args:
+        what: is written, as the beginning of a sentence.
+        room: what to do about a full disk, and what is kept.
+
+    Raises:
+        RoomError: the disk filled up.
+        SpecdecError: it cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explained(error, what, room) from error
