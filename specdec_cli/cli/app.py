@@ -6,6 +6,8 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +25,8 @@ from specdec_cli.cli.inspect import inspect
 from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
-from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, SpecdecError
+from specdec_cli.errors import RUNTIME, USAGE, InputError, RoomError, SpecdecError
+from specdec_cli.storage.failures import is_full, reason
 
 COMMANDS = (
     generate,
@@ -77,6 +80,7 @@ def specdec(
 
 def main() -> None:
     """Run the program. It ends in SystemExit, with the exit code of the contract."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to stop
@@ -88,14 +92,43 @@ def main() -> None:
         with interrupts.remembered():
             _run(["--debug", *arguments] if debug else arguments)
     except BrokenPipeError:  # the reader has seen enough, as in `specdec ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(RUNTIME) from None
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(interrupts.exit_code()) from None
     except Exception as error:
         if interrupts.seen():  # a library took the interrupt for a failure of its own
-            raise SystemExit(INTERRUPTED) from None
+            raise SystemExit(interrupts.exit_code()) from None
         raise SystemExit(_report(error, debug or _debug_variable())) from None
+    finally:
+        _settle()
+
+
+def _open_streams() -> None:
+    """Give closed standard streams something to read from and to write to.
+
+    Files that are opened later would take their numbers, and get what is meant for the streams.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
+
+
+def _nowhere() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.FileIO(os.devnull, "w"), encoding="utf-8")
+
+
+def _settle() -> None:
+    """Write out what is left; what cannot be written is dropped, or Python would complain of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: list[str]) -> None:
@@ -127,15 +160,39 @@ def _debug_variable() -> bool:
 def _report(error: Exception, debug: bool) -> int:
     """Tell the user, and give the exit code."""
     from specdec_cli.reporting.console import report_error
+    from specdec_cli.reporting.redaction import redacted
 
-    if debug:
-        traceback.print_exception(error)
-    if isinstance(error, OSError) and not isinstance(error, SpecdecError):
-        place = f" ({error.filename})" if error.filename else ""
+    told = error if isinstance(error, SpecdecError) else _as_specdec_error(error)
+    with suppress(OSError):  # there is nobody to tell
+        if debug:
+            sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+        report_error(told)
+    return told.exit_code
+
+
+def _as_specdec_error(error: Exception) -> SpecdecError:
+    """What a user can do about an error that no part of the program has explained."""
+    full = next((each for each in _causes(error) if is_full(each)), None)
+    if isinstance(full, OSError):
+        problem = f"There is no room to write{_place(full)}: {reason(full)}."
+        return RoomError(
+            problem, "Free some space, and run the same command again: what was finished is kept."
+        )
+    if isinstance(error, OSError):
         hint = "Check that there is space, and that what is read and written may be."
-        error = SpecdecError(f"The system refused a file: {error.strerror or error}{place}.", hint)
-    if not isinstance(error, SpecdecError):
-        message = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
-        error = SpecdecError(message, "Run again with --debug to see where.")
-    report_error(error)
-    return error.exit_code
+        return SpecdecError(f"The system refused a file: {error.strerror or error}{_place(error)}.", hint)
+    message = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
+    return SpecdecError(message, "Run again with --debug to see where.")
+
+
+def _place(error: OSError) -> str:
+    return f" ({error.filename})" if error.filename else ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

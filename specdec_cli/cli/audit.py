@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
+from specdec_cli.storage.output import claimed
 
 LEVELS = ("exact", "statistical", "greedy")
 PROMPTS = 6
@@ -124,17 +124,18 @@ def run(
     from specdec_cli.reporting.console import out, print_json, report_warning, status
     from specdec_cli.resources import shipped_prompts
 
-    if output is not None:
-        require_writable(output)
     prompts = shipped_prompts()[:n_tests] if prompt is None else [prompt]
     made = AuditPlan(**plan, prompts=prompts)
-    with status("Auditing", quiet) as activity:
-        result = do(made, activity.update)
-    interrupts.check()
+    with claimed(output, "--output") as file:
+        with status("Auditing", quiet) as activity:
+            result = do(made, activity.update)
+        interrupts.check()
+        record = show.certificate(made, result, fingerprint())
+        if file is not None:
+            file.replace(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     if not quiet:
         for warning in result.warnings:
             report_warning(warning)
-    record = show.certificate(made, result, fingerprint())
     if as_json:
         print_json(record)
     else:
@@ -142,24 +143,8 @@ def run(
             out().print(table)
         if result.checked:
             out().print("PASSED" if result.passed else "FAILED")
-    if output is not None:
-        output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if not result.passed:
         raise typer.Exit(CHECK_FAILED)
-
-
-def require_writable(path: Path) -> None:
-    """Check that a file can be written before a long run.
-
-    Raises:
-        InputError: its folder is not there, or it is a folder itself.
-    """
-    there = os.access(path, os.W_OK) if path.exists() else os.access(path.parent, os.W_OK)
-    if not path.parent.is_dir() or path.is_dir() or not there:
-        raise InputError(
-            f"The file {path} cannot be written.",
-            "Give a path in a folder that exists and may be written to.",
-        )
 
 
 def _levels(text: str | None, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,12 +20,18 @@ from specdec_cli.cli.results import (
     FormatOption,
     PlotOption,
     Showing,
-    require_showing,
+    prepared,
     show_results,
 )
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.methods import METHODS
 from specdec_cli.settings import load_settings, require_tokens
+from specdec_cli.storage.names import require_file_name
+
+if TYPE_CHECKING:
+    from specdec_cli.benchmarking.records import Log
+    from specdec_cli.benchmarking.run import Bench
+    from specdec_cli.tracing.file import TraceFile
 
 SWEPT = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
@@ -111,7 +117,7 @@ def bench(
     wanted = configurations(preset, flags, chosen, swept)
     if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
         wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
-    log = save_dir / f"{exp_name}.jsonl" if exp_name else None
+    log = log_file(save_dir, exp_name)
     if dry_run:
         runs = len(wanted) * n_tests
         facts = [f"Runs: {len(wanted)} configurations on {n_tests} prompts of {dataset}, {runs} in all."]
@@ -139,38 +145,46 @@ def run(
     start: int,
     n_tests: int,
     peers: list[str],
-    log_file: Path | None,
-    trace_file: Path | None,
+    log_path: Path | None,
+    trace_path: Path | None,
     showing: Showing,
 ) -> None:
     """Load, measure, show."""
-    from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.records import Log
-    from specdec_cli.benchmarking.run import Bench, measure
+    from specdec_cli.benchmarking.run import Bench
     from specdec_cli.drafts import resolve_draft
     from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.tracing.file import TraceFile
+    from specdec_cli.tracing.record import require_traceable
+
+    with ExitStack() as stack:
+        stack.enter_context(prepared(showing))
+        items = read_dataset(dataset, n_tests, start)
+        log = stack.enter_context(Log(log_path))
+        trace = stack.enter_context(nullcontext() if trace_path is None else TraceFile(trace_path))
+        for each in wanted:
+            resolve_draft(each.settings)  # one that a method cannot take is known before anything is loaded
+        for each in wanted if trace else ():
+            require_traceable(each.settings)
+        _measure(Bench(wanted, items, peers), log, trace, f"{len(items)} prompts of {dataset}", showing)
+
+
+def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, showing: Showing) -> None:
+    from specdec_cli.benchmarking.machine import fingerprint
+    from specdec_cli.benchmarking.run import measure
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import report_line, report_warning, status
     from specdec_cli.reporting.streaming import link_note
     from specdec_cli.session import Session
-    from specdec_cli.tracing.file import TraceFile
-    from specdec_cli.tracing.record import require_traceable
 
-    require_showing(showing)
-    items = read_dataset(dataset, n_tests, start)
-    log = Log(log_file)
-    trace = None if trace_file is None else TraceFile(trace_file)
-    for each in wanted:
-        resolve_draft(each.settings)  # one that a method cannot take is known before anything is loaded
-    for each in wanted if trace else ():
-        require_traceable(each.settings)
+    wanted = bench.configurations
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
     drafting = next((each for each in wanted if METHODS[each.settings.method].is_ensemble), drafting)
     with status("Loading", showing.quiet) as activity:
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
-    with BarProgress(showing.quiet) as progress, nullcontext() if trace is None else trace:
-        everything = measure(Bench(wanted, items, peers), session, log, progress, trace)
+    with BarProgress(showing.quiet) as progress:
+        everything = measure(bench, session, log, progress, trace)
     if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)
@@ -178,13 +192,22 @@ def run(
             report_line(choice.describe())
     settings = {each.name: each.settings for each in everything}
     baselines = {each.name: each.baseline for each in everything}
-    ids = {item.id for item in items}
+    ids = {item.id for item in bench.items}
     records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
-    title = f"{session.target.name}, {session.number_format}, {len(items)} prompts of {dataset}, "
+    title = f"{session.target.name}, {session.number_format}, {prompts}, "
     title += f"up to {length} tokens" + link_note(wanted[0].settings.link_gbps)
     machine = fingerprint() | {"dtype": session.number_format}
     show_results(records, settings, baselines, machine, title, showing)
+
+
+def log_file(folder: Path, name: str | None) -> Path | None:
+    """The log of that name, which may not lie anywhere else.
+
+    Raises:
+        InputError: the name is a path, empty, or too long.
+    """
+    return None if name is None else folder / f"{require_file_name(name, '--exp-name')}.jsonl"
 
 
 def compare(

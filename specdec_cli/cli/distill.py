@@ -13,6 +13,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
 from specdec_cli.settings import Settings, load_settings
+from specdec_cli.storage.output import claimed_folder
 
 if TYPE_CHECKING:
     from specdec_cli.distillation.recipe import Recipe
@@ -115,7 +116,10 @@ def distill(
         revision=settings.revision or "default",
     )
     require_folder(output)
-    run(settings, recipe, output, text, said, store, as_json, quiet)
+    if text is not None and text.exists() and not text.is_dir():
+        raise InputError(f"--text {text} is a file.", "Name a folder.")
+    with claimed_folder(output / "work", f"--output {output}"):
+        run(settings, recipe, output, text, said, store, as_json, quiet)
 
 
 def run(

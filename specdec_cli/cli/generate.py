@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import typer
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.dry_run import DryRunOption, plan_generate
-from specdec_cli.errors import INTERRUPTED, InputError
+from specdec_cli.errors import InputError, RoomError
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 
 if TYPE_CHECKING:
@@ -145,32 +146,43 @@ def run(
     quiet: bool,
     trace: Path | None = None,
 ) -> None:
-    """Load, decode, show. Ctrl-C keeps what was generated and ends with exit code 130."""
+    """Load, decode, show. A signal keeps what was generated, and ends with the exit code that is its own."""
+    from specdec_cli.reporting.console import status
+    from specdec_cli.session import Session
+
+    with _tracing(trace, resolved.settings) as writing:
+        with status("Loading", quiet) as activity:
+            session = Session.load(resolved.settings, activity.update)
+        interrupts.check()
+        _show(
+            text, session, writing, stream=stream, show_accepted=show_accepted, as_json=as_json, quiet=quiet
+        )
+
+
+def _show(
+    text: str,
+    session: Session,
+    writing: TraceFile | None,
+    *,
+    stream: bool,
+    show_accepted: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
     from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
-    from specdec_cli.reporting.console import print_json, report_line, report_warning, status
-    from specdec_cli.reporting.streaming import link_note, plan_lines
-    from specdec_cli.session import Session
+    from specdec_cli.reporting.console import print_json, report_line
+    from specdec_cli.reporting.streaming import link_note
 
-    settings = resolved.settings
-    writing = None if trace is None else _trace_file(trace, settings)
-    with status("Loading", quiet) as activity:
-        session = Session.load(settings, activity.update)
-    interrupts.check()
-    if show_accepted and not show.shows_colour():
-        session.warnings.append("--show-accepted marks tokens by colour, and there is none here.")
+    settings = session.settings
     members = session.members
-    if not quiet and show_accepted and members:
-        show.report_members(members)
     if not quiet:
-        for warning in session.warnings:
-            report_warning(warning)
-        for line in plan_lines(session.target.plan) if session.target.plan is not None else ():
-            report_line(line)
+        _show_notes(session, show_accepted)
     prompt = session.encode(text)
     completion = Completion(session.decode, settings.stop, session.join(prompt))
+    full: RoomError | None = None
     try:
         for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
             with interrupts.held():
@@ -180,6 +192,8 @@ def run(
             interrupts.check()
     except KeyboardInterrupt:
         pass
+    except RoomError as error:  # no room for the trace is no reason to lose the text
+        full = error
     rest = completion.finish()
     if as_json:
         print_json(
@@ -192,14 +206,34 @@ def run(
         show.report_stats(completion.stats, members, link_note(settings.link_gbps))
         for choice in session.company.choices:
             report_line(choice.describe())
+    if full is not None:
+        raise full
     if completion.finish_reason == BROKEN_OFF:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(interrupts.exit_code())
 
 
-def _trace_file(path: Path, settings: Settings) -> TraceFile:
+def _show_notes(session: Session, show_accepted: bool) -> None:
+    """What a user should know before the text comes."""
+    from specdec_cli.reporting import generation as show
+    from specdec_cli.reporting.console import report_line, report_warning
+    from specdec_cli.reporting.streaming import plan_lines
+
+    if show_accepted and session.members:
+        show.report_members(session.members)
+    for warning in session.warnings:
+        report_warning(warning)
+    if show_accepted and not show.shows_colour():
+        report_warning("--show-accepted marks tokens by colour, and there is none here.")
+    for line in plan_lines(session.target.plan) if session.target.plan is not None else ():
+        report_line(line)
+
+
+def _tracing(path: Path | None, settings: Settings) -> AbstractContextManager[TraceFile | None]:
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 
+    if path is None:
+        return nullcontext()
     require_traceable(settings)
     return TraceFile(path)
 
@@ -213,6 +247,5 @@ def _traced(session: Session, prompt: list[int], file: TraceFile) -> Iterator[St
 
     settings = replace(session.settings, dtype=session.number_format)
     run = TracedRun(settings.method, "prompt", "", settings, tuple(prompt))
-    with file:
-        for view in recorded(session, run, file):
-            yield view.step
+    for view in recorded(session, run, file):
+        yield view.step

@@ -11,7 +11,7 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import method_of, names_of, swept_and_flags
+from specdec_cli.cli.bench import log_file, method_of, names_of, swept_and_flags
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
 from specdec_cli.settings import load_settings, require_tokens
@@ -86,8 +86,7 @@ def offload_bench(
     wanted = configurations(
         preset, flags, names_of(methods or method or method_of(preset, USUAL_METHODS)), swept
     )
-    log = save_dir / f"{exp_name}.jsonl" if exp_name else None
-    run(wanted, dataset, start, n_tests, log, format, quiet)
+    run(wanted, dataset, start, n_tests, log_file(save_dir, exp_name), format, quiet)
 
 
 def _with_defaults(
@@ -116,7 +115,7 @@ def run(
     dataset: str,
     start: int,
     n_tests: int,
-    log_file: Path | None,
+    log_path: Path | None,
     format: Format,
     quiet: bool,
 ) -> None:
@@ -127,13 +126,13 @@ def run(
     from specdec_cli.reporting.bench import BarProgress
 
     items = read_dataset(dataset, n_tests, start)
-    log = Log(log_file)
-    wanted, streamed = _load(wanted, quiet)
-    interrupts.check()
-    with BarProgress(quiet) as progress:
-        everything = measure(Bench(wanted, items, measures_link=True), streamed.session, log, progress)
-    ids = {item.id for item in items}
-    records = [each for each in log.records if each.item in ids]
+    with Log(log_path) as log:
+        wanted, streamed = _load(wanted, quiet)
+        interrupts.check()
+        with BarProgress(quiet) as progress:
+            everything = measure(Bench(wanted, items, measures_link=True), streamed.session, log, progress)
+        ids = {item.id for item in items}
+        records = [each for each in log.records if each.item in ids]
     _show(everything, records, streamed, f"{len(items)} prompts of {dataset}", format, quiet)
 
 

@@ -14,7 +14,7 @@ from specdec_cli.cli.results import (
     FormatOption,
     PlotOption,
     Showing,
-    require_showing,
+    prepared,
     show_results,
 )
 
@@ -31,9 +31,10 @@ def report(
     from specdec_cli.reporting.streaming import link_note
 
     showing = Showing(format, plot, detail, quiet)
-    require_showing(showing)
-    records, settings = read_log(log), settings_in(log)
-    prompts = len({record.item for record in records})
-    first = next(iter(settings.values()))
-    title = f"{first.target}, {prompts} prompts, up to {first.max_tokens} tokens{link_note(first.link_gbps)}"
-    show_results(records, settings, baselines_of(records), machine_in(log), title, showing)
+    with prepared(showing):
+        records, settings = read_log(log), settings_in(log)
+        prompts = len({record.item for record in records})
+        first = next(iter(settings.values()))
+        length = f"up to {first.max_tokens} tokens{link_note(first.link_gbps)}"
+        title = f"{first.target}, {prompts} prompts, {length}"
+        show_results(records, settings, baselines_of(records), machine_in(log), title, showing)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from specdec_cli.settings import Settings
+from specdec_cli.storage.output import claimed
 
 if TYPE_CHECKING:
     from specdec_cli.benchmarking.records import Record
@@ -56,8 +58,9 @@ class Showing:
     quiet: bool
 
 
-def require_showing(showing: Showing) -> None:
-    """Check before a long run that what it gives can be shown.
+@contextmanager
+def prepared(showing: Showing) -> Iterator[None]:
+    """A block at whose end results are shown: what would keep them from it is known at its beginning.
 
     Raises:
         InputError: no picture can be drawn there.
@@ -66,6 +69,8 @@ def require_showing(showing: Showing) -> None:
 
     if showing.plot is not None:
         require_plot(showing.plot)
+    with claimed(showing.plot, "--plot"):
+        yield
 
 
 def show_results(

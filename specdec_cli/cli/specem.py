@@ -10,7 +10,6 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli.batch import Many, answer_all, number_format
-from specdec_cli.errors import INTERRUPTED
 from specdec_cli.settings import Resolved, Settings
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
     if not output.quiet:
         show.report_tally(tally)
     if not tally.rounds or tally.rounds[-1].finish_reason is None:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(interrupts.exit_code())
 
 
 def run_file(many: Many, resolved: Resolved, output: Output) -> None:

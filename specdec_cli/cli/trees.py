@@ -11,9 +11,9 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.audit import require_writable
 from specdec_cli.errors import InputError
 from specdec_cli.settings import Settings, load_settings
+from specdec_cli.storage.output import Output, claimed
 
 # Of the others, how often a child is accepted depends on how many siblings it has.
 PLANNED = ("sequoia", "rrsw", "specinfer", "topk")
@@ -76,13 +76,12 @@ def plan(
         raise InputError(
             problem, f"Choose one of {', '.join(PLANNED)}, whose acceptance is the same in any tree."
         )
-    if output is not None:
-        require_writable(output)
-        if output.suffix.lower() != ".json":
-            raise InputError(f"--output {output} is no .json file.", "Name it tree.json, for example.")
+    if output is not None and output.suffix.lower() != ".json":
+        raise InputError(f"--output {output} is no .json file.", "Name it tree.json, for example.")
     if max_tokens is None:
         settings = replace(settings, max_tokens=64)
-    run(settings, budget, max_depth, fastest, n_tests, output, as_json, quiet)
+    with claimed(output, "--output") as file:
+        run(settings, budget, max_depth, fastest, n_tests, file, as_json, quiet)
 
 
 def run(
@@ -91,7 +90,7 @@ def run(
     max_depth: int,
     fastest: bool,
     n_tests: int,
-    output: Path | None,
+    output: Output | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -126,10 +125,10 @@ def run(
         "machine": fingerprint(),
     }
     if output is not None:
-        output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        output.replace(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     if as_json:
         print_json(record)
     else:
         show_plan(found, acceptance, costs)
     if output is not None and not quiet:
-        report_line(f"Written to {output}")
+        report_line(f"Written to {output.given}")

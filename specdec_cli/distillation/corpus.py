@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +17,12 @@ from specdec_cli.distillation.recipe import refusal
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.disk_room import writing
+from specdec_cli.storage.atomic import replacing, write_whole
 
 IDENTITY = "corpus.json"
 HELD_OUT = 1  # the first shard is never trained on
 ALL = slice(None)
+KEPT = "What was finished is kept: free some space, and the same command goes on."
 
 
 class Corpus:
@@ -37,7 +38,8 @@ class Corpus:
 
     def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(f"The folder {folder}", KEPT):
+            folder.mkdir(parents=True, exist_ok=True)
         known = folder / IDENTITY
         if not known.exists():
             replace_text(known, json.dumps(identity, indent=1) + "\n")
@@ -63,10 +65,8 @@ class Corpus:
     def add(self, number: int, shard: Shard) -> None:
         """Put a shard on disk, whole or not at all."""
         place = self.path(number)
-        part = place.with_suffix(".part")
-        with writing("The target's text"):
+        with writing(f"The target's text in {self.folder}", KEPT), replacing(place) as part:
             save_file(asdict(shard), part)
-            os.replace(part, place)
 
     def read(self, number: int, texts: slice = ALL) -> Shard:
         """Texts of the shard of that number, all or some of them.
@@ -93,7 +93,5 @@ class Corpus:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a small file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with writing(str(path)):
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+    with writing(str(path), KEPT):
+        write_whole(path, text)

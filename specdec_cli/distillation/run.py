@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from specdec_cli.distillation.corpus import Corpus, replace_text
+from specdec_cli.distillation.corpus import KEPT, Corpus, replace_text
 from specdec_cli.distillation.dialogue import Frame
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
@@ -30,10 +31,14 @@ from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import likely_tokens
 from specdec_cli.models.students import Student, new_student, trained
 from specdec_cli.resources import shipped_openings
+from specdec_cli.storage.atomic import PART, sync_folder, sync_tree
+from specdec_cli.storage.failures import MORE_ROOM
+from specdec_cli.storage.output import claimed_folder
 
 WORK = "work"
 CHECKPOINT = "training.pt"
 REPORT = "draft.json"
+CONFIG = "config.json"
 MEASUREMENTS = 20  # during a training
 HELD_TEXTS = 16  # that are looked at each time; the end looks at all
 
@@ -128,7 +133,8 @@ def distil(
     frame = frame_of(target)
     openings = _openings(target, recipe, frame, prompts, watch)
     work = output / WORK
-    work.mkdir(parents=True, exist_ok=True)
+    with writing(f"The folder {work}"):
+        work.mkdir(parents=True, exist_ok=True)
     corpus = Corpus(text or work / "text", recipe.corpus)
     if (work / CHECKPOINT).exists():
         read_checkpoint(work / CHECKPOINT, recipe)  # refused before hours of writing
@@ -197,8 +203,10 @@ def _write(
     shards, per_shard = recipe.shards, recipe.texts * recipe.length
     done = min(corpus.shards, shards)
     hidden = target.model.get_output_embeddings().weight.shape[1]
-    require_disk(corpus.folder, (shards - done) * per_shard * (2 * hidden + 9), "The target's text")
-    with watch.phase("Writing", shards * per_shard, done * per_shard):
+    needed = (shards - done) * per_shard * (2 * hidden + 9)
+    require_disk(corpus.folder, needed, "The target's text", MORE_ROOM)
+    alone = claimed_folder(corpus.folder, f"The text in {corpus.folder}") if done < shards else nullcontext()
+    with alone, watch.phase("Writing", shards * per_shard, done * per_shard):
         for number in range(done, shards):
             shard = write_shard(
                 new_batch_forward(target.model, recipe.texts, recipe.length),
@@ -248,12 +256,15 @@ def _train(
 
 
 def put_in_place(student: Student, output: Path, store: str = "float16") -> None:
-    """Write the draft's files beside the folder first, so that a draft is never half there."""
-    part = output / WORK / "draft"
-    shutil.rmtree(part, ignore_errors=True)
-    with writing("The draft"):
-        part.mkdir()
-        student.save(part, store)
-        for path in sorted(part.iterdir(), key=lambda path: path.name == "config.json"):
-            os.replace(path, output / path.name)
-        part.rmdir()
+    """Write the draft's files elsewhere first, and its configuration last: a draft is never half there."""
+    with writing(f"The draft in {output}", KEPT):
+        part = Path(tempfile.mkdtemp(prefix=".draft.", suffix=PART, dir=output / WORK))
+        try:
+            student.save(part, store)
+            sync_tree(part)
+            (output / CONFIG).unlink(missing_ok=True)  # of another draft, to other weights
+            for path in sorted(part.iterdir(), key=lambda path: path.name == CONFIG):
+                os.replace(path, output / path.name)
+            sync_folder(output)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)

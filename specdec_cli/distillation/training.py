@@ -7,7 +7,6 @@ a training that was stopped and gone on with ends where one without a stop does.
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from specdec_cli.distillation.corpus import HELD_OUT, Corpus
+from specdec_cli.distillation.corpus import HELD_OUT, KEPT, Corpus
 from specdec_cli.distillation.dialogue import Role
 from specdec_cli.distillation.recipe import Recipe, refusal
 from specdec_cli.distillation.writing import Shard
@@ -27,6 +26,7 @@ from specdec_cli.errors import NotFiniteError, SpecdecError
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.students import Student, trained
 from specdec_cli.sampling.divergence import cross_entropy, total_variation
+from specdec_cli.storage.atomic import replacing
 
 SAVE_SECONDS = 60.0
 WARM_UP = 0.03  # of all steps
@@ -116,16 +116,17 @@ class Training:
 
     def save(self) -> None:
         """Keep weights, optimiser and progress, whole or not at all."""
-        part = self._checkpoint.with_suffix(".part")
         state = {
             "recipe": self._recipe.as_dict(),
             "weights": [weight.detach().cpu() for weight in self._weights],
             "optimizer": self._optimizer.state_dict(),
             "progress": vars(self.progress),
         }
-        with writing("The training's checkpoint"):
+        with (
+            writing(f"The training's checkpoint {self._checkpoint}", KEPT),
+            replacing(self._checkpoint) as part,
+        ):
             torch.save(state, part)
-            os.replace(part, self._checkpoint)
 
     def _restore(self) -> None:
         state = read_checkpoint(self._checkpoint, self._recipe)

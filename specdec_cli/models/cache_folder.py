@@ -8,20 +8,28 @@ counts as nothing and is swept a day later.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.storage.atomic import sync_folder, sync_tree
+from specdec_cli.storage.failures import is_full, reason
+from specdec_cli.storage.locks import waited_for
 
 WORKSPACE_PREFIX = ".part-"
+LOCK_PREFIX = ".lock-"
 STALE_SECONDS = 24 * 3600
 LARGER_CACHE = "Free some space, or set SPECDEC_CACHE to a folder on a larger disk."
 HINT = "Set SPECDEC_CACHE to a folder that can be written to."
+
+
+_being_made: set[Path] = set()  # by this process
 
 
 def cache_root() -> Path:
@@ -49,7 +57,7 @@ def require_writable() -> Path:
     return root
 
 
-def require_disk(folder: Path, needed: int, purpose: str) -> None:
+def require_disk(folder: Path, needed: int, purpose: str, hint: str = LARGER_CACHE) -> None:
     """Check that `folder`'s disk has room for `needed` bytes.
 
     Raises:
@@ -58,7 +66,7 @@ def require_disk(folder: Path, needed: int, purpose: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         problem = f"{purpose} needs {needed / 1e6:,.0f} MB of disk; {folder} has {free / 1e6:,.0f} MB free."
-        raise RoomError(problem, LARGER_CACHE)
+        raise RoomError(problem, hint)
 
 
 @contextmanager
@@ -84,10 +92,12 @@ def workspace(purpose: str) -> Iterator[Path]:
 
 def put_folder(built: Path, place: Path) -> None:
     """Move the folder `built` to `place`, whatever lay there; `built` must be in a workspace."""
+    sync_tree(built)
     place.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):  # more than one only if another process puts the same folder there now
         try:
             os.replace(built, place)
+            sync_folder(place.parent)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EACCES):
@@ -95,6 +105,35 @@ def put_folder(built: Path, place: Path) -> None:
         with suppress(FileNotFoundError):
             os.replace(place, built.with_name(f"replaced-{attempt}"))  # goes with the workspace
     os.replace(built, place)
+    sync_folder(place.parent)
+
+
+@contextmanager
+def alone(place: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """A block in which no other process makes what shall lie at `place`; waits for one that does.
+
+    Raises:
+        SpecdecError: the cache cannot be written to.
+    """
+    root = require_writable()
+    if place in _being_made:
+        yield
+        return
+    name = hashlib.sha256(str(place.relative_to(root)).encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def waiting() -> None:
+        report(f"Waiting for another process that makes {place.name}")
+
+    try:
+        lock = waited_for(root / f"{LOCK_PREFIX}{name}", waiting)
+    except OSError as error:
+        raise _explained(error, root, "The lock of the cache") from error
+    _being_made.add(place)
+    try:
+        yield
+    finally:
+        _being_made.discard(place)
+        lock.release()
 
 
 def _sweep(root: Path) -> None:
@@ -108,6 +147,6 @@ def _sweep(root: Path) -> None:
 
 
 def _explained(error: OSError, root: Path, purpose: str) -> SpecdecError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return RoomError(f"{purpose} filled the disk that holds {root}.", LARGER_CACHE)
-    return SpecdecError(f"{purpose} could not write to {root}: {error.strerror or error}.", HINT)
+    return SpecdecError(f"{purpose} could not write to {root}: {reason(error)}.", HINT)

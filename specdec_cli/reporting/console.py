@@ -18,6 +18,7 @@ from rich.status import Status
 from rich.text import Text
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.reporting.redaction import redacted
 
 
 class Activity(Protocol):
@@ -32,7 +33,7 @@ class _Spinner:
         self._status = status
 
     def update(self, text: str) -> None:
-        self._status.update(Text(text))
+        self._status.update(Text(redacted(text)))
 
 
 class _Silence:
@@ -68,7 +69,7 @@ def report_warning(text: str) -> None:
 
 def report_line(text: str) -> None:
     """Print a line of news that is not the result."""
-    err().print(Text(text, style="dim"), soft_wrap=True)
+    err().print(Text(redacted(text), style="dim"), soft_wrap=True)
 
 
 def progress_lines_enabled(quiet: bool) -> bool:
@@ -88,5 +89,5 @@ def status(message: str, quiet: bool = False) -> Iterator[Activity]:
 
 
 def _line(label: str, style: str, text: str) -> None:
-    one_line = " ".join(text.split("\n"))
+    one_line = " ".join(redacted(text).split("\n"))
     err().print(Text.assemble((label, style), one_line), soft_wrap=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 from specdec_cli.benchmarking.summary import Row
 from specdec_cli.errors import InputError
 from specdec_cli.reporting.curves import PLAIN, draw_curves, ends, find_curves
+from specdec_cli.storage.atomic import write_whole
+from specdec_cli.storage.failures import writing
 
 KINDS = (".png", ".svg", ".html")
 DRAFT, VERIFY, REST = "#4477aa", "#ccbb44", "#bbbbbb"  # apart for every kind of colour vision
@@ -19,14 +21,12 @@ def require_plot(path: Path) -> None:
     """Check before a long run that a picture can be drawn into that file.
 
     Raises:
-        InputError: matplotlib is missing, the ending is none of `KINDS`, or the folder is not there.
+        InputError: matplotlib is missing, or the ending is none of `KINDS`.
     """
     if path.suffix.lower() not in KINDS:
         raise InputError(
             f"--plot {path} is no picture that can be drawn.", f"End it in {' or '.join(KINDS)}."
         )
-    if not path.parent.is_dir():
-        raise InputError(f"The file {path} cannot be written.", "Give a path in a folder that exists.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -34,7 +34,12 @@ def require_plot(path: Path) -> None:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw a benchmark into a file, a sweep as curves; an .html file needs nothing from elsewhere."""
+    """Draw a benchmark into a file, a sweep as curves; an .html file needs nothing from elsewhere.
+
+    Raises:
+        RoomError: the disk is full.
+        SpecdecError: the file cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -57,10 +62,14 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         figure.savefig(buffer, format="svg")
         drawing = buffer.getvalue()
         head = "<!doctype html><meta charset=utf-8><title>specdec bench</title>"
-        path.write_text(f"{head}{drawing[drawing.index('<svg') :]}\n", encoding="utf-8")
+        picture = f"{head}{drawing[drawing.index('<svg') :]}\n".encode()
     else:
-        figure.savefig(path, dpi=150)
+        drawn = BytesIO()
+        figure.savefig(drawn, format=path.suffix[1:].lower(), dpi=150)
+        picture = drawn.getvalue()
     pyplot.close(figure)
+    with writing(path):
+        write_whole(path, picture)
 
 
 def _speedups(axis: Any, rows: Sequence[Row]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 PART = ".part"
 NAME_LENGTH = 40  # of a file's name in the names of its companions, so that these are never too long
-NEW_FILE, NEW_FOLDER = 0o666, 0o777
+NEW_FILE = 0o666
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -54,6 +54,18 @@ def write_whole(place: Path, content: str | bytes) -> None:
     """
     with replacing(place) as part, part.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def put_whole(part: Path, place: Path) -> None:
+    """Move a file that was made elsewhere on the same disk into place, once all of it is written down.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    _sync(part)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(part, place)
+    sync_folder(place.parent)
 
 
 def sweep(place: Path) -> None:

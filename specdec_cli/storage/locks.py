@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -53,23 +53,21 @@ class Lock:
         os.close(descriptor)
 
 
-@contextmanager
-def one_at_a_time(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """A block that one process at a time is in.
+def waited_for(path: Path, waiting: Callable[[], None]) -> Lock:
+    """A lock, held as soon as nobody else holds it.
 
     Args:
-        path: of the lock's file.
-        waiting: called if another process is in it now.
+        path: of its file.
+        waiting: called if another process holds it now.
+
+    Raises:
+        OSError: its file cannot be made.
     """
     try:
-        lock = Lock(path)
+        return Lock(path)
     except BusyError:
         waiting()
-        lock = Lock(path, wait=True)
-    try:
-        yield
-    finally:
-        lock.release()
+        return Lock(path, wait=True)
 
 
 def _acquired(path: Path, wait: bool) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from specdec_cli.errors import InputError, RoomError, SpecdecError
-from specdec_cli.storage.atomic import NEW_FILE, NO_FOLLOW, companion, sweep, sync_folder, write_whole
-from specdec_cli.storage.failures import MORE_ROOM, explained, is_full, reason
+from specdec_cli.storage.atomic import NEW_FILE, NO_FOLLOW, PART, companion, sweep, sync_folder, write_whole
+from specdec_cli.storage.failures import ANOTHER, MORE_ROOM, explained, is_full, reason
 from specdec_cli.storage.locks import BusyError, Lock
 
 OPENING = os.O_RDWR | NO_FOLLOW | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -120,7 +122,7 @@ class Output(AbstractContextManager["Output"]):
             self._require_file()
             self._lock = Lock(self.path.with_name(f"{companion(self.path)}lock"))
         except BusyError as error:
-            problem = f"{self._named} is being written by another process."
+            problem = f"{self._named} is being written by another run."
             raise InputError(problem, "Wait until it has ended, or give another name.") from error
         except (OSError, ValueError) as error:
             raise self._unusable(error) from error
@@ -157,6 +159,54 @@ class Output(AbstractContextManager["Output"]):
     @property
     def _named(self) -> str:
         return f"{self._flag} {self.given}"
+
+
+def claimed(path: Path | None, flag: str) -> AbstractContextManager[Output | None]:
+    """A block that claims the file of a flag that may not be given.
+
+    Raises:
+        InputError: at its beginning: the file cannot be written, or another process writes it.
+        RoomError: the disk is full.
+    """
+    return nullcontext() if path is None else Output(path, flag)
+
+
+@contextmanager
+def claimed_folder(folder: Path, named: str) -> Iterator[None]:
+    """A block in which this process alone writes a folder, which is made if need be.
+
+    What a killed writer left half done there is removed; so is a folder that was made for the block, if it is
+    still empty at its end.
+
+    Args:
+        folder: to claim.
+        named: what it is, as the beginning of a sentence.
+
+    Raises:
+        InputError: at the beginning: it cannot be written, or another process writes it.
+        RoomError: the disk is full.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = Lock(folder / ".lock")
+    except BusyError as error:
+        raise InputError(f"{named} is being written by another run.", "Wait until it has ended.") from error
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is no name of a folder"
+        kind = RoomError if is_full(error) else InputError
+        raise kind(
+            f"{named} cannot be written: {why}.", MORE_ROOM if kind is RoomError else ANOTHER
+        ) from error
+    try:
+        for abandoned in folder.glob(f".*{PART}"):
+            shutil.rmtree(abandoned) if abandoned.is_dir() else abandoned.unlink()
+        yield
+    finally:
+        lock.release()
+        for each in new:
+            with suppress(OSError):
+                each.rmdir()
 
 
 def _append(descriptor: int, content: bytes, over: int, sync: bool) -> None:

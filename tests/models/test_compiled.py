@@ -2,13 +2,14 @@
 
 import random
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
 from random_models import ARCHITECTURES, random_model, random_tokens, random_tree
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import RoomError, SpecdecError
 from specdec_cli.models.forward import compiled
 from specdec_cli.models.forward.choice import can_compile, compile_forward, compiled_forward, new_forward
 from specdec_cli.models.forward.lean_weights import lean_shape
@@ -68,13 +69,33 @@ def test_without_a_compiler_it_says_so(model, monkeypatch, cache):
     assert not (cache / "compiled").exists()
 
 
-def test_a_failed_compilation_leaves_nothing(model, monkeypatch, cache):
-    def fail(*arguments):
-        raise RuntimeError("out of luck\nand much more")
+FAILURES = {
+    "RuntimeError: out of luck\nand much more": (
+        SpecdecError,
+        "could not compile the pass: RuntimeError: out of luck",
+    ),
+    "C++ compile error\n\nOutput:\nx.cpp:1:2: fatal error: omp.h: No such file": (
+        SpecdecError,
+        "omp.h: No such file",
+    ),
+    "C++ compile error\ncc1plus: error writing to /x: No space left on device": (
+        RoomError,
+        "filled the disk",
+    ),
+    "": (SpecdecError, "it said nothing"),
+}
 
-    monkeypatch.setattr(compiled, "_compile_piece", fail)
-    with pytest.raises(SpecdecError, match="torch could not compile the pass: out of luck"):
+
+@needs_compiler
+@pytest.mark.parametrize("said", FAILURES)
+def test_a_failed_compilation_is_told_in_a_line_and_leaves_nothing(model, monkeypatch, cache, said):
+    failed = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(compiled, "run_leashed", lambda *_: failed)
+    kind, problem = FAILURES[said]
+    with pytest.raises(SpecdecError) as caught:
         compile_forward(model, lambda _: None)
+    assert type(caught.value) is kind
+    assert problem in caught.value.problem
     assert list(cache.iterdir()) == []
 
 

@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_to_be_full(cache, served, monke
 )
 def test_what_pip_complains_of_becomes_one_line(tmp_path, monkeypatch, stderr, error, message):
     failed = subprocess.CompletedProcess([], 1, "", stderr)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(fetch, "run_leashed", lambda *_: failed)
     with pytest.raises(SpecdecError, match=message) as caught:
         fetch.run_pip("tiny-weights==1.0", tmp_path)
     assert type(caught.value) is error

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, export
 
-from specdec_cli.errors import SpecdecError
-from specdec_cli.models.cache_folder import cache_root, put_folder, workspace
+from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.models.cache_folder import LARGER_CACHE, alone, cache_root, put_folder, workspace
 from specdec_cli.models.forward import pieces as source
 from specdec_cli.models.forward.pieces import AddNorm, Attend, Gate, Pieces, Shape, Turn
+from specdec_cli.models.leash import run_leashed
 from specdec_cli.models.quiet import first_line
+from specdec_cli.resources import PACKAGE
+from specdec_cli.storage.failures import FULL
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
 LARGEST = 1 << 20
@@ -42,8 +44,10 @@ def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], Non
     """
     folder = cache_root() / "compiled" / _key(shape, dtype)
     if not folder.is_dir():
-        report("Compiling the forward pass (about a minute, once)")
-        _compile(shape, dtype, folder)
+        with alone(folder, report):
+            if not folder.is_dir():
+                report("Compiling the forward pass (about a minute, once)")
+                _compile(shape, dtype, folder)
     return folder
 
 
@@ -67,15 +71,46 @@ def _processor() -> str:
 def _compile(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         raise SpecdecError("--compile needs a C++ compiler, and none was found.", f"Install g++. {HINT}")
-    with workspace("Compiling") as work, _own_compiler_cache(work / "compiler"):
+    with workspace("Compiling") as work:
         built = work / "pieces"
         built.mkdir()
-        for name, module, arguments, sizes in _examples(shape, dtype):
-            try:
-                _compile_piece(module, arguments, sizes, built / f"{name}.pt2")
-            except Exception as error:  # torch's compiler fails in many ways of its own
-                raise SpecdecError(f"torch could not compile the pass: {first_line(error)}.", HINT) from error
+        _write_apart(shape, dtype, built)
         put_folder(built, folder)
+
+
+def _write_apart(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
+    """Have another process compile, so that it ends with this one, and its compilers with it."""
+    work = folder.parent
+    sizes = json.dumps([asdict(shape), str(dtype).removeprefix("torch."), str(folder)])
+    paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "TMPDIR": str(work),  # of the compiler's own files: they go with the workspace
+        "TORCHINDUCTOR_CACHE_DIR": str(work / "compiler"),
+    }
+    done = run_leashed([sys.executable, "-W", "ignore", "-m", __name__, sizes], environment)
+    if done.returncode == 0:
+        return
+    said = f"{done.stdout}\n{done.stderr}"
+    if any(os.strerror(number) in said for number in FULL):
+        raise RoomError(f"Compiling filled the disk that holds {cache_root()}.", LARGER_CACHE)
+    raise SpecdecError(f"torch could not compile the pass: {_cause(said)}.", HINT)
+
+
+def _cause(said: str) -> str:
+    """The first line of a compiler that names an error, else of what torch says."""
+    lines = [line.strip().rstrip(".") for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if "error:" in line] or [
+        line for line in reversed(lines) if "Error" in line
+    ]
+    return (named or lines or ["it said nothing"])[0]
+
+
+def write_pieces(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
+    """Compile the pieces into a folder, in this process."""
+    for name, module, arguments, sizes in _examples(shape, dtype):
+        _compile_piece(module, arguments, sizes, folder / f"{name}.pt2")
 
 
 def _compile_piece(module: nn.Module, arguments: tuple[Any, ...], sizes: Any, place: Path) -> None:
@@ -155,18 +190,6 @@ def _single(run: Callable[[list[Tensor]], list[Tensor]]) -> Callable[..., Tensor
     return lambda *arguments: run(list(arguments))[0]
 
 
-@contextmanager
-def _own_compiler_cache(folder: Path) -> Iterator[None]:
-    """The compiler's intermediate files go to `folder`, and what it says to nowhere."""
-    name = "TORCHINDUCTOR_CACHE_DIR"
-    before = os.environ.get(name)
-    os.environ[name] = str(folder)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+if __name__ == "__main__":
+    _shape, _dtype, _folder = json.loads(sys.argv[1])
+    write_pieces(Shape(**_shape), getattr(torch, _dtype), Path(_folder))
