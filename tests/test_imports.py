@@ -12,10 +12,10 @@ import specdec_cli
 ROOT = Path(specdec_cli.__file__).parent
 
 MAY_IMPORT = {
-    "storage": {"errors"},
     "__init__": {"api"},
     "__main__": {"cli"},
     "errors": set(),
+    "storage": {"errors"},
     "resources": set(),
     "tree": set(),
     "sampling": {"errors"},

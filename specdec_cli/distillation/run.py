@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from specdec_cli.distillation.corpus import KEPT, Corpus, replace_text
+from specdec_cli.distillation.corpus import Corpus, replace_text
 from specdec_cli.distillation.dialogue import Frame
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
@@ -257,7 +257,9 @@ def _train(
 
 def put_in_place(student: Student, output: Path, store: str = "float16") -> None:
     """Write the draft's files elsewhere first, and its configuration last: a draft is never half there."""
-    with writing(f"The draft in {output}", KEPT):
+    with writing(
+        "The draft", f"What was made for {output} is kept: free some space, and the same command goes on."
+    ):
         part = Path(tempfile.mkdtemp(prefix=".draft.", suffix=PART, dir=output / WORK))
         try:
             student.save(part, store)

@@ -1,1 +1,1 @@
-"""Files that a run writes: claimed for its time, whole or not at all, and lost to no kill or full disk."""
+"""Files: what people give is read within limits; what runs write is theirs alone, and lost to no kill."""
