@@ -17,7 +17,7 @@ from random_models import (
 )
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.capability import PROVEN, require_tree_support
+from specdec_cli.models.capability import PROVEN, _obstacle_further_on, require_tree_support
 from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.runner import Runner
@@ -149,3 +149,42 @@ def test_a_model_that_breaks_on_the_mask_is_refused_and_not_a_crash():
     model.model.layers[0].self_attn.q_proj = torch.nn.Linear(3, 3, dtype=torch.float64)
     with pytest.raises(MismatchError, match="does not score the branches of a tree apart"):
         require_tree_support(loaded(model))
+
+
+def gpt_neo(**changes):
+    sizes = {"attention_types": [[["global", "local"], 1]], "num_layers": 2, "num_heads": 4, **changes}
+    return config("GPTNeo", **sizes)
+
+
+def test_local_layers_that_count_rows_see_by_position_in_trees():
+    model = random_model(gpt_neo(window_size=6)).float()
+    assert is_accepted(model)
+    assert tree_error(model) <= 1e-4
+
+
+def test_windows_longer_than_the_trial_on_the_model_itself_are_met_by_the_one_on_a_small_model(monkeypatch):
+    monkeypatch.setattr("specdec_cli.models.forward.module.row_counting_layers", lambda model: [])
+    with pytest.raises(MismatchError, match="in texts longer than its windows"):
+        require_tree_support(loaded(random_model(gpt_neo(window_size=256))))
+
+
+@pytest.mark.parametrize("architecture", ["Starcoder2", "Cohere2", "Exaone4", "Olmo3", "GptOss"])
+def test_windowed_architectures_score_trees_exactly_past_their_windows(architecture):
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2} if architecture == "GptOss" else {}
+    model = random_model(config(architecture, sliding_window=5, **experts)).float()
+    assert is_accepted(model)
+    assert tree_error(model) <= 1e-4
+
+
+def test_a_model_with_windows_that_has_no_small_copy_is_refused(monkeypatch):
+    monkeypatch.setattr("specdec_cli.models.capability.miniature", lambda model: 1 / 0)
+    assert is_accepted(random_model(config("Olmo2")))
+    with pytest.raises(MismatchError, match="how far back its layers look cannot be tried out"):
+        require_tree_support(loaded(random_model(config("Starcoder2", sliding_window=64))))
+
+
+@pytest.mark.parametrize("kind", sorted(PROVEN))
+def test_what_is_never_tried_out_passes_the_trial_on_a_small_model(kind):
+    made = transformers.AutoConfig.for_model(kind)
+    small = random_model(type(made)(**{name: COMMON[name] for name in COMMON if hasattr(made, name)}))
+    assert _obstacle_further_on(small) is None

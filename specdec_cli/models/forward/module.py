@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
+from specdec_cli.models.forward.local_layers import row_counting_layers, seeing
 from specdec_cli.models.forward.module_cache import KeyValueCache
 from specdec_cli.models.forward.rotary import length_rotaries, turned_for, turning_of
 from specdec_cli.models.reduced_head import head_width
@@ -32,6 +34,7 @@ class ModuleForward:
         self.features = torch.empty(0, device=self.device)
         self._keeps_features = False
         self._rotaries = length_rotaries(model)
+        self._row_counting = row_counting_layers(model)
         self.turning = turning_of(model)
 
     def keep_features(self) -> None:
@@ -51,7 +54,7 @@ class ModuleForward:
         options: dict[str, Any] = {"logits_to_keep": step.keep} if self._keeps else {}
         if self._keeps_features:
             options["output_hidden_states"] = True
-        with turned_for(self._rotaries, step.lengths):
+        with turned_for(self._rotaries, step.lengths), self._local_windows(step):
             output = self._model(
                 input_ids=step.tokens[None],
                 position_ids=step.positions[None],
@@ -80,6 +83,15 @@ class ModuleForward:
         near = step.positions[:, None] - step.row_positions() < self._window
         windowed = full if inside else self._additive(visible & near)
         return {FULL: full, SLIDING: windowed} if self._mixed else windowed
+
+    def _local_windows(self, step: Pass) -> AbstractContextManager[None]:
+        """For a tree, windows by position in the layers that would count rows."""
+        if step.visible is None or not self._row_counting:
+            return nullcontext()
+        window = int(self._model.config.get_text_config().window_size)
+        near = step.positions[:, None] - step.row_positions() < window
+        masks = self._additive(step.visible), self._additive(step.visible & near)
+        return seeing(self._row_counting, *masks)
 
     def _additive(self, visible: Tensor) -> Tensor:
         """(n, rows) to (1, 1, n, rows): 0 where visible. Boolean masks are wrong under eager attention."""
