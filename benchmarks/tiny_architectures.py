@@ -19,13 +19,17 @@ MOST_PARAMETERS = 20_000_000
 _FIRST = ("hidden_size_per_layer_input",)  # without these the default configuration itself is refused
 _UNLIKE: dict[str, dict[str, Any]] = {
     "bamba": {
-        "layer_types": ["mamba", "full_attention"] * 2,
         "attn_layer_indices": [1, 3],
         "mamba_n_heads": 8,
         "mamba_d_head": 16,
     },
-    "blt": {},
-    "dots1": {"sliding_window": None},
+    "cohere_compass_text": {"rope_parameters": {FULL: {"rope_type": "default", "rope_theta": 1e4}}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+        "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16, "moe_topk": 2},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8, "use_mamba_kernels": False},
@@ -33,8 +37,16 @@ _UNLIKE: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "mamba2": {"num_heads": 8},
     "ministral": {"head_dim": 16},
-    "nemotron": {"head_dim": 16},
-    "qwen4_exp_text": {},
+    "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
+    "phi4_multimodal": {"original_max_position_embeddings": 4096},  # see NO_REFERENCE in the trials
+    "qwen4_exp_text": {
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+        "indexer_budget": 8,
+        "indexer_compress_ratio": 2,
+    },
+    "xmod": {"default_language": "en_XX"},
     "reformer": {"axial_pos_embds_dim": [16, 48], "axial_pos_shape": [16, 16]},
     "zaya": {"num_experts_per_tok": 1},
 }
