@@ -157,7 +157,7 @@ class _Filling:
 def _layers(shapes: Shapes, settings: GptqSettings) -> dict[str, _Layer]:
     """The quantised layers, by the checkpoint's names."""
     found = {}
-    for name in (key.removesuffix(".qweight") for key in shapes if key.endswith(".qweight")):
+    for name in sorted({key.rpartition(".")[0] for key in shapes if key.rpartition(".")[2] in PARTS}):
         parts = {part: shapes[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in shapes}
         numbers = settings.of(name)
         found[name] = _Layer(numbers, layer_shape(name, parts, numbers), tuple(parts))

@@ -12,7 +12,6 @@ import torch
 from specdec_cli.models.bnb import BNB_KINDS, packed_weights, rounding
 from specdec_cli.models.checkpoint import (
     context_length,
-    is_quantised,
     logit_width,
     read_config,
     safetensors_files,
@@ -143,7 +142,7 @@ def load_model(
         source=found.source,
         stream=stream,
         plan=plan,
-        warnings=unused_warnings(found.folder, unused, quantised=is_quantised(config)),
+        warnings=unused_warnings(found.folder, unused),
     )
 
 

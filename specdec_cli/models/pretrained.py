@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.checkpoint import require_generation_config
+from specdec_cli.models.checkpoint import is_quantised, require_generation_config
 from specdec_cli.models.quiet import first_line, quiet
-from specdec_cli.models.unused_tensors import require_all_weights
+from specdec_cli.models.unused_tensors import require_all_weights, require_no_quantisation
 from specdec_cli.models.weight_map import mismatch
 
 
@@ -58,6 +58,8 @@ def read_pretrained(
         if rounding is not None:
             hint = "Use --quantize int8 or int4 on a CPU, or leave it out."
         raise SpecdecError(f"{folder} cannot be loaded{by}: {first_line(error)}.", hint) from error
+    if not is_quantised(model.config):
+        require_no_quantisation(folder, info["unexpected_keys"])
     if info["mismatched_keys"]:
         raise mismatch(*min(info["mismatched_keys"]))
     require_all_weights(folder, info["missing_keys"])

@@ -33,22 +33,21 @@ def require_all_weights(folder: Path, missing: Iterable[str]) -> None:
         raise SpecdecError(problem, AGAIN)
 
 
-def unused_warnings(folder: Path, unused: Iterable[str], *, quantised: bool = False) -> tuple[str, ...]:
-    """What to say of stored tensors that the model has no place for, a sentence or none.
-
-    Args:
-        folder: of the checkpoint.
-        unused: their names.
-        quantised: whether config.json says how the weights are quantised.
+def require_no_quantisation(folder: Path, unused: Iterable[str]) -> None:
+    """Check that nothing left over belongs to quantised weights, which would be taken for plain ones.
 
     Raises:
-        SpecdecError: they belong to quantised weights, and config.json says nothing of that.
+        SpecdecError: something does, and config.json says nothing of it.
     """
-    names = sorted(name for name in unused if not HARMLESS.search(name))
-    scales = [] if quantised else [name for name in names if QUANTISED.search(name)]
+    scales = sorted(name for name in unused if QUANTISED.search(name))
     if scales:
         problem = f"{folder} holds quantised weights ({scales[0]}), and config.json does not say in what way."
         raise SpecdecError(problem, "Add the settings that came with them, or choose another checkpoint.")
+
+
+def unused_warnings(folder: Path, unused: Iterable[str]) -> tuple[str, ...]:
+    """What to say of stored tensors that the model has no place for: a sentence or none."""
+    names = sorted(name for name in unused if not HARMLESS.search(name))
     if not names:
         return ()
     count = "a tensor" if len(names) == 1 else f"{len(names)} tensors"

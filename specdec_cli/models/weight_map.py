@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.quiet import first_line, quiet
-from specdec_cli.models.unused_tensors import AGAIN, require_all_weights
+from specdec_cli.models.unused_tensors import AGAIN, require_all_weights, require_no_quantisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def map_weights(model: Any, stored: Iterable[str], folder: Path) -> WeightMap:
         folder: of the checkpoint, for what is said of it.
 
     Raises:
-        SpecdecError: weights are missing.
+        SpecdecError: weights are missing, or are quantised in a way that nobody names.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key
@@ -132,6 +132,7 @@ def map_weights(model: Any, stored: Iterable[str], folder: Path) -> WeightMap:
     missing = frozenset(wanted.keys() - made)
     said = SimpleNamespace(missing_keys=tie(model, missing), unexpected_keys=set(unused))
     model._adjust_missing_and_unexpected_keys(said)
+    require_no_quantisation(folder, said.unexpected_keys)
     require_all_weights(folder, said.missing_keys)
     return WeightMap(tuple(recipes), missing, tuple(sorted(said.unexpected_keys)))
 
