@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test test-bfloat16 test-model test-gpu check format bench bench-engine bench-forward \
+.PHONY: help demo test test-slow test-bfloat16 test-model test-gpu check format bench bench-engine bench-forward \
 	bench-multi-draft bench-ensemble bench-specem bench-a-against-a architectures clean
 .DEFAULT_GOAL := help
 
@@ -24,7 +24,10 @@ demo: $(READY)  ## Fetch SmolLM2-135M, let it write with SpecExec, and time each
 	$(BIN)/specdec demo
 
 test: $(READY)  ## The test suite: on the CPU, without a network
-	$(PYTEST) -m 'not gpu and not model'
+	$(PYTEST)
+
+test-slow: $(READY)  ## The tests that compile, package, ask a hub of their own, or plant many bugs
+	$(PYTEST) -m 'slow and not gpu and not model'
 
 # Processors differ in what `--dtype auto` is, and so in what fails: this part runs as on one that computes bfloat16.
 test-bfloat16: $(READY)  ## The tests of what loads models, as on a processor with bfloat16

@@ -8,6 +8,7 @@ here also what loads models without. A test whose claim holds in one format only
 the fixture `float32`.
 """
 
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -33,6 +34,12 @@ def be_on_a_processor(patch: pytest.MonkeyPatch, *, with_bfloat16: bool) -> None
 FORMAT = os.environ.get("SPECDEC_DTYPE", "auto")
 if FORMAT != "auto":
     be_on_a_processor(pytest.MonkeyPatch(), with_bfloat16=FORMAT == "bfloat16")
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later collection of garbage the million objects that torch and transformers are made of."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
