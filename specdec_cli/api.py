@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.session import Session
 from specdec_cli.settings import load_settings
@@ -75,7 +74,7 @@ class SpeculativeDecoder:
             InputError: the text is empty, or too long for the target's context.
         """
         prompt = self._session.encode(input_text)
-        completion = Completion(self._session.decode, before=self._session.join(prompt))
+        completion = self._session.completion(prompt)
         for step in self._session.steps(prompt):
             completion.add(step)
         completion.finish()

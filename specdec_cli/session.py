@@ -11,9 +11,12 @@ from torch import Tensor
 from specdec_cli.assembly import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
 from specdec_cli.drafting.base import Drafter
 from specdec_cli.drafts import NGRAM, copies_first, is_model, require_readable, resolve_draft
+from specdec_cli.endings import JOINED, stops_of
+from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.engine.text import Stops
 from specdec_cli.ensemble.company import Company, Seat
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS
@@ -38,8 +41,6 @@ from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import member_names
 from specdec_cli.tree import TokenTree
-
-JOINED = 8  # tokens of a prompt that can change how the next one is written, and more than enough
 
 
 class Session:
@@ -144,6 +145,14 @@ class Session:
         """The tokens before the answer that decide how its first word is written: none after a template."""
         return () if self.uses_chat else prompt[-JOINED:]
 
+    def stops(self, prompt: Sequence[int] = (), settings: Settings | None = None) -> Stops:
+        """What ends the text after a prompt, with other settings of sampling if given."""
+        return stops_of(self.target, settings or self.settings, chat=self.uses_chat, prompt=prompt)
+
+    def completion(self, prompt: Sequence[int]) -> Completion:
+        """What gathers the text after a prompt from its steps."""
+        return Completion(self.decode, self.stops(prompt), self.join(prompt))
+
     def describe(self) -> dict[str, object]:
         """Which models run, what settings that say "auto" came to."""
         name = resolve_draft(self.settings)
@@ -184,6 +193,7 @@ class Session:
         else:
             tokens = tokenizer.encode(prompt)
         self._require_room(len(tokens))
+        self.runner().legible.require(tokens)
         return tokens
 
     def _require_room(self, length: int) -> None:
@@ -238,12 +248,7 @@ class Session:
     ) -> Iterator[Step]:
         """Decode a prompt, with other settings of method and sampling, or other roles, if given."""
         settings = settings or self.settings
-        stopping = Stopping(
-            settings.max_tokens,
-            frozenset() if settings.ignore_eos else self.target.stop_tokens,
-            settings.stop,
-            self.decode,
-        )
+        stopping = Stopping(settings.max_tokens, self.stops(prompt, settings), self.decode)
         randomness = SeededRandomness(settings.seed)
         if METHODS[settings.method].is_ensemble and roles is None:
             return self.company.steps(prompt, settings, randomness, stopping, self._outsider(settings))
@@ -285,4 +290,6 @@ class Session:
             forward = new_forward(loaded.model, loaded.stream)
             if self.settings.compile:
                 self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
-        return Runner(forward, loaded.context, name)
+        if loaded is self.target or loaded.name in self.members:
+            return Runner(forward, loaded.context, name)
+        return Runner(forward, loaded.context, name, loaded.tokenizer.stand_in(forward.readable))

@@ -121,24 +121,24 @@ def asking_of(session: Session) -> Asking:
     --raw leaves the prompt as it is, for every model.
     """
     tokenizer, settings = session.target.tokenizer, session.settings
-    stop_tokens = frozenset() if settings.ignore_eos else session.target.stop_tokens
+    stops, closing = session.stops(), _closing(session)
     if session.uses_chat:
         system = [] if settings.system is None else [{"role": "system", "content": settings.system}]
 
         def conversation(question: str) -> list[int]:
             return tokenizer.encode_chat([*system, {"role": "user", "content": question}])
 
-        return Asking(conversation, "", settings.stop, stop_tokens, _closing(session), joined=False)
+        return Asking(conversation, "", stops.strings, stops.tokens, closing, joined=False, names=stops.names)
     if settings.chat is False:
-        return Asking(tokenizer.encode, "", settings.stop, stop_tokens, _closing(session), joined=True)
+        opening = tokenizer.encode
+        return Asking(opening, "", stops.strings, stops.tokens, closing, joined=True, names=stops.names)
 
     def question_and_answer(question: str) -> list[int]:
         return tokenizer.encode(QUESTION.format(question))
 
+    strings = *settings.stop, NEXT_QUESTION
     closing = tuple(tokenizer.encode_plain(NEXT_QUESTION))
-    return Asking(
-        question_and_answer, LEAD, (*settings.stop, NEXT_QUESTION), stop_tokens, closing, joined=True
-    )
+    return Asking(question_and_answer, LEAD, strings, stops.tokens, closing, joined=True, names=stops.names)
 
 
 def _closing(session: Session) -> tuple[int, ...]:

@@ -38,10 +38,12 @@ MAY_IMPORT = {
     },
     "partners": {"drafts", "errors", "methods", "models", "offloading", "settings"},
     "drafts": {"methods", "settings", "models", "errors"},
+    "endings": {"engine", "models", "settings"},
     "assembly": {"drafting", "verification", "sampling", "drafts", "methods", "settings"},
     "offloading": {"drafts", "models", "settings", "errors"},
     "session": {
         "assembly",
+        "endings",
         "offloading",
         "drafting",
         "ensemble",

@@ -18,6 +18,7 @@ import torch
 
 from specdec_cli.benchmarking.peers import Peer, Run
 from specdec_cli.engine.roles import Step
+from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
 from specdec_cli.models.fetch import fetch
 from specdec_cli.models.registry import REGISTRY
@@ -79,7 +80,7 @@ def _run(model: Any, session: Session) -> Run:
     def run(prompt: Sequence[int], settings: Settings) -> list[Step]:
         model.reset()  # else it would keep what it read of a prompt that begins alike
         model.set_seed(settings.seed)
-        stops = frozenset() if settings.ignore_eos else session.target.stop_tokens
+        stopping = Stopping(settings.max_tokens, session.stops(prompt, settings), session.decode)
         generated = model.generate(
             list(prompt),
             temp=settings.temperature,
@@ -90,13 +91,15 @@ def _run(model: Any, session: Session) -> Run:
         )
         clock.begin()
         emitted: list[int] = []
+        reason = None
         for token in generated:
             emitted.append(int(token))
             clock.emitted(len(emitted))
-            if token in stops or len(emitted) == settings.max_tokens:
+            reason = stopping.cut(emitted[-1:])[1]
+            if reason is not None:
                 break
         generated.close()
-        return clock.steps(emitted, bool(emitted) and emitted[-1] in stops)
+        return clock.steps(emitted, reason == "stop")
 
     return run
 

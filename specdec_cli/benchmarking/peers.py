@@ -13,6 +13,7 @@ import torch
 
 from specdec_cli.drafts import is_model, resolve_draft
 from specdec_cli.engine.roles import Step
+from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
@@ -56,7 +57,8 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
             for key in ("num_assistant_tokens", "num_assistant_tokens_schedule")
         }
         shown = common | {"assistant_model": name} | options
-        peers[ASSISTED] = Peer(_peer(session, {"assistant_model": assistant}), shown)
+        given = {"assistant_model": assistant, **_tokenizers(session, name)}
+        peers[ASSISTED] = Peer(_peer(session, given), shown)
     return peers
 
 
@@ -65,6 +67,14 @@ def assistant_of(session: Session, settings: Settings) -> str | None:
     name = resolve_draft(settings)
     is_whole = name is not None and is_model(name) and not isinstance(session.draft(name).model, FeatureHead)
     return name if is_whole else None
+
+
+def _tokenizers(session: Session, name: str) -> dict[str, Any]:
+    """What transformers asks for, and only then, where the two models have not as many logits."""
+    target, draft = session.target, session.draft(name)
+    if logit_width(target.model.config) == logit_width(draft.model.config):
+        return {}
+    return {"tokenizer": target.tokenizer.inner, "assistant_tokenizer": draft.tokenizer.inner}
 
 
 def _peer(session: Session, options: dict[str, Any]) -> Run:
@@ -77,9 +87,12 @@ def _peer(session: Session, options: dict[str, Any]) -> Run:
         if sampled:
             given |= {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
             given |= {"min_p": settings.min_p} if settings.min_p else {}
-        if settings.ignore_eos:
-            given["eos_token_id"] = None
+        stops = session.stops(prompt, settings)
+        given["eos_token_id"] = sorted(stops.tokens) or None
+        if not stops.tokens:  # without one, the settings of the model would be asked again
             given["min_new_tokens"] = settings.max_tokens
+        if settings.stop:
+            given |= {"stop_strings": list(settings.stop), "tokenizer": session.target.tokenizer.inner}
         clock = _Clock()
         made = session.target.model.generate(
             ids,

@@ -157,11 +157,10 @@ class _Decoding:
         self.session.encode(prompt)
 
     def answer(self, text: str) -> Mapping[str, Any]:
-        from specdec_cli.engine.completion import Completion
 
         session = self.session
         prompt = session.encode(text)
-        completion = Completion(session.decode, session.settings.stop, session.join(prompt))
+        completion = session.completion(prompt)
         for step in session.steps(prompt):
             completion.add(step)
             interrupts.check()

@@ -174,6 +174,7 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     from specdec_cli.benchmarking.run import measure
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import report_line, report_warning, status
+    from specdec_cli.reporting.model_names import short_name
     from specdec_cli.reporting.streaming import link_note
     from specdec_cli.session import Session
 
@@ -195,7 +196,7 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     ids = {item.id for item in bench.items}
     records = [each for each in log.records if each.item in ids]
     length = wanted[0].settings.max_tokens
-    title = f"{session.target.name}, {session.number_format}, {prompts}, "
+    title = f"{short_name(session.target.name)}, {session.number_format}, {prompts}, "
     title += f"up to {length} tokens" + link_note(wanted[0].settings.link_gbps)
     machine = fingerprint() | {"dtype": session.number_format}
     show_results(records, settings, baselines, machine, title, showing)
@@ -229,6 +230,7 @@ def compare(
     from specdec_cli.benchmarking.records import different_settings, machine_in, read_log
     from specdec_cli.reporting.compare import compare_record, compare_table
     from specdec_cli.reporting.console import out, print_json, report_warning
+    from specdec_cli.reporting.model_names import short_configurations
 
     logs = read_log(before), read_log(after)
     found = compare_logs(*logs)
@@ -249,7 +251,9 @@ def compare(
     if as_json:
         print_json(compare_record(found, fail_below, bool(slower)))
     else:
-        out().print(compare_table(found, fail_below))
+        short = short_configurations(each.configuration for each in found)
+        shown = [replace(each, configuration=short[each.configuration]) for each in found]
+        out().print(compare_table(shown, fail_below))
     if slower:
         report_warning(f"Surely below {fail_below:g}: {', '.join(slower)}.")
         raise typer.Exit(CHECK_FAILED)

@@ -53,10 +53,10 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     """Load once, write once, compare."""
     from specdec_cli.benchmarking.comparison import Contender, compare
     from specdec_cli.drafts import default_model
-    from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.comparison import comparison_table
     from specdec_cli.reporting.console import err, out, report_warning, status
+    from specdec_cli.reporting.model_names import short_name
     from specdec_cli.session import Session
 
     live = settings["specexec, ngram"]
@@ -75,7 +75,7 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
         err().print(f"{prompt}\n", style="dim")
         if show.shows_colour():
             err().print("Tokens that were drafted and accepted are green.\n", style="dim")
-    completion = Completion(session.decode)
+    completion = session.completion(tokens)
     for step in session.steps(tokens):
         show.show_pieces(completion.add(step), show_accepted=True)
     show.show_pieces(completion.finish(), show_accepted=True)
@@ -85,7 +85,7 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     contenders = [Contender(name, each) for name, each in settings.items()]
     with status("Warming up", quiet) as activity:
         standings = compare(session, tokens, contenders, rounds, report=activity.update)
-    title = f"{session.target.name}, {session.number_format}, {live.max_tokens} tokens at most"
+    title = f"{short_name(session.target.name)}, {session.number_format}, {live.max_tokens} tokens at most"
     out().print(comparison_table(standings, title, session.number_format, live.temperature))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from specdec_cli.tracing.file import TraceFile
 
 STDIN = "-"
+BYTE_ORDER_MARK = "\ufeff"
+CONVERT = "Convert it, with iconv for example."
 
 
 def generate(
@@ -108,7 +111,7 @@ def read_prompt(prompt: str | None) -> str:
     hint = 'Give it as -p "...", or as -p - to read standard input.'
     if prompt is None:
         raise InputError("There is no prompt.", hint)
-    text = _standard_input() if prompt == STDIN else prompt
+    text = _standard_input() if prompt == STDIN else prompt.removeprefix(BYTE_ORDER_MARK)
     if not text.strip():
         raise InputError("The prompt is empty.", hint)
     require_text(text)
@@ -118,10 +121,15 @@ def read_prompt(prompt: str | None) -> str:
 def _standard_input() -> str:
     if sys.stdin is None:
         raise InputError("Standard input is closed.", "Pipe the prompt in, or give it as -p.")
+    data: bytes = sys.stdin.buffer.read()
     try:
-        return sys.stdin.read()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError("The prompt is not UTF-8 text.", "Convert it, with iconv for example.") from error
+        found = "UTF-16 text" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "not UTF-8 text"
+        raise InputError(f"The prompt is {found}.", CONVERT) from error
+    if "\0" in text:
+        raise InputError("The prompt has NUL characters, as UTF-16 text has.", CONVERT)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def require_text(prompt: str) -> None:
@@ -133,7 +141,7 @@ def require_text(prompt: str) -> None:
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
-        raise InputError("The prompt is not UTF-8 text.", "Convert it, with iconv for example.") from error
+        raise InputError("The prompt is not UTF-8 text.", CONVERT) from error
 
 
 def run(
@@ -171,17 +179,18 @@ def _show(
 ) -> None:
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
-    from specdec_cli.engine.completion import Completion
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.console import print_json, report_line
+    from specdec_cli.reporting.model_names import short_names
     from specdec_cli.reporting.streaming import link_note
 
     settings = session.settings
-    members = session.members
+    short = short_names(session.members)
+    members = [short[name] for name in session.members]
     if not quiet:
         _show_notes(session, show_accepted)
     prompt = session.encode(text)
-    completion = Completion(session.decode, settings.stop, session.join(prompt))
+    completion = session.completion(prompt)
     full: RoomError | None = None
     try:
         for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
@@ -216,10 +225,12 @@ def _show_notes(session: Session, show_accepted: bool) -> None:
     """What a user should know before the text comes."""
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.console import report_line, report_warning
+    from specdec_cli.reporting.model_names import short_names
     from specdec_cli.reporting.streaming import plan_lines
 
     if show_accepted and session.members:
-        show.report_members(session.members)
+        short = short_names(session.members)
+        show.report_members([short[name] for name in session.members])
     for warning in session.warnings:
         report_warning(warning)
     if show_accepted and not show.shows_colour():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,6 +178,7 @@ def _show(
     from specdec_cli.reporting import bench as show
     from specdec_cli.reporting import streaming as show_streaming
     from specdec_cli.reporting.console import out, print_json, report_warning
+    from specdec_cli.reporting.model_names import short_configurations, short_name
 
     session, stream, plan = streamed.session, streamed.stream, streamed.plan
     settings = {each.name: each.settings for each in everything}
@@ -197,10 +198,14 @@ def _show(
         record = show.record(rows, settings, fingerprint() | {"dtype": session.number_format}, moved)
         print_json(record | show_streaming.stream_record(*facts, plan, peak))
         return
+    short = short_configurations(settings)
+    rows = [replace(row, configuration=short[row.configuration]) for row in rows]
+    streaming = [replace(row, configuration=short[row.configuration]) for row in streaming]
+    settings = {short[name]: each for name, each in settings.items()}
     kind = "simulated link" if link_gbps is not None else stream.source.how
     kept = f"{plan.resident} of {plan.layers} layers in memory, {kind}"
-    title = f"{session.target.name}, {session.number_format}, {kept}; {prompts}"
+    title = f"{short_name(session.target.name)}, {session.number_format}, {kept}; {prompts}"
     for table in show.bench_tables(rows, settings, title):
         out().print(table)
-    out().print(show_streaming.stream_table(*facts))
+    out().print(show_streaming.stream_table(streaming, *facts[1:]))
     out().print(show_streaming.memory_line(peak, plan))

@@ -28,6 +28,7 @@ def report(
 ) -> None:
     """Print what a log of `specdec bench` holds, from the file alone."""
     from specdec_cli.benchmarking.records import baselines_of, machine_in, read_log, settings_in
+    from specdec_cli.reporting.model_names import short_name
     from specdec_cli.reporting.streaming import link_note
 
     showing = Showing(format, plot, detail, quiet)
@@ -36,5 +37,5 @@ def report(
         prompts = len({record.item for record in records})
         first = next(iter(settings.values()))
         length = f"up to {first.max_tokens} tokens{link_note(first.link_gbps)}"
-        title = f"{first.target}, {prompts} prompts, {length}"
+        title = f"{short_name(first.target)}, {prompts} prompts, {length}"
         show_results(records, settings, baselines_of(records), machine_in(log), title, showing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,6 +87,7 @@ def show_results(
     from specdec_cli.reporting import bench as show
     from specdec_cli.reporting import detail as why
     from specdec_cli.reporting.console import out, print_json, report_warning
+    from specdec_cli.reporting.model_names import short_configurations
     from specdec_cli.reporting.plots import draw
 
     rows = summarise(records, baselines)
@@ -98,11 +99,17 @@ def show_results(
         old = unexplained(records) if showing.detail else 0
         if old:
             report_warning(f"{old} runs of the log have no detail: an older version made them.")
-    if showing.plot is not None:
-        draw(rows, showing.plot)
     if showing.format is Format.JSON:
         record = show.record(rows, settings, machine, moved)
         print_json(record | {"detail": why.detail_record(groups)} if showing.detail else record)
+    short = short_configurations(settings)
+    rows = [replace(row, configuration=short[row.configuration]) for row in rows]
+    groups = [replace(group, configuration=short[group.configuration]) for group in groups]
+    settings = {short[name]: each for name, each in settings.items()}
+    if showing.plot is not None:
+        draw(rows, showing.plot)
+    if showing.format is Format.JSON:
+        pass  # printed, under the names that the log has
     elif showing.format is Format.TABLE:
         for table in [*show.bench_tables(rows, settings, title), *why.detail_tables(groups)]:
             out().print(table)

@@ -170,7 +170,7 @@ def frame_of(target: LoadedModel) -> Frame:
     tokenizer = target.tokenizer
     if tokenizer.has_chat_template:
         before, after_user, after_answer = (tuple(piece) for piece in tokenizer.chat_frame())
-        return Frame(before, after_user, after_answer, target.stop_tokens)
+        return Frame(before, after_user, after_answer, target.stop_tokens | tokenizer.turn_ends)
     first = tokenizer.encode("")[:1] or sorted(target.stop_tokens)[:1]
     return Frame(tuple(first), (), tuple(first), target.stop_tokens)
 

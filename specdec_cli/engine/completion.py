@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
-from specdec_cli.engine.text import Piece, TextStream
+from specdec_cli.engine.text import Decode, Piece, Stops, TextStream
 
 INTERRUPTED = "interrupted"
 
@@ -16,7 +16,7 @@ class Completion:
 
     Args:
         decode: ids to text.
-        stop_strings: the text ends before the first of these.
+        stops: the text ends before the first of their strings.
         before: tokens that the text follows on without a break.
 
     Attributes:
@@ -27,13 +27,8 @@ class Completion:
         pieces: the text so far, by who wrote it.
     """
 
-    def __init__(
-        self,
-        decode: Callable[[Sequence[int]], str],
-        stop_strings: Sequence[str] = (),
-        before: Sequence[int] = (),
-    ) -> None:
-        self._stream = TextStream(decode, stop_strings, before)
+    def __init__(self, decode: Decode, stops: Stops | None = None, before: Sequence[int] = ()) -> None:
+        self._stream = TextStream(decode, stops, before)
         self.tokens: list[int] = []
         self.owners: list[int | None] = []
         self.stats = RunStats()

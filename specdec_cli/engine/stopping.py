@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from specdec_cli.engine.text import Detokenizer
+from specdec_cli.engine.text import Decode, Stops
 
 
 class Stopping:
@@ -12,32 +12,24 @@ class Stopping:
 
     Args:
         max_tokens: tokens to emit at most.
-        stop_tokens: ids that end the text; the id itself is emitted.
-        stop_strings: strings that end the text; the token that completes one is the last.
+        stops: ids that end the text, and are emitted; strings, of which the token that completes one is the
+            last.
         decode: ids to text; needed for stop strings only.
     """
 
-    def __init__(
-        self,
-        max_tokens: int,
-        stop_tokens: frozenset[int] = frozenset(),
-        stop_strings: Sequence[str] = (),
-        decode: Callable[[Sequence[int]], str] | None = None,
-    ) -> None:
-        if stop_strings and decode is None:
+    def __init__(self, max_tokens: int, stops: Stops | None = None, decode: Decode | None = None) -> None:
+        self._stops = stops = stops or Stops()
+        if stops.strings and decode is None:
             raise ValueError("stop strings need a way to decode tokens")
         self.remaining = max_tokens
-        self._stop_tokens = stop_tokens
-        self._stop_strings = tuple(stop_strings)
-        self._longest = max(map(len, stop_strings), default=0)
-        self._detokenizer = Detokenizer(decode) if decode and stop_strings else None
-        self._tail = ""
+        self._detokenizer = stops.detokenizer(decode) if decode and stops.strings else None
+        self._tail = stops.opening(decode) if decode and stops.strings else ""
 
     def cut(self, tokens: Sequence[int]) -> tuple[int, str | None]:
         """How many of the emitted tokens to keep, and the reason to end there, if any."""
         for count, token in enumerate(tokens, 1):
             self.remaining -= 1
-            if token in self._stop_tokens or self._completes_stop_string(token):
+            if token in self._stops.tokens or self._completes_stop_string(token):
                 return count, "stop"
             if self.remaining == 0:
                 return count, "length"
@@ -46,7 +38,8 @@ class Stopping:
     def _completes_stop_string(self, token: int) -> bool:
         if self._detokenizer is None:
             return False
+        seen = len(self._tail)
         self._tail += self._detokenizer.push(token)
-        found = any(stop in self._tail for stop in self._stop_strings)
-        self._tail = self._tail[-self._longest :]
-        return found
+        found = self._stops.find(self._tail + self._detokenizer.unfinished, seen)
+        self._tail = self._tail[max(len(self._tail) - self._stops.longest + 1, 0) :]
+        return found is not None

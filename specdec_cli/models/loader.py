@@ -28,6 +28,7 @@ from specdec_cli.models.offload.stream import LayerStream
 from specdec_cli.models.pretrained import read_pretrained
 from specdec_cli.models.reduced_head import reduce_vocabulary
 from specdec_cli.models.resolve import resolve
+from specdec_cli.models.stop_tokens import stop_tokens
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
 from specdec_cli.models.unused_tensors import unused_warnings
 
@@ -135,7 +136,7 @@ def load_model(
         model=model,
         tokenizer=tokenizer,
         context=context_length(config),
-        stop_tokens=tokenizer.stop_tokens | _generation_stops(model),
+        stop_tokens=stop_tokens(found.folder, model, tokenizer),
         dtype=number_format,
         device=place,
         parameters=count_parameters(model),
@@ -205,10 +206,3 @@ def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.d
     converted = abs(needed - stored) > stored / 20
     packed = place.type == "cpu" and config.model_type in LEAN and packing(dtype) is not None
     return needed * (2 if packed and converted and not is_gptq(config) else 1)
-
-
-def _generation_stops(model: Any) -> frozenset[int]:
-    stops = getattr(model.generation_config, "eos_token_id", None)
-    if stops is None:
-        return frozenset()
-    return frozenset(stops if isinstance(stops, list) else [stops])

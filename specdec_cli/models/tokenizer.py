@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.chat import ChatTemplate
 from specdec_cli.models.quiet import first_line, quiet
 
 
@@ -28,7 +30,7 @@ class Tokenizer:
     @property
     def has_chat_template(self) -> bool:
         """Whether the model was trained on conversations in a form that the tokenizer knows."""
-        return self.inner.chat_template is not None
+        return bool(self.inner.chat_template)
 
     @property
     def stop_tokens(self) -> frozenset[int]:
@@ -42,6 +44,32 @@ class Tokenizer:
         return {
             part: str(token) for part, token in self.inner.special_tokens_map.items() if token is not None
         }
+
+    @cached_property
+    def special_names(self) -> dict[int, str]:
+        """The strings of the tokens that `decode` leaves out, by id."""
+        names = {token: str(each) for token, each in self._added.items() if each.special}
+        return names | {int(self.inner.convert_tokens_to_ids(each)): each for each in self._special}
+
+    @property
+    def _added(self) -> dict[int, Any]:
+        return dict(getattr(self.inner, "added_tokens_decoder", {}))
+
+    @property
+    def _special(self) -> list[str]:
+        return [str(each) for each in self.inner.all_special_tokens]
+
+    def token_of(self, text: str) -> int | None:
+        """The id of an added or special token that is written just so; None where there is none."""
+        names = {str(each): token for token, each in self._added.items()}
+        names |= {name: token for token, name in self.special_names.items()}
+        return names.get(text)
+
+    def stand_in(self, rows: int) -> int:
+        """An id below `rows` that says little: of the end of a text, of its start, of what is unknown."""
+        inner = self.inner
+        ids = (inner.eos_token_id, inner.bos_token_id, inner.unk_token_id, inner.pad_token_id, 0)
+        return next(token for token in ids if token is not None and token < rows)
 
     def encode(self, text: str) -> list[int]:
         """Ids of raw text, to be continued: with the opening token if the tokenizer adds one by itself.
@@ -72,21 +100,27 @@ class Tokenizer:
             messages: each with a `role` (system, user, assistant) and its `content`.
 
         Raises:
-            InputError: the tokenizer has no chat template, or its template refuses these messages.
+            InputError: the tokenizer has no chat template, or its template refuses these messages or leaves
+                one of them out.
         """
         if not self.has_chat_template:
             raise InputError("The model's tokenizer has no chat template.", "Continue plain text with --raw.")
-        from jinja2.exceptions import TemplateError
+        return self._template.encode(messages)
 
-        conversation = [dict(message) for message in messages]
-        try:
-            tokens = self.inner.apply_chat_template(
-                conversation, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        except TemplateError as error:
-            hint = "Leave --system out, or continue plain text with --raw."
-            raise InputError(f"The model's chat template refuses this: {first_line(error)}.", hint) from error
-        return list(tokens)
+    @cached_property
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(self.inner)
+
+    @cached_property
+    def turn_ends(self) -> frozenset[int]:
+        """The special token that the chat template puts after an answer, if it does.
+
+        Raises:
+            InputError: there are several templates, and none is the default.
+        """
+        after = self._template.after_answer().strip() if self.has_chat_template else ""
+        tokens = self.encode_plain(after)[:1] if after else []
+        return frozenset(tokens) & self.special_names.keys()
 
     def chat_frame(self) -> tuple[list[int], list[int], list[int]]:
         """What the chat template puts before a user's text, between it and the answer, and after the answer.

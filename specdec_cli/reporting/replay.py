@@ -8,6 +8,7 @@ from typing import Any
 
 from specdec_cli.benchmarking.replays import ReplayRow
 from specdec_cli.reporting.bench import NOTHING
+from specdec_cli.reporting.model_names import short_configurations
 from specdec_cli.reporting.table import FittedTable, figures, names
 from specdec_cli.settings import Settings
 
@@ -21,7 +22,8 @@ CAPTION = (
 def replay_tables(rows: Sequence[ReplayRow]) -> list[FittedTable]:
     """A table for each recorded configuration: itself first, then the methods replayed on it."""
     names = dict.fromkeys(row.recorded for row in rows)
-    return [_table(name, [row for row in rows if row.recorded == name]) for name in names]
+    short = short_configurations(names)
+    return [_table(short[name], [row for row in rows if row.recorded == name]) for name in names]
 
 
 def replay_record(rows: Sequence[ReplayRow], settings: Mapping[str, Settings], top: int) -> dict[str, Any]:

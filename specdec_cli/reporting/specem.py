@@ -10,6 +10,7 @@ from rich.text import Text
 
 from specdec_cli.ensemble.segments.rounds import Round
 from specdec_cli.reporting.console import err, out
+from specdec_cli.reporting.model_names import short_names
 from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
@@ -75,13 +76,14 @@ def tally_table(tally: Tally) -> FittedTable:
     columns = [*names("model"), *figures("drafted", "won", "characters", "weight")]
     table = FittedTable(columns, caption=caption)
     weights = dict(zip(tally.verifiers, tally.rounds[-1].weights, strict=True)) if tally.rounds else {}
+    short = short_names([*tally.drafters, *tally.verifiers])
     for place, name in enumerate(tally.drafters):
         written = sum(len(each.text) for each in tally.rounds if each.winner == place)
         cells = [str(len(tally.rounds)), str(tally.wins(place)), str(written), _weight(weights.get(name))]
-        table.add_row(Text(name, style=COLOURS[place % len(COLOURS)]), *cells)
+        table.add_row(Text(short[name], style=COLOURS[place % len(COLOURS)]), *cells)
     for name in tally.verifiers:
         if name not in tally.drafters:
-            table.add_row(name, NOTHING, NOTHING, NOTHING, _weight(weights.get(name)))
+            table.add_row(short[name], NOTHING, NOTHING, NOTHING, _weight(weights.get(name)))
     return table
 
 

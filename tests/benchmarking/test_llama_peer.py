@@ -12,6 +12,7 @@ import torch
 
 from specdec_cli.benchmarking import llama_peer
 from specdec_cli.benchmarking.llama_peer import LOOKUP, PLAIN, llama_cpp_peers, require_llama_cpp
+from specdec_cli.engine.text import Stops
 from specdec_cli.errors import InputError
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
@@ -111,7 +112,8 @@ def test_it_ends_at_the_stop_token_which_counts(session: Session) -> None:
     ours = [token for step in session.steps(prompt) for token in step.tokens]
     stop = ours[3]
     first = ours.index(stop)
-    stopping = SimpleNamespace(target=replace(session.target, stop_tokens=frozenset({stop})))
+    stops = Stops(frozenset({stop}))
+    stopping = SimpleNamespace(target=session.target, decode=session.decode, stops=lambda *_: stops)
     settings = replace(session.settings, target="model.gguf", ignore_eos=False)
     steps = llama_cpp_peers(stopping, settings)[PLAIN].run(prompt, settings)  # type: ignore[arg-type]
     assert [token for step in steps for token in step.tokens] == ours[: first + 1]

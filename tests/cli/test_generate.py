@@ -29,6 +29,11 @@ SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings
 METHODS = ("autoregressive", "ngram", "specexec", "sps")
 
 
+def typed(given: bytes, errors: str = "strict") -> io.TextIOWrapper:
+    """A standard input."""
+    return io.TextIOWrapper(io.BytesIO(given), encoding="utf-8", errors=errors)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders: a target without and with a chat template, drafts of it, and a model of other words."""
@@ -181,14 +186,46 @@ def test_streamed_text_is_the_text(generate: Program, method: str) -> None:
 
 
 def test_the_prompt_is_read_from_standard_input(generate: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(PROMPT))
+    monkeypatch.setattr("sys.stdin", typed(PROMPT.encode()))
     assert record(generate("-p", "-", "--json"))["prompt"] == PROMPT
-    monkeypatch.setattr("sys.stdin", io.StringIO(PROMPT))
+    monkeypatch.setattr("sys.stdin", typed(PROMPT.encode()))
     assert generate("-p", "-").out == generate().out
 
 
+def test_a_byte_order_mark_is_no_part_of_the_prompt(
+    generate: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", typed(PROMPT.encode("utf-8-sig")))
+    assert record(generate("-p", "-", "--json"))["prompt"] == PROMPT
+    assert record(generate("-p", f"\ufeff{PROMPT}", "--json"))["prompt"] == PROMPT
+    monkeypatch.setattr("sys.stdin", typed(b"\xef\xbb\xbf\n"))
+    assert refused(generate("-p", "-"), 2) == "The prompt is empty."
+
+
+def test_line_ends_of_standard_input_are_line_feeds(
+    generate: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", typed(b"one\r\ntwo\rthree\n"))
+    assert record(generate("-p", "-", "--json"))["prompt"] == "one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "problem"),
+    [
+        ("utf-16", "The prompt is UTF-16 text."),
+        ("utf-16-be", "The prompt has NUL characters, as UTF-16 text has."),
+        ("utf-16-le", "The prompt has NUL characters, as UTF-16 text has."),
+    ],
+)
+def test_a_prompt_in_utf_16_is_refused(
+    generate: Program, monkeypatch: pytest.MonkeyPatch, encoding: str, problem: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", typed(PROMPT.encode(encoding)))
+    assert refused(generate("-p", "-"), 2) == problem
+
+
 def test_an_empty_standard_input_is_no_prompt(generate: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(" \n"))
+    monkeypatch.setattr("sys.stdin", typed(b" \n"))
     assert refused(generate("-p", "-"), 2) == "The prompt is empty."
 
 
@@ -324,8 +361,7 @@ def test_a_prompt_that_is_not_utf8_is_refused(generate: Program, monkeypatch: py
     given = b"caf\xe9"
     assert refused(generate("-p", os.fsdecode(given)), 2) == "The prompt is not UTF-8 text."
     for how in ("strict", "surrogateescape"):
-        stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8", errors=how)
-        monkeypatch.setattr("sys.stdin", stdin)
+        monkeypatch.setattr("sys.stdin", typed(given, how))
         assert refused(generate("-p", "-"), 2) == "The prompt is not UTF-8 text."
 
 

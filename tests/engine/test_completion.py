@@ -2,7 +2,7 @@
 
 from specdec_cli.engine.completion import INTERRUPTED, Completion
 from specdec_cli.engine.roles import Step
-from specdec_cli.engine.text import Piece
+from specdec_cli.engine.text import Piece, Stops
 
 
 def decode_bytes(tokens):
@@ -30,7 +30,7 @@ def test_steps_add_up_to_tokens_text_and_figures():
 
 
 def test_a_text_broken_off_keeps_what_was_held_back():
-    completion = Completion(decode_bytes, stop_strings=["done"])
+    completion = Completion(decode_bytes, Stops(strings=("done",)))
     completion.add(step("I do", 0))
     assert completion.text == "I "
     assert completion.finish_reason is None
@@ -40,7 +40,7 @@ def test_a_text_broken_off_keeps_what_was_held_back():
 
 
 def test_a_stop_string_is_among_the_tokens_and_not_in_the_text():
-    completion = Completion(decode_bytes, stop_strings=["done"])
+    completion = Completion(decode_bytes, Stops(strings=("done",)))
     completion.add(step("I am done", 3, "stop"))
     assert completion.finish() == []
     assert completion.tokens == list(b"I am done")

@@ -10,6 +10,7 @@ from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.engine.text import Stops
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.verification.own_sample import follow_own_sample
@@ -44,7 +45,7 @@ def test_the_number_of_tokens_is_exact(max_tokens, gamma):
 def test_a_stop_token_inside_an_accepted_run_ends_the_text_there():
     inside = 0
     for seed in range(40):
-        steps = run(Stopping(30, frozenset({2})), gamma=6, seed=seed)
+        steps = run(Stopping(30, Stops(frozenset({2}))), gamma=6, seed=seed)
         tokens = emitted(steps)
         if steps[-1].finish_reason == "stop":
             assert tokens.index(2) == len(tokens) - 1
@@ -58,7 +59,7 @@ def test_a_stop_token_inside_an_accepted_run_ends_the_text_there():
 
 def test_a_stop_string_ends_the_text_with_the_token_that_completes_it():
     for seed in range(40):
-        steps = run(Stopping(40, stop_strings=["ba", "ccc"], decode=decode_letters), gamma=5, seed=seed)
+        steps = run(Stopping(40, Stops(strings=("ba", "ccc")), decode_letters), gamma=5, seed=seed)
         text = decode_letters(emitted(steps))
         if steps[-1].finish_reason == "stop":
             assert text.endswith(("ba", "ccc"))
@@ -70,16 +71,16 @@ def test_a_stop_string_ends_the_text_with_the_token_that_completes_it():
 
 
 def test_a_stop_string_across_steps_is_seen():
-    stopping = Stopping(9, stop_strings=["abc"], decode=decode_letters)
+    stopping = Stopping(9, Stops(strings=("abc",)), decode_letters)
     assert stopping.cut([4, 0]) == (2, None)
     assert stopping.cut([1]) == (1, None)
     assert stopping.cut([2, 3, 4]) == (1, "stop")
 
 
-def test_a_stop_string_does_not_look_back_into_the_prompt():
+def test_a_stop_string_does_not_look_back_into_a_prompt_that_it_is_not_told_of():
     law = SampledLaw(5, 3, Sampling(0.0))
     first = emitted(run(Stopping(1), 0, law=law))[0]
-    stopping = Stopping(5, stop_strings=[LETTERS[0] + LETTERS[first]], decode=decode_letters)
+    stopping = Stopping(5, Stops(strings=(LETTERS[0] + LETTERS[first],)), decode_letters)
     assert len(emitted(run(stopping, 0, law=law))) == 5
 
 
@@ -98,4 +99,4 @@ def test_a_tree_never_reaches_past_the_last_token():
 
 def test_stop_strings_without_a_decoder_are_refused():
     with pytest.raises(ValueError, match="decode"):
-        Stopping(3, stop_strings=["x"])
+        Stopping(3, Stops(strings=("x",)))

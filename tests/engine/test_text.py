@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specdec_cli.engine.text import Detokenizer, TextStream
+from specdec_cli.engine.text import Detokenizer, Stops, TextStream
 
 
 def decode_bytes(tokens):
@@ -31,7 +31,7 @@ def test_a_character_cut_off_by_the_end_is_marked():
 
 
 def stream(text, stops, drafted=lambda place: False):
-    shown = TextStream(decode_bytes, stops)
+    shown = TextStream(decode_bytes, Stops(strings=tuple(stops)))
     pieces = []
     for place, token in enumerate(text.encode()):
         pieces.append(shown.push(token, drafted(place)))

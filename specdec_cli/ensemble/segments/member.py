@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.engine.text import UNFINISHED, Detokenizer
+from specdec_cli.engine.text import UNFINISHED, Detokenizer, Held, Piece, Stops, split
 from specdec_cli.ensemble.segments.cutting import draft_limit, find_cut
 from specdec_cli.ensemble.segments.reading import Text, continuation, tail
 from specdec_cli.sampling.randomness import SeededRandomness
@@ -46,6 +46,7 @@ class Asking:
         stop_tokens: ids that end it.
         closing: the tokens by which this model would end it, scored as the end of a finished segment.
         joined: whether the opening's last tokens decide how the answer's first word is written.
+        names: special tokens by id, which are part of the text that `stops` are looked for in.
     """
 
     opening: Callable[[str], list[int]]
@@ -54,6 +55,7 @@ class Asking:
     stop_tokens: frozenset[int]
     closing: tuple[int, ...]
     joined: bool
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 class SegmentRunner(Protocol):
@@ -128,7 +130,7 @@ class Member:
 
     def draft(self, window: int, seed: int) -> Segment:
         """A segment of about `window` tokens to follow the answer so far."""
-        stopping = Stopping(draft_limit(window, self.asking.stops) + 1, self.asking.stop_tokens)
+        stopping = Stopping(draft_limit(window, self.asking.stops) + 1, Stops(self.asking.stop_tokens))
         steps = decode(self.tokens, self._roles, SeededRandomness(seed), stopping)
         found = cut_draft(steps, Detokenizer(self._tokenizer.decode, self._before()), window, self.asking)
         if self._answering or not found.text.startswith(self.asking.lead):
@@ -181,6 +183,7 @@ def cut_draft(steps: Iterable[Step], stream: Detokenizer, window: int, asking: A
     """The first segment of a stream of steps; no more steps are taken than it needs."""
     text, tokens = "", list[int]()
     texts: list[str | None] = []
+    stops, held = Stops(strings=asking.stops), list[Held]()
     for step in steps:
         for token in step.tokens:
             if token in asking.stop_tokens:
@@ -189,9 +192,11 @@ def cut_draft(steps: Iterable[Step], stream: Detokenizer, window: int, asking: A
             text += piece
             tokens.append(token)
             texts.append(text if piece else None)
-            ends = [text.index(stop) for stop in asking.stops if stop in text]
-            if ends:
-                return Segment(text[: min(ends)], None, finished=True)
+            held.append((piece + asking.names.get(token, ""), Piece(piece, drafted=False)))
+            end = stops.find("".join(whole for whole, _ in held), 0)
+            if end is not None:
+                shown = "".join(piece.text for _, piece in split(held, end)[0])
+                return Segment(shown, None, finished=True)
             count = find_cut(texts, window, asking.stops)
             if count is not None:
                 kept = texts[count - 1]

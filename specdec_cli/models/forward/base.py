@@ -58,6 +58,11 @@ class Forward(Protocol):
         ...
 
     @property
+    def readable(self) -> int:
+        """Rows of the embedding: ids from here on cannot be read."""
+        ...
+
+    @property
     def vocabulary(self) -> Tensor | None:
         """(R,) the ids, ascending, that `run` gives logits for; None where it gives all, in order."""
         ...

@@ -73,6 +73,7 @@ class LeanForward:
             (len(weights.layers), 2, weights.shape.key_heads, 0, weights.shape.head_size)
         )
         self.width = head_width(model.lm_head)
+        self.readable = len(weights.embedding)
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
         self.features = weights.embedding[:0]

@@ -29,6 +29,7 @@ class ModuleForward:
         self._mixed = SLIDING in (getattr(config, "layer_types", None) or ())
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.width = head_width(model.get_output_embeddings())
+        self.readable = len(model.get_input_embeddings().weight)
         self.vocabulary = None  # the module itself puts logits in their places
         self.device = torch.device(model.device)
         self.features = torch.empty(0, device=self.device)
