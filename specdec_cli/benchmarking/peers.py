@@ -15,12 +15,15 @@ from specdec_cli.drafts import is_model, resolve_draft
 from specdec_cli.engine.roles import Step
 from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.feature_head import FeatureHead
+from specdec_cli.models.peer_generation import only_errors, same_law
 from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 
 PLAIN = "transformers"
 LOOKUP = "transformers, prompt lookup"
 ASSISTED = "transformers, assisted"
+# transformers 5.23 alone would apply it twice, and other temperatures than 1 would flatter us.
+ONCE = "applied once to the assistant's logits, by processors of ours"
 Run = Callable[[Sequence[int], Settings], list[Step]]
 
 
@@ -57,8 +60,10 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
             for key in ("num_assistant_tokens", "num_assistant_tokens_schedule")
         }
         shown = common | {"assistant_model": name} | options
+        if settings.temperature > 0:
+            shown["temperature"] = ONCE
         given = {"assistant_model": assistant, **_tokenizers(session, name)}
-        peers[ASSISTED] = Peer(_peer(session, given), shown)
+        peers[ASSISTED] = Peer(_peer(session, {}, **given), shown)
     return peers
 
 
@@ -77,31 +82,33 @@ def _tokenizers(session: Session, name: str) -> dict[str, Any]:
     return {"tokenizer": target.tokenizer.inner, "assistant_tokenizer": draft.tokenizer.inner}
 
 
-def _peer(session: Session, options: dict[str, Any]) -> Run:
+def _peer(session: Session, configured: Mapping[str, Any], **options: Any) -> Run:
+    # configured: what stands in the configuration; options: what stands beside it
+
     def run(prompt: Sequence[int], settings: Settings) -> list[Step]:
         if settings.seed:
             torch.manual_seed(settings.seed)
         ids = torch.tensor([list(prompt)], device=session.target.device)
-        sampled = settings.temperature > 0
-        given = dict(options)
-        if sampled:
-            given |= {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
-            given |= {"min_p": settings.min_p} if settings.min_p else {}
         stops = session.stops(prompt, settings)
-        given["eos_token_id"] = sorted(stops.tokens) or None
-        if not stops.tokens:  # without one, the settings of the model would be asked again
-            given["min_new_tokens"] = settings.max_tokens
+        given, beside = dict(configured), dict(options)
         if settings.stop:
-            given |= {"stop_strings": list(settings.stop), "tokenizer": session.target.tokenizer.inner}
-        clock = _Clock()
-        made = session.target.model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=sampled,
-            max_new_tokens=settings.max_tokens,
-            stopping_criteria=[clock],
+            given["stop_strings"] = list(settings.stop)
+            beside["tokenizer"] = session.target.tokenizer.inner
+        law = same_law(
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            min_p=settings.min_p,
+            max_tokens=settings.max_tokens,
+            ends=sorted(stops.tokens),
+            vocabulary=logit_width(session.target.model.config),
             **given,
         )
+        with only_errors():
+            clock = _Clock()
+            made = session.target.model.generate(
+                ids, attention_mask=torch.ones_like(ids), stopping_criteria=[clock], **law, **beside
+            )
         return clock.steps(made[0, len(prompt) :].tolist(), len(prompt))
 
     return run

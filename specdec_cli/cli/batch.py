@@ -89,7 +89,7 @@ def answer_all(
         InputError: the file is another's, or some prompt cannot be answered; then none is.
     """
     from specdec_cli.evaluation.batch import NAMES, ResultsFile, run_batch
-    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.evaluation.datasets import introduction, read_dataset
     from specdec_cli.reporting.bench import BarProgress
     from specdec_cli.reporting.console import out, report_line
 
@@ -99,6 +99,8 @@ def answer_all(
         if all(file.has(item) for item in items):
             report_line(f"{wanted.results} has an answer to each of the {len(items)} prompts.")
         else:
+            if not quiet:
+                report_line(introduction(items))
             answerer = load()
 
             def uninterrupted(prompt: str) -> Mapping[str, Any]:

@@ -153,13 +153,16 @@ def run(
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench
     from specdec_cli.drafts import resolve_draft
-    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.evaluation.datasets import introduction, read_dataset
+    from specdec_cli.reporting.console import report_line
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 
     with ExitStack() as stack:
         stack.enter_context(prepared(showing))
         items = read_dataset(dataset, n_tests, start)
+        if not showing.quiet:
+            report_line(introduction(items))
         log = stack.enter_context(Log(log_path))
         trace = stack.enter_context(nullcontext() if trace_path is None else TraceFile(trace_path))
         for each in wanted:

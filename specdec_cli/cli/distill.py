@@ -97,7 +97,7 @@ def distill(
 
     require_store(kind, store)
     settings = load_settings(flags=opt.given_settings(locals())).settings
-    said = None if prompts is None else read_prompts(prompts)
+    said = None if prompts is None else read_prompts(prompts, quiet)
     recipe = Recipe(
         target=settings.target,
         kind=kind,
@@ -154,11 +154,15 @@ def run(
         show_report(found, appraisal)
 
 
-def read_prompts(name: str) -> list[str]:
-    """The prompts of a data set by name or file."""
-    from specdec_cli.evaluation.datasets import read_dataset
+def read_prompts(name: str, quiet: bool) -> list[str]:
+    """The prompts of a data set by name or file; the first is shown."""
+    from specdec_cli.evaluation.datasets import introduction, read_dataset
+    from specdec_cli.reporting.console import report_line
 
-    return [item.prompt for item in read_dataset(name)]
+    items = read_dataset(name)
+    if not quiet:
+        report_line(introduction(items))
+    return [item.prompt for item in items]
 
 
 def require_folder(output: Path) -> None:

@@ -122,10 +122,13 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.evaluation.datasets import read_dataset
+    from specdec_cli.evaluation.datasets import introduction, read_dataset
     from specdec_cli.reporting.bench import BarProgress
+    from specdec_cli.reporting.console import report_line
 
     items = read_dataset(dataset, n_tests, start)
+    if not quiet:
+        report_line(introduction(items))
     with Log(log_path) as log:
         wanted, streamed = _load(wanted, quiet)
         interrupts.check()

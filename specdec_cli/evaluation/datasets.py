@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import importlib
-import io
-import json
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -20,19 +16,35 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from specdec_cli.errors import InputError
+from specdec_cli.evaluation.fields import (
+    CATEGORY_FIELDS,
+    ID_FIELDS,
+    PROMPT_FIELDS,
+    field_text,
+    kind_of,
+    references_of,
+    turns_of,
+)
+from specdec_cli.evaluation.files import (
+    EXAMPLE,
+    MOST_BYTES,
+    MOST_CHARACTERS,
+    PACKED,
+    Row,
+    array_rows,
+    line_rows,
+    parsed,
+    table_rows,
+    text_rows,
+    too_long,
+)
 from specdec_cli.resources import data_folder
 
-PROMPT_FIELDS = ("prompt", "instruction", "question", "turns", "article", "text", "input")
-REFERENCE_FIELDS = (
-    "reference", "references", "answer", "output", "canonical_solution", "target", "highlights",
-)  # fmt: skip
-ID_FIELDS = ("id", "question_id", "task_id")
-CATEGORY_FIELDS = ("category", "dataset")
 SCORING_FIELDS = ("test", "entry_point")
-NUMBERS_TOO = (str, int, float)
 SECONDS_TO_ANSWER = 5.0
+SHOWN = 160  # characters of a first prompt
 KINDS = ".jsonl, .json, .csv, .txt or .parquet"
-EXAMPLE = 'Write objects such as {"prompt": "Why is the sky blue?"}.'
+SECONDS_TO_FETCH = 60.0
 
 SPEC_BENCH = "https://raw.githubusercontent.com/hemingkx/Spec-Bench/main/data/spec_bench/question.jsonl"
 
@@ -52,8 +64,6 @@ NAMED: dict[str, tuple[str, str | None, str, bool, int]] = {
 }
 STREAMS = {name for name, (_, _, _, streaming, _) in NAMED.items() if streaming}
 
-Row = tuple[str, int, Any]  # the place (for messages), its number, and what stands there
-
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -64,7 +74,8 @@ class Item:
         prompt: the text.
         category: or data set that it belongs to.
         reference: a good answer.
-        extra: what scoring an answer takes besides (`SCORING_FIELDS`).
+        extra: what is kept beside an answer: `references` where there are several, the `turns` of a dialogue
+            where there are several, and what scoring takes (`SCORING_FIELDS`).
     """
 
     id: str
@@ -126,71 +137,14 @@ def _rows(name: str) -> Iterator[Row]:
     if name in NAMED:
         return _hub(name)
     path = data_folder() / "prompts.jsonl" if name == "prompts" else Path(name)
-    if path.suffix.lower() in READERS:
-        return READERS[path.suffix.lower()](path)
+    *inner, kind = ["", *(suffix.lower() for suffix in path.suffixes)]
+    if kind == PACKED and inner and inner[-1] in UNPACKED:
+        kind = inner[-1]
+    if kind in READERS:
+        return READERS[kind](path)
     near = get_close_matches(name.lower(), ("prompts", *NAMED), n=1)
     hint = f"Did you mean {near[0]}?" if near else f"The names are: prompts, {', '.join(NAMED)}."
     raise InputError(f"There is no data set {name!r}.", f"{hint} A {KINDS} file works too.")
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.expanduser().read_bytes().removeprefix(codecs.BOM_UTF8)
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = 1 + data.count(b"\n", 0, error.start)
-        raise InputError(f"{path}, line {line}: not UTF-8 text.", "Save it as UTF-8.") from error
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~NOBODY
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path} cannot be read: {reason}.", "Check the path.") from error
-    if not text.strip():
-        raise InputError(f"{path} is empty.", "Put a prompt into it.")
-    return text
-
-
-def _lines(path: Path) -> Iterator[tuple[str, int, str]]:
-    """Split at line feeds alone: JSON may hold other characters that str.splitlines would split at."""
-    lines = enumerate(_text(path).split("\n"), 1)
-    return ((f"{path}, line {number}", number, line) for number, line in lines if line.strip())
-
-
-def _txt(path: Path) -> Iterator[Row]:
-    return ((place, number, {"prompt": line.strip()}) for place, number, line in _lines(path))
-
-
-def _jsonl(path: Path) -> Iterator[Row]:
-    return ((place, number, _parsed(line, path, number)) for place, number, line in _lines(path))
-
-
-def _json(path: Path) -> Iterator[Row]:
-    values = _parsed(_text(path), path, 1)
-    if not isinstance(values, list):
-        raise InputError(f"{path}, line 1: {_kind(values)}, not an array of objects.", EXAMPLE)
-    return ((f"{path}, item {number}", number, value) for number, value in enumerate(values, 1))
-
-
-def _parsed(text: str, path: Path, first_line: int) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = first_line - 1 + getattr(error, "lineno", 1)
-        reason = getattr(error, "msg", error)
-        raise InputError(f"{path}, line {line}: not valid JSON ({reason}).", EXAMPLE) from error
-
-
-def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-    line = 1
-    try:
-        header, line = next(reader), reader.line_num + 1
-        for cells in reader:
-            if len(cells) != len(header):
-                raise csv.Error(f"{len(cells)} cells where the header has {len(header)}")
-            yield (f"{path}, line {line}", line, dict(zip(header, cells, strict=True)))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        hint = "Give every row as many cells as the header; put quotes around commas and line breaks."
-        raise InputError(f"{path}, line {line}: not valid CSV ({error}).", hint) from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -198,7 +152,10 @@ def _parquet(path: Path) -> Iterator[Row]:
     return ((f"{path}, row {number}", number, record) for number, record in enumerate(records, 1))
 
 
-READERS = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".txt": _txt, ".parquet": _parquet}
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": line_rows, ".json": array_rows, ".csv": table_rows, ".txt": text_rows, ".parquet": _parquet,
+}  # fmt: skip
+UNPACKED = tuple(kind for kind in READERS if kind != ".parquet")  # may end in .gz besides
 
 
 def _hub(name: str) -> Iterator[Row]:
@@ -212,8 +169,28 @@ def _hub(name: str) -> Iterator[Row]:
     repository, _, revision = hub_id.partition("@")
     where = {"path": repository, "name": configuration, "revision": revision or None}
     if by_address:
-        where = {"path": "json", "data_files": hub_id}
-    records = _loaded(name, **where, split=split, streaming=streaming)
+        return _fetched(name, hub_id)
+    return _wanted(name, _loaded(name, **where, split=split, streaming=streaming), min_characters)
+
+
+def _fetched(name: str, address: str) -> Iterator[Row]:
+    """The rows of a file of JSON lines at an address.
+
+    `datasets` wants every field to have one type, which not every file has: Spec-Bench's references are
+    lists, and lists of lists.
+    """
+    try:
+        with urlopen(Request(address), timeout=SECONDS_TO_FETCH) as answer:
+            text = answer.read(MOST_BYTES).decode()
+    except (OSError, ValueError) as error:
+        reason = f"{name} cannot be fetched from {address}: {error}."
+        raise InputError(reason, f"Give a local {KINDS} file like it.") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"{name}, row {number}", number, parsed(line, Path(name), number)
+
+
+def _wanted(name: str, records: Iterable[Any], min_characters: int) -> Iterator[Row]:
     for number, record in enumerate(records, 1):
         reply = record.get("parent_id") is not None  # oasst holds whole conversations
         if not reply and len(record.get("text") or "") >= min_characters:
@@ -253,35 +230,32 @@ def _loaded(name: str, /, **options: object) -> Iterator[Any]:
 def _item(row: Row) -> Item:
     place, number, record = row
     if not isinstance(record, dict):
-        raise InputError(f"{place}: {_kind(record)}, not an object.", EXAMPLE)
-    prompt = _field(record, PROMPT_FIELDS, place, (str,))
-    if prompt is None:
+        raise InputError(f"{place}: {kind_of(record)}, not an object.", EXAMPLE)
+    turns = turns_of(record, place)
+    if not turns:
         present = ", ".join(key for key, value in record.items() if value is not None) or "it has none"
         hint = f"These are, the first one present: {', '.join(PROMPT_FIELDS)}."
         raise InputError(f"{place}: none of its fields is a prompt ({present}).", hint)
-    if not prompt.strip():
+    if not turns[0].strip():
         raise InputError(f"{place}: an empty prompt.", "Fill it in, or take it out.")
-    if isinstance(choices := record.get("choices"), list):  # mmlu, whose answer is the number of a choice
-        prompt += "".join(f"\n{index}. {choice}" for index, choice in enumerate(choices))
-    name = _field(record, ID_FIELDS, place) or str(number)
-    category = _field(record, CATEGORY_FIELDS, place) or ""
-    extra = {key: record[key] for key in SCORING_FIELDS if isinstance(record.get(key), str)}
-    return Item(name, prompt, category, _field(record, REFERENCE_FIELDS, place) or None, extra)
+    if len(turns[0]) > MOST_CHARACTERS:
+        raise too_long(place)
+    name = field_text(record, ID_FIELDS, place) or str(number)
+    references = references_of(record, len(turns), place)
+    extra: dict[str, Any] = {"references": references} if len(references) > 1 else {}
+    extra |= {"turns": turns} if len(turns) > 1 else {}
+    extra |= {key: record[key] for key in SCORING_FIELDS if isinstance(record.get(key), str)}
+    category = field_text(record, CATEGORY_FIELDS, place) or ""
+    return Item(name, turns[0], category, next(iter(references), None), extra)
 
 
-def _field(record: dict[str, Any], fields: Sequence[str], place: str, kinds: Any = NUMBERS_TOO) -> str | None:
-    """The first of the fields that is there; of a list, its first element."""
-    name = next((field for field in fields if record.get(field) is not None), None)
-    if name is None:
-        return None
-    value = record[name]
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    if not isinstance(value, kinds):
-        raise InputError(f"{place}: {name} is {_kind(value)}, not text.", "Put quotes around it.")
-    return str(value)
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "an array", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def introduction(items: Sequence[Item]) -> str:
+    """The first prompt in one short line, to be seen before anything is answered."""
+    words = " ".join(items[0].prompt.split())
+    shown = (
+        words
+        if len(words) <= SHOWN
+        else f"{words[: SHOWN // 2].rstrip()} ... {words[-SHOWN // 2 :].lstrip()}"
+    )
+    more = f" of {len(items)}" if len(items) > 1 else ""
+    return f"First prompt{more} ({len(items[0].prompt):,} characters): {shown}"

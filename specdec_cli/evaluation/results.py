@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from specdec_cli.errors import InputError
-from specdec_cli.evaluation.datasets import CATEGORY_FIELDS, ID_FIELDS, PROMPT_FIELDS, REFERENCE_FIELDS
+from specdec_cli.evaluation.fields import (
+    CATEGORY_FIELDS,
+    ID_FIELDS,
+    PROMPT_FIELDS,
+    REFERENCE_FIELDS,
+    field_text,
+    kind_of,
+    references_of,
+    texts,
+)
 
 PREDICTION_FIELDS = ("prediction", "spec_pred", "gf_pred", "unite_pred", "completion", "response", "text")
 SUFFIXES = (".json", ".jsonl")
@@ -42,6 +51,7 @@ class Answer:
         prediction: the answer; may be empty.
         reference: None where the file has none, or an empty one.
         record: everything that the file says of it.
+        references: all good answers where there are several.
     """
 
     line: int
@@ -52,6 +62,12 @@ class Answer:
     prediction: str
     reference: str | None
     record: Mapping[str, Any]
+    references: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> tuple[str, ...]:
+        """The references, of which any is good; none where there is none."""
+        return self.references or (() if self.reference is None else (self.reference,))
 
     @property
     def is_empty(self) -> bool:
@@ -174,28 +190,27 @@ def _answer(path: Path, line: int, number: int, value: Any, fields: Sequence[str
         problem = f"{place}: none of its fields is an answer ({present})."
         raise InputError(problem, f"These are: {', '.join(fields)}. --prediction-field names another.")
     rest = {name: each for name, each in value.items() if name != chosen}
-    name = _text(rest, ID_FIELDS, place)
+    name = field_text(rest, ID_FIELDS, place)
+    turns = rest.get("turns")
+    references = references_of(rest, len(turns) if isinstance(turns, list) else 1, place, REFERENCE_FIELDS)
     return Answer(
         line=line,
         id=name or str(number),
         named=bool(name),
-        dataset=_text(rest, CATEGORY_FIELDS, place) or "",
-        prompt=_text(rest, PROMPT_FIELDS, place) or "",
-        prediction=_text(value, (chosen,), place) or "",
-        reference=_text(rest, REFERENCE_FIELDS, place) or None,
+        dataset=field_text(rest, CATEGORY_FIELDS, place) or "",
+        prompt=field_text(rest, PROMPT_FIELDS, place) or "",
+        prediction=_prediction(value[chosen], chosen, place),
+        reference=next(iter(references), None),
         record=value,
+        references=tuple(references) if len(references) > 1 else (),
     )
 
 
-def _text(record: Mapping[str, Any], fields: Sequence[str], place: str) -> str | None:
-    """The first of the fields that is there; of a list, its first element."""
-    name = next((field for field in fields if record.get(field) is not None), None)
-    if name is None:
-        return None
-    value = record[name]
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        kind = "true or false" if isinstance(value, bool) else "an object or an array"
-        raise InputError(f"{place}: {name} is {kind}, not text.", "Put the text there.")
-    return str(value)
+def _prediction(value: object, name: str, place: str) -> str:
+    """The answer; of a list, its first element."""
+    first_of_all = next(iter(value), "") if isinstance(value, list) else value
+    if first_of_all is None:
+        return ""
+    if isinstance(first_of_all, bool):
+        raise InputError(f"{place}: {name} is {kind_of(first_of_all)}, not text.", "Put the text there.")
+    return texts(first_of_all, name, place)[0]

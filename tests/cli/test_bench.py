@@ -310,3 +310,8 @@ def test_a_log_with_a_bad_line_in_the_middle_is_not_gone_on_from_and_not_lost(
     assert (outcome.code, outcome.out) == (2, "")
     assert problem in outcome.err
     assert log.read_bytes() == before
+
+
+def test_the_first_prompt_is_shown_unless_quiet(bench: Program) -> None:
+    assert "First prompt of 2" in bench("--zero").err
+    assert "First prompt" not in bench("--zero", "--quiet").err

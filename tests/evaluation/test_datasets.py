@@ -1,7 +1,10 @@
 """Data sets: what each kind of file gives, and what is refused, with the place."""
 
+import gzip
 import importlib
+import io
 import json
+import os
 import sys
 import threading
 import time
@@ -15,8 +18,8 @@ from typing import Any
 import pytest
 
 from specdec_cli.errors import InputError
-from specdec_cli.evaluation import datasets
-from specdec_cli.evaluation.datasets import NAMED, STREAMS, Item, read_dataset
+from specdec_cli.evaluation import datasets, files
+from specdec_cli.evaluation.datasets import NAMED, STREAMS, Item, introduction, read_dataset
 from specdec_cli.resources import data_folder
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -168,7 +171,6 @@ def test_files_of_well_known_sets_read_as_they_are(name: str, count: int, id: st
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
-        ("prompt", ("prompt", "instruction", "question", "turns", "article", "text", "input")),
         ("reference", ("reference", "references", "answer", "output", "canonical_solution", "target")),
         ("id", ("id", "question_id", "task_id")),
         ("category", ("category", "dataset")),
@@ -179,8 +181,6 @@ def test_the_first_field_present_wins(write: Write, field: str, fields: tuple[st
         {"prompt": "p"} | dict.fromkeys(fields[:n]) | {name: f"of {name}" for name in fields[n:][::-1]}
         for n in range(len(fields))
     ]
-    if field == "prompt":
-        records[1:] = [{name: record[name] for name in fields[1:]} for record in records[1:]]
     items = read_dataset(write("a.jsonl", "\n".join(map(json.dumps, records))))
     assert [getattr(item, field) for item in items] == [f"of {name}" for name in fields]
 
@@ -194,7 +194,7 @@ def test_of_a_list_the_first_is_taken(write: Write) -> None:
 
 def test_choices_are_part_of_the_prompt(write: Write) -> None:
     path = write("a.jsonl", '{"question": "2 + 2?", "choices": ["3", "4"], "answer": 1}')
-    assert read_dataset(path) == [Item("1", "2 + 2?\n0. 3\n1. 4", "", "1")]
+    assert read_dataset(path) == [Item("1", "2 + 2?\nA. 3\nB. 4", "", "B")]
 
 
 def test_count_and_start(write: Write) -> None:
@@ -231,7 +231,6 @@ def test_count_and_start(write: Write) -> None:
         ("a.json", "[]", "a.json has 0 prompts"),
         ("a.csv", "prompt,id\n\"a\nb\",1\nc\n", "line 4: not valid CSV (1 cells where the header has 2)"),
         ("a.csv", 'prompt\na\n"b', "a.csv, line 3: not valid CSV"),
-        ("a.csv", "prompt\na\n\n", "a.csv, line 3: not valid CSV (0 cells"),
         ("a.csv", "prom\na\n", "a.csv, line 2: none of its fields is a prompt (prom)"),
         ("a.csv", "prompt\n", "a.csv has 0 prompts"),
         ("a.txt", " ", "a.txt is empty"),
@@ -394,10 +393,40 @@ def test_a_stream_is_read_no_further_than_asked(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("online")
 def test_spec_bench_is_a_file_of_its_authors(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = library(monkeypatch, [{"question_id": 81, "category": "writing", "turns": ["a", "b"]}])
-    assert read_dataset("spec-bench") == [Item("81", "a", "writing")]
-    assert asked[0]["path"] == "json"
-    assert asked[0]["data_files"].endswith("/question.jsonl")
+    rows = [
+        {"question_id": 81, "category": "writing", "turns": ["a", "b"]},
+        {"question_id": 161, "category": "qa", "turns": ["who?"], "reference": ["he", "him"]},
+        {"question_id": 401, "category": "rag", "turns": ["where?"], "reference": [["here", "there"]]},
+    ]
+    asked = []
+
+    def urlopen(request: Any, timeout: float) -> Any:
+        asked.append(request.full_url)
+        return io.BytesIO("\n".join(map(json.dumps, rows)).encode() + b"\n")
+
+    monkeypatch.setattr(datasets, "urlopen", urlopen)
+    items = read_dataset("spec-bench")
+    expected = [
+        Item("81", "a", "writing"),
+        Item("161", "who?", "qa", "he"),
+        Item("401", "where?", "rag", "here"),
+    ]
+    assert items == expected
+    assert [item.extra for item in items] == [
+        {"turns": ["a", "b"]},
+        {"references": ["he", "him"]},
+        {"references": ["here", "there"]},
+    ]
+    assert asked[0].endswith("/question.jsonl")
+
+
+@pytest.mark.usefixtures("online")
+def test_an_address_that_breaks_off_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def urlopen(request: Any, timeout: float) -> Any:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(datasets, "urlopen", urlopen)
+    assert "spec-bench cannot be fetched" in refusal("spec-bench")
 
 
 @pytest.mark.usefixtures("online")
@@ -439,3 +468,136 @@ def test_a_hubs_data_set_with_twins_is_numbered(
     items = read_dataset("cnn-dailymail", 2)
     assert [item.id for item in items] == ["a", "a#2"]
     assert items[0].reference == "h"
+
+
+# What belongs together
+
+JOINED = {
+    "Alpaca": (
+        {"instruction": "Translate to French.", "input": "The sea is calm.", "output": "La mer est calme."},
+        "Translate to French.\n\nThe sea is calm.", ["La mer est calme."],
+    ),
+    "Alpaca without an input": ({"instruction": "Sing.", "input": "", "output": "La."}, "Sing.", ["La."]),
+    "Dolly": (
+        {"instruction": "When?", "context": "It was 1815.", "response": "1815", "category": "closed_qa"},
+        "When?\n\nIt was 1815.", ["1815"],
+    ),
+    "SQuAD": (
+        {"id": "x", "title": "T", "context": "It was 1815.", "question": "When?",
+         "answers": {"text": ["1815", "in 1815", "1815"], "answer_start": [7, 4, 7]}},
+        "It was 1815.\n\nWhen?", ["1815", "in 1815"],
+    ),
+    "BoolQ": (
+        {"question": "is it?", "passage": "It is.", "answer": True}, "It is.\n\nis it?", ["True"],
+    ),
+    "MMLU": (
+        {"question": "2 + 2?", "choices": ["3", "4"], "answer": 1}, "2 + 2?\nA. 3\nB. 4", ["B"],
+    ),
+    "ARC": (
+        {"question": "Why?", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "1"},
+        "Why?\n1. a\n2. b", ["1"],
+    ),
+    "MedQA": ({"question": "W?", "options": {"A": "a", "B": "b"}, "answer": "b"}, "W?\nA. a\nB. b", ["b"]),
+    "RACE": (
+        {"article": "A story.", "question": "Who?", "options": ["he", "she"], "answer": "A"},
+        "A story.\n\nWho?\nA. he\nB. she", ["A"],
+    ),
+    "options as objects": (
+        {"question": "W?", "options": [{"label": "X", "text": "he"}, {"text": "I"}]}, "W?\nX. he\nB. I", [],
+    ),
+    "an instruction and a question": ({"instruction": "Do.", "question": "Why?"}, "Do.\n\nWhy?", []),
+    "an instruction and a text": ({"instruction": "Shorten.", "text": "Long."}, "Shorten.\n\nLong.", []),
+    "OpenOrca": (
+        {"system_prompt": "You know.", "question": "Why?", "response": "So."}, "You know.\n\nWhy?", ["So."],
+    ),
+    "LongBench": ({"input": "Who?", "context": "A story.", "answers": ["he"]}, "A story.\n\nWho?", ["he"]),
+    "several contexts": ({"question": "Who?", "context": ["One.", "Two."]}, "One.\nTwo.\n\nWho?", []),
+    "a prompt and a context": ({"prompt": "Who?", "context": "A story."}, "A story.\n\nWho?", []),
+    "a prompt that holds all": ({"prompt": "A story.\nWho?", "context": "A story."}, "A story.\nWho?", []),
+    "a prompt made of the rest": (
+        {"prompt": "### Do: x\n### With: y", "instruction": "x", "input": "y"}, "### Do: x\n### With: y", [],
+    ),
+    "CNN": ({"article": "News.", "highlights": "Short.", "id": "1"}, "News.", ["Short."]),
+    "references of one turn": ({"turns": ["a"], "reference": ["r", "s", "r"]}, "a", ["r", "s"]),
+    "references of each turn": ({"turns": ["a", "b"], "reference": ["r", "s"]}, "a", ["r"]),
+    "several of each turn": ({"turns": ["a", "b"], "reference": [["r", "q"], ["s"]]}, "a", ["r", "q"]),
+    "several of one turn": ({"turns": ["a"], "reference": [["r", "q"]]}, "a", ["r", "q"]),
+    "empty lists": ({"turns": ["a"], "reference": [[]]}, "a", []),
+    "numbers": ({"question": "a", "answers": [1, 2.5]}, "a", ["1", "2.5"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", JOINED)
+def test_fields_that_belong_together_are_joined_and_all_references_kept(write: Write, kind: str) -> None:
+    row, prompt, references = JOINED[kind]
+    item = read_dataset(write("a.jsonl", json.dumps(row)))[0]
+    kept = item.extra.get("references", [] if item.reference is None else [item.reference])
+    assert (item.prompt, kept) == (prompt, references)
+    assert item.reference == (references[0] if references else None)
+
+
+def test_the_turns_of_a_dialogue_are_kept(write: Write) -> None:
+    item = read_dataset(write("a.jsonl", '{"turns": ["one", "two"]}'))[0]
+    assert (item.prompt, item.extra) == ("one", {"turns": ["one", "two"]})
+
+
+def test_the_first_prompt_is_shown_in_one_line(write: Write) -> None:
+    items = read_dataset(write("a.txt", f"{'word ' * 100}end\nb\n"))
+    shown = introduction(items)
+    assert shown.startswith("First prompt of 2 (503 characters): word word")
+    assert shown.endswith("word end")
+    assert len(shown) < 250
+    assert introduction(items[1:]) == "First prompt (1 characters): b"
+
+
+# Files that people have
+
+TWO = ["Hello boat", "Hello sea"]
+FILES = {
+    "a blank last line": ("a.csv", "prompt,reference\nHello boat,hi\nHello sea,ho\n\n"),
+    "blank lines": ("a.csv", "\nprompt,reference\n\nHello boat,hi\n  \nHello sea,ho\n"),
+    "rows of commas": ("a.csv", "prompt,reference\nHello boat,hi\n,\nHello sea,ho\n,\n,\n"),
+    "one column and blank lines": ("a.csv", "prompt\nHello boat\n\nHello sea\n\n"),
+    "carriage returns": ("a.csv", "prompt,reference\r\nHello boat,hi\r\nHello sea,ho\r\n\r\n"),
+    "spaces in the header": ("a.csv", "id , prompt\n1,Hello boat\n2,Hello sea\n"),
+    "a byte-order mark in a table": ("a.csv", b"\xef\xbb\xbfprompt\nHello boat\nHello sea\n"),
+    "blank lines among objects": ("a.jsonl", '\n{"prompt": "Hello boat"}\n\n{"prompt": "Hello sea"}\n\n'),
+    "an array called lines": ("a.jsonl", '[\n{"prompt": "Hello boat"},\n{"prompt": "Hello sea"}\n]\n'),
+    "lines called an array": ("a.json", '{"prompt": "Hello boat"}\n{"prompt": "Hello sea"}\n'),
+    "packed lines": ("a.jsonl.gz", gzip.compress(b'{"prompt": "Hello boat"}\n{"prompt": "Hello sea"}')),
+    "a packed array": ("a.json.gz", gzip.compress(b'[{"prompt": "Hello boat"}, {"prompt": "Hello sea"}]')),
+    "a packed table": ("a.csv.GZ", gzip.compress(b"prompt\nHello boat\nHello sea\n")),
+    "packed text": ("a.txt.gz", gzip.compress(b"Hello boat\nHello sea\n")),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_are_read_as_people_have_them(write: Write, kind: str) -> None:
+    assert [item.prompt for item in read_dataset(write(*FILES[kind]))] == TWO
+
+
+def test_a_long_field_is_read(write: Write) -> None:
+    long = "word " * 60_000
+    assert read_dataset(write("a.csv", f'prompt,reference\n"{long}",r\n'))[0].prompt == long
+
+
+def test_what_is_too_long_is_refused_with_the_limit(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_CHARACTERS", 1 << 20)
+    monkeypatch.setattr(files, "MOST_BYTES", 4 << 20)
+    long = "x" * ((1 << 20) + 1)
+    assert "line 2: longer than 1 million characters" in refusal(write("a.csv", f"prompt\n{long}\n"))
+    assert "line 1: longer than 1 million characters" in refusal(write("a.jsonl", f'{{"prompt": "{long}"}}'))
+    assert "line 2: longer than 1 million characters" in refusal(write("a.txt", f"a\n{long}\n"))
+    assert "holds more than 4 MB" in refusal(write("a.txt.gz", gzip.compress(bytes(5 << 20))))
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"no gzip", "Not a gzipped file"), (b"", "empty")])
+def test_a_damaged_pack_is_refused(write: Write, content: bytes, said: str) -> None:
+    assert said in refusal(write("a.jsonl.gz", content))
+    torn = gzip.compress(b'{"prompt": "a"}' * 99)[:-20]
+    assert "cannot be read" in refusal(write("b.jsonl.gz", torn))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    assert "it is a pipe or a device, not a file" in refusal(str(tmp_path / "a.jsonl"))

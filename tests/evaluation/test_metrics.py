@@ -7,7 +7,7 @@ import pytest
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from specdec_cli.errors import InputError
-from specdec_cli.evaluation.metrics.answers import measure_exact
+from specdec_cli.evaluation.metrics.answers import measure_exact, measure_gsm8k, measure_mmlu
 from specdec_cli.evaluation.metrics.base import library, mean_percent
 from specdec_cli.evaluation.metrics.bertscore import encoder_of, measure_bertscore
 from specdec_cli.evaluation.metrics.bleu import measure_bleu
@@ -132,3 +132,59 @@ def test_exact_match_minds_words_and_not_the_space_between_them():
 def test_a_mean_is_added_in_order():
     values = np.array([[0.1], [0.2], [0.3]])
     assert mean_percent(values) == 100 * ((0.1 + 0.2 + 0.3) / 3)
+
+
+SEVERAL = [
+    ("Every evening the keeper climbs the steps.",
+     ("The keeper climbs its ninety steps every evening.", "Each evening, the keeper climbs the steps.")),
+    ("It rained all day.", ("It rained.", "It rained all day and all night.")),
+    ("Water boils at 100 degrees.", ("Water boils at 100 degrees Celsius.",)),
+]  # fmt: skip
+
+
+def several():
+    return [
+        Answer(line, str(line), False, "", "", prediction, references[0], {}, references)
+        for line, (prediction, references) in enumerate(SEVERAL, 1)
+    ]
+
+
+def test_of_several_references_bleu_is_sacrebleus():
+    from sacrebleu.metrics import BLEU
+
+    streams = [
+        [references[at] if at < len(references) else None for _, references in SEVERAL] for at in (0, 1)
+    ]
+    expected = BLEU().corpus_score([one for one, _ in SEVERAL], streams)
+    assert score(measure_bleu(several(), "en")[0]) == expected.score
+
+
+def test_of_several_references_rouge_takes_the_best():
+    from rouge import Rouge
+
+    best = [
+        max(Rouge().get_scores(one, each)[0]["rouge-l"]["f"] for each in others) for one, others in SEVERAL
+    ]
+    assert list(measure_rouge(several(), "en")[2].rows[:, 0]) == best
+
+
+def test_of_several_references_bertscore_takes_the_best(bert):
+    from bert_score import BERTScorer
+
+    scorer = BERTScorer(model_type=str(bert), num_layers=2)
+    scorer._tokenizer.model_max_length = 512
+    expected = scorer.score([one for one, _ in SEVERAL], [list(others) for _, others in SEVERAL])[2].tolist()
+    assert measure_bertscore(several(), encoder_of(str(bert), None))[2].rows[:, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("measure", "prediction", "references"),
+    [
+        (measure_exact, "b", ("a", "b")),
+        (measure_gsm8k, "It is 7", ("5", "7")),
+        (measure_mmlu, "C", ("A", "C")),
+    ],
+)
+def test_of_several_references_any_is_right(measure, prediction, references):
+    answer = Answer(1, "1", False, "", "", prediction, references[0], {}, references)
+    assert list(measure([answer]).rows[:, 0]) == [1]

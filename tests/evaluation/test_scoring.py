@@ -160,3 +160,21 @@ def test_an_answer_of_null_is_an_empty_one_and_no_other_field_takes_its_place(tm
     found = read_answers(path)
     assert [each.prediction for each in found] == ["", "4"]
     assert found[0].is_empty
+
+
+@pytest.mark.parametrize(
+    ("record", "reference", "references"),
+    [
+        ({"reference": "a", "references": ["a", "b"]}, "a", ("a", "b")),
+        ({"reference": "a", "references": ["a", "b"], "turns": ["x", "y"]}, "a", ("a", "b")),
+        ({"reference": ["a", "b"], "turns": ["x"]}, "a", ("a", "b")),
+        ({"reference": ["a", "b"], "turns": ["x", "y"]}, "a", ()),
+        ({"reference": [["a", "b"]], "turns": ["x"]}, "a", ("a", "b")),
+        ({"reference": []}, None, ()),
+        ({"reference": 7}, "7", ()),
+    ],
+)
+def test_several_references_are_read(tmp_path, record, reference, references):
+    found = read_answers(write(tmp_path / "a.json", [{"prediction": "b", **record}]))[0]
+    assert (found.reference, found.references) == (reference, references)
+    assert found.good == (references or (() if reference is None else (reference,)))

@@ -30,9 +30,9 @@ def _measure(
     read: Callable[[str], object],
     read_reference: Callable[[str], object] | None = None,
 ) -> Measure:
-    """Share of equal readings, over answers whose reference can be read; one that says nothing is wrong."""
-    wanted = [(read_reference or read)(answer.reference or "") for answer in answers]
-    places = [place for place, value in enumerate(wanted) if value is not None]
+    """Share of readings equal to one of the references', over answers with a reference that can be read."""
+    wanted = [{(read_reference or read)(each) for each in answer.good} - {None} for answer in answers]
+    places = [place for place, values in enumerate(wanted) if values]
     return mean_measure(
-        name, [float(read(answers[place].prediction) == wanted[place]) for place in places], places
+        name, [float(read(answers[place].prediction) in wanted[place]) for place in places], places
     )

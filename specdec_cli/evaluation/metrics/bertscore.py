@@ -55,14 +55,17 @@ def encoder_of(model: str, layers: int | None) -> Encoder:
 
 
 def measure_bertscore(answers: Sequence[Answer], encoder: Encoder) -> list[Measure]:
-    """Mean precision, recall and F of BERTScore (Zhang et al. 2020), not rescaled; an empty text scores 0."""
+    """Mean precision, recall and F of BERTScore (Zhang et al. 2020), not rescaled; an empty text scores 0.
+
+    Of several references the library takes the best.
+    """
     places = referenced(answers)
     filled = [place for place in places if not answers[place].is_empty]
     found = dict.fromkeys(places, (0.0, 0.0, 0.0))
     if filled:
         scorer = _scorer(encoder)
         columns = scorer.score(
-            [answers[place].prediction for place in filled], [answers[place].reference for place in filled]
+            [answers[place].prediction for place in filled], [list(answers[place].good) for place in filled]
         )
         triples = zip(*(column.tolist() for column in columns), strict=True)
         found |= dict(zip(filled, triples, strict=True))

@@ -20,7 +20,7 @@ def measure_bleu(answers: Sequence[Answer], language: str) -> list[Measure]:
     """Corpus BLEU (Papineni et al. 2002; sacrebleu: Post 2018), and its n-gram precisions as details.
 
     An answer's row holds its matches of each order, its n-grams of each order, its length and its
-    reference's, which add up to the corpus's.
+    reference's (of several, the closest length), which add up to the corpus's.
     """
     bleu = library("sacrebleu.metrics", "bleu").BLEU
     metric = bleu(tokenize=TOKENIZERS.get(language, USUAL_TOKENIZER))
@@ -35,7 +35,7 @@ def measure_bleu(answers: Sequence[Answer], language: str) -> list[Measure]:
 
 
 def _row(metric: Any, answer: Answer) -> list[int]:
-    counted = metric.corpus_score([answer.prediction], [[answer.reference]])
+    counted = metric.corpus_score([answer.prediction], [[each] for each in answer.good])
     return [*counted.counts, *counted.totals, counted.sys_len, counted.ref_len]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,12 +16,13 @@ NAMES = ("rouge-1", "rouge-2", "rouge-l")
 
 
 def measure_rouge(answers: Sequence[Answer], language: str) -> list[Measure]:
-    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004); an empty text scores 0."""
+    """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004); the best of several references; an empty text 0."""
     scorer = library("rouge", "rouge").Rouge()
     words = _chinese_words() if language == CHINESE else str
     places = referenced(answers)
-    found = [_scores(scorer, words(answers[place].prediction), words(answers[place].reference or ""))
-             for place in places]  # fmt: skip
+    found = [
+        _best(scorer, words(answers[place].prediction), map(words, answers[place].good)) for place in places
+    ]
     note = "rouge" + (", words by jieba" if language == CHINESE else "")
     return [mean_measure(name, [each[name] for each in found], places, note) for name in NAMES]
 
@@ -30,6 +31,11 @@ def _chinese_words() -> Callable[[str], str]:
     jieba = library("jieba", "rouge of Chinese text")
     jieba.setLogLevel(logging.WARNING)
     return lambda text: " ".join(jieba.cut(text))
+
+
+def _best(scorer: Any, prediction: str, references: Iterable[str]) -> dict[str, float]:
+    found = [_scores(scorer, prediction, each) for each in references]
+    return {name: max(each[name] for each in found) for name in NAMES}
 
 
 def _scores(scorer: Any, prediction: str, reference: str) -> dict[str, float]:

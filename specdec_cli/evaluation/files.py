@@ -1,0 +1,142 @@
+"""The rows of a file of prompts, with the place of each: lines, arrays, tables, packed by gzip or not."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.errors import InputError
+from specdec_cli.evaluation.fields import kind_of
+
+EXAMPLE = 'Write objects such as {"prompt": "Why is the sky blue?"}.'
+MOST_BYTES = 512 << 20  # of a file, unpacked
+MOST_CHARACTERS = 8 << 20  # of a row
+PACKED = ".gz"
+
+Row = tuple[str, int, Any]  # the place (for messages), its number, and what stands there
+
+
+def text_of(path: Path) -> str:
+    """The text of a file without a byte-order mark, unpacked where it is called .gz.
+
+    Raises:
+        InputError: it cannot be read, is no file, not UTF-8, empty, or longer than `MOST_BYTES`.
+    """
+    try:
+        data = _bytes(path.expanduser()).removeprefix(codecs.BOM_UTF8)
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise InputError(f"{path}, line {line}: not UTF-8 text.", "Save it as UTF-8.") from error
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:  # RuntimeError: ~NOBODY
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} cannot be read: {reason}.", "Check the path.") from error
+    if len(data) > MOST_BYTES:
+        problem = f"{path} holds more than {MOST_BYTES >> 20} MB."
+        raise InputError(problem, "Give the part of it that is to be answered.")
+    if not text.strip():
+        raise InputError(f"{path} is empty.", "Put a prompt into it.")
+    return text
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds, up to one byte more than is taken."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise OSError("it is a pipe or a device, not a file")
+    with gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def lines(path: Path) -> Iterator[tuple[str, int, str]]:
+    """Lines that are not blank; split at line feeds alone, since JSON may hold other line ends."""
+    for number, line in enumerate(text_of(path).split("\n"), 1):
+        if line.strip():
+            place = f"{path}, line {number}"
+            if len(line) > MOST_CHARACTERS:
+                raise too_long(place)
+            yield place, number, line
+
+
+def too_long(place: str) -> InputError:
+    """The refusal of a row."""
+    problem = f"{place}: longer than {MOST_CHARACTERS >> 20} million characters."
+    return InputError(problem, "No model reads a prompt of that length; is it really one line?")
+
+
+def text_rows(path: Path) -> Iterator[Row]:
+    """Each line is a prompt."""
+    return ((place, number, {"prompt": line.strip()}) for place, number, line in lines(path))
+
+
+def line_rows(path: Path) -> Iterator[Row]:
+    """Each line is a JSON object; a file of an array is taken as that."""
+    text = text_of(path).lstrip()
+    if text.startswith("[") and text[1:].lstrip().startswith("{"):
+        return array_rows(path)
+    return ((place, number, parsed(line, path, number)) for place, number, line in lines(path))
+
+
+def array_rows(path: Path) -> Iterator[Row]:
+    """The objects of a JSON array; a file of an object a line is taken as that."""
+    text = text_of(path)
+    if text.lstrip().startswith("{") and _is_lines(text):
+        return line_rows(path)
+    values = parsed(text, path, 1)
+    if not isinstance(values, list):
+        raise InputError(f"{path}, line 1: {kind_of(values)}, not an array of objects.", EXAMPLE)
+    return ((f"{path}, item {number}", number, value) for number, value in enumerate(values, 1))
+
+
+def _is_lines(text: str) -> bool:
+    """Whether a text of more than one line begins with an object that ends with its line."""
+    begun, _, rest = text.lstrip().partition("\n")
+    try:
+        return isinstance(json.loads(begun), dict) and bool(rest.strip())
+    except (ValueError, RecursionError):
+        return False
+
+
+def parsed(text: str, path: Path, first_line: int) -> Any:
+    """A JSON value that begins on a line.
+
+    Raises:
+        InputError: it is none; the line of the fault is named.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = first_line - 1 + getattr(error, "lineno", 1)
+        reason = getattr(error, "msg", error)
+        raise InputError(f"{path}, line {line}: not valid JSON ({reason}).", EXAMPLE) from error
+
+
+def table_rows(path: Path) -> Iterator[Row]:
+    """The rows of a CSV file under its first; blank rows, which spreadsheets leave behind, are left out."""
+    csv.field_size_limit(MOST_CHARACTERS)
+    reader = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
+    line, header = 1, None
+    try:
+        for cells in reader:
+            place, number, line = f"{path}, line {line}", line, reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                continue
+            if len(cells) != len(header):
+                line = number
+                raise csv.Error(f"{len(cells)} cells where the header has {len(header)}")
+            yield place, number, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        if "field larger" in str(error):
+            raise too_long(f"{path}, line {line}") from error
+        hint = "Give every row as many cells as the header; put quotes around commas and line breaks."
+        raise InputError(f"{path}, line {line}: not valid CSV ({error}).", hint) from error
