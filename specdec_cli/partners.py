@@ -8,16 +8,17 @@ from specdec_cli.drafts import LAYERS, NOISE, SELF, layer_count, noise_level, se
 from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.methods import METHODS
 from specdec_cli.models.capability import require_tree_support
-from specdec_cli.models.checkpoint import logit_width
+from specdec_cli.models.checkpoint import logit_width, read_config
 from specdec_cli.models.feature_folder import load_feature_head, require_roundable
 from specdec_cli.models.feature_folder import require_vocabulary as require_head_vocabulary
 from specdec_cli.models.feature_head import FeatureHead
 from specdec_cli.models.hardware import dtype_name, resolve_device
 from specdec_cli.models.head_files import head_folder
-from specdec_cli.models.layers import first_layers
+from specdec_cli.models.layers import first_layers, require_fewer
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
 from specdec_cli.models.low_precision import KINDS, Int4Linear
 from specdec_cli.models.perturbed import perturbed
+from specdec_cli.models.resolve import resolve
 from specdec_cli.models.rounding import rounded
 from specdec_cli.models.vocabulary import compare, require_compatible, require_same_tokens
 from specdec_cli.offloading import device_of
@@ -88,6 +89,19 @@ def require_usable(settings: Settings, draft: str) -> None:
     if (own.type, own.index or 0) != (targets.type, targets.index or 0):
         problem = f"--draft-device {own} has no use: {draft} shares the target's weights on {targets}."
         raise InputError(problem, "Leave it out, or name a draft that is a model of its own.")
+
+
+def require_layers(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
+    """Check that the target has more layers than a draft called `layers:N`, before any weights are read.
+
+    Raises:
+        InputError: it has not.
+    """
+    if draft.startswith(LAYERS):
+        found = resolve(settings.target, revision=settings.revision, weights=False, report=report)
+        config = read_config(found.folder, trust_remote_code=settings.trust_remote_code)
+        total = config.get_text_config(decoder=True).num_hidden_layers
+        require_fewer(settings.target, total, layer_count(draft))
 
 
 def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:

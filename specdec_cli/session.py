@@ -36,7 +36,13 @@ from specdec_cli.models.loader import LoadedModel, load_model, silent
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.target import ModelTarget
 from specdec_cli.offloading import device_of, offload_of
-from specdec_cli.partners import load_partner, model_record, require_usable, require_vocabulary
+from specdec_cli.partners import (
+    load_partner,
+    model_record,
+    require_layers,
+    require_usable,
+    require_vocabulary,
+)
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import member_names
@@ -81,9 +87,11 @@ class Session:
             require_readable(name)
         if draft_name is not None:
             require_usable(settings, draft_name)
+            require_layers(settings, draft_name, report)
         if draft_name is not None and is_model(draft_name):
             require_vocabulary(settings, draft_name, report)
         for name in names[1:]:
+            require_layers(settings, name, report)
             if is_model(name) and name != settings.target:
                 require_vocabulary(settings, name, report)
         torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))

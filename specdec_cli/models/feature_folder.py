@@ -29,7 +29,8 @@ from specdec_cli.models.head_files import (
     head_config,
 )
 from specdec_cli.models.loader import LoadedModel, count_parameters
-from specdec_cli.models.low_precision import Int4Linear, fits_linear, lower_products, require_cpu
+from specdec_cli.models.low_precision import Int4Linear, fits_linear, require_cpu
+from specdec_cli.models.lowering import lower_products
 from specdec_cli.models.reduced_head import require_ascending
 from specdec_cli.models.tokenizer import Tokenizer
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from specdec_cli.models.head_files import GRID, WHOLE
 
 GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
+GROUPS = (32, 64, 128, 256)  # what torch's product takes
 ROWS = 16  # outputs that torch's product takes at once
 
 
@@ -60,9 +61,10 @@ class FourBits:
         return cls(whole, *grid.unbind(-1))
 
 
-def fits_4_bits(inputs: int, outputs: int) -> bool:
-    """Whether a matrix of that shape can be held so."""
-    return inputs % GROUP == 0 and outputs % ROWS == 0
+def fits_4_bits(inputs: int, outputs: int, group: int = GROUP) -> bool:
+    """Whether torch has a 4-bit product for a matrix of that shape, with that many inputs to a grid."""
+    even = inputs % group == 0 and outputs % ROWS == 0
+    return group in GROUPS and even and min(inputs, outputs) > 0
 
 
 def names_of_4_bits(file: Mapping[str, Tensor]) -> list[str]:

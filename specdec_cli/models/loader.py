@@ -21,7 +21,8 @@ from specdec_cli.models.forward.lean_weights import LEAN
 from specdec_cli.models.forward.linear import packing
 from specdec_cli.models.gptq import is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
-from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, lower_precision, require_cpu
+from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, require_cpu
+from specdec_cli.models.lowering import lower_precision, remarks_on
 from specdec_cli.models.offload.opening import Offload, open_offloaded
 from specdec_cli.models.offload.plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
@@ -51,7 +52,7 @@ class LoadedModel:
         source: where it came from, in words: "package index", "hub", a folder, a GGUF file.
         stream: of its layers, if it is offloaded.
         plan: of the memory, if it is offloaded.
-        warnings: what the user should know of its files, a sentence each.
+        warnings: what the user should know of its files and of how it is held, a sentence each.
     """
 
     name: str
@@ -143,7 +144,10 @@ def load_model(
         source=found.source,
         stream=stream,
         plan=plan,
-        warnings=unused_warnings(found.folder, unused),
+        warnings=(
+            *unused_warnings(found.folder, unused),
+            *(remarks_on(model, name, quantize) if quantize in KINDS else ()),
+        ),
     )
 
 
@@ -193,7 +197,8 @@ def count_parameters(model: Any) -> int:
     """Number of weights, tied ones counted once."""
     low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
     dense: int = sum(parameter.numel() for parameter in model.parameters())
-    return dense + packed_weights(model) + sum(each.in_features * each.out_features for each in low)
+    inputs = ((each.in_features + (each.bias is not None)) * each.out_features for each in low)
+    return dense + packed_weights(model) + sum(inputs)
 
 
 def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.device) -> int:

@@ -6,10 +6,13 @@ import copy
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.loader import LoadedModel
+from specdec_cli.models.low_precision import require_finite
+from specdec_cli.models.matrices import matrix_of, put_matrix
+from specdec_cli.models.stack import decoder_of
 
 SEED = 0
 
@@ -25,19 +28,34 @@ def perturbed(loaded: LoadedModel, name: str, level: float) -> LoadedModel:
 
     Raises:
         MismatchError: the model has no plain matrices to change.
+        SpecdecError: there are weights that are no finite numbers.
     """
     shared = {id(each): each for each in (*loaded.model.parameters(), *loaded.model.buffers())}
     model = copy.deepcopy(loaded.model, shared)
     generator = torch.Generator().manual_seed(SEED)
     changed = 0
-    for module in model.get_decoder().modules():
-        if type(module) is nn.Linear:
-            weight = module.weight
-            noise = torch.randn(weight.shape, generator=generator).to(weight.device, torch.float32)
-            noisy = weight.float() + noise * (level * float(weight.float().std()))
-            module.weight = nn.Parameter(noisy.to(weight.dtype), requires_grad=False)
+    for module in decoder_of(model).modules():
+        matrix = matrix_of(module)
+        if matrix is not None:
+            put_matrix(module, _noisy(matrix, level, generator))
             changed += 1
+        for key, block in list(module.named_parameters(recurse=False)):
+            if block.dim() == 3:  # the experts of a layer
+                noisy = torch.stack([_noisy(expert, level, generator) for expert in block])
+                setattr(module, key, nn.Parameter(noisy, requires_grad=False))
+                changed += 1
     if not changed:
         hint = "Load it without --quantize, or choose self:int8 or layers:N of another model."
         raise MismatchError(f"The weights of {loaded.name} are not plain matrices.", hint)
-    return replace(loaded, name=name, model=model.eval(), source=f"{loaded.name} with {level:g} of noise")
+    return replace(
+        loaded, name=name, model=model.eval(), source=f"{loaded.name} with {level:g} of noise"
+    )
+
+
+def _noisy(weight: Tensor, level: float, generator: torch.Generator) -> Tensor:
+    """A matrix with noise of its own spread times `level`."""
+    whole = weight.float()
+    spread = whole.std() if whole.numel() > 1 else whole.new_zeros(())
+    require_finite(spread)
+    noise = torch.randn(weight.shape, generator=generator).to(weight.device, torch.float32)
+    return (whole + noise * (level * float(spread))).to(weight.dtype)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from specdec_cli.errors import InputError
 from specdec_cli.models.loader import LoadedModel
-from specdec_cli.models.low_precision import KINDS, low_precision_twin, require_cpu
+from specdec_cli.models.low_precision import KINDS, require_cpu
+from specdec_cli.models.lowering import low_precision_twin, remarks_on
 from specdec_cli.models.offload.self_draft import rounded_copy
 
 
@@ -33,4 +34,5 @@ def rounded(loaded: LoadedModel, name: str, kind: str, report: Callable[[str], N
     if any(weight.is_meta for weight in loaded.model.parameters()):
         problem = f"The draft {name} is cut from an offloaded target, whose layers keep their precision."
         raise InputError(problem, f"Leave out --draft-quantize, or use --draft self:{kind}.")
-    return replace(loaded, name=name, model=low_precision_twin(loaded.model, kind))
+    twin = low_precision_twin(loaded.model, kind)
+    return replace(loaded, name=name, model=twin, warnings=(*loaded.warnings, *remarks_on(twin, name, kind)))

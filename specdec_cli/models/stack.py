@@ -8,6 +8,14 @@ from torch import nn
 
 from specdec_cli.errors import MismatchError
 
+USUAL = ("layers", "h", "blocks")
+
+
+def decoder_of(model: Any) -> Any:
+    """What a model computes before its output layer; some architectures call that layer their decoder."""
+    decoder = model.get_decoder()
+    return model.base_model if decoder is model.get_output_embeddings() else decoder
+
 
 def decoder_layers(model: Any) -> nn.ModuleList:
     """The list of a model's decoder layers.
@@ -16,11 +24,21 @@ def decoder_layers(model: Any) -> nn.ModuleList:
         MismatchError: they cannot be told apart.
     """
     total = model.config.get_text_config(decoder=True).num_hidden_layers
-    for _, module in sorted(model.get_decoder().named_modules(), key=lambda named: named[0].count(".")):
-        if isinstance(module, nn.ModuleList) and len(module) == total:
-            return module
+    lists = [
+        (name, module)
+        for name, module in decoder_of(model).named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == total
+    ]
+    for _, module in sorted(lists, key=_likeliness):
+        return module
     hint = "Choose another draft, such as ngram, and a target that is not offloaded."
     raise MismatchError(f"The layers of this {model.config.model_type} model cannot be told apart.", hint)
+
+
+def _likeliness(named: tuple[str, nn.ModuleList]) -> tuple[int, bool]:
+    """Lists further up come first, and of those the ones with a usual name."""
+    name = named[0]
+    return name.count("."), name.rpartition(".")[2] not in USUAL
 
 
 def stack_path(model: Any) -> list[str]:

@@ -10,11 +10,11 @@ from random_models import ARCHITECTURES, COMMON, random_model, random_tokens, ra
 from torch import nn
 from transformers import LlamaConfig
 
-from specdec_cli.errors import MismatchError
 from specdec_cli.models.forward.choice import new_forward
 from specdec_cli.models.forward.lean import LeanForward
 from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.low_precision import Int4Linear, Int8Linear, SideBySide, lower_precision
+from specdec_cli.models.low_precision import Int4Linear, Int8Linear, SideBySide
+from specdec_cli.models.lowering import lower_precision
 from specdec_cli.models.runner import Runner
 
 KINDS = [Int8Linear, Int4Linear]
@@ -121,8 +121,3 @@ def test_a_rounded_model_is_freed_with_its_last_use():
     del model
     gc.collect()
     assert seen() is None
-
-
-def test_a_model_without_linear_layers_is_refused():
-    with pytest.raises(MismatchError, match="No layer of this gpt2 model can be held in int8"):
-        lower_precision(random_model(ARCHITECTURES["gpt2"]()).float(), "int8")

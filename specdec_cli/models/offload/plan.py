@@ -11,7 +11,8 @@ import torch
 from specdec_cli.errors import RoomError
 from specdec_cli.models.checkpoint import logit_width
 from specdec_cli.models.hardware import free_memory
-from specdec_cli.models.low_precision import bytes_in
+from specdec_cli.models.low_shapes import low_bytes
+from specdec_cli.models.lowering import bytes_in
 from specdec_cli.models.offload.layout import Layout
 from specdec_cli.models.offload.skeleton import Skeleton
 from specdec_cli.models.offload.stream import staging_bytes
@@ -145,13 +146,8 @@ def _draft_bytes(skeleton: Skeleton, work: Workload) -> int:
     if work.self_draft is None:
         return work.draft_bytes
     kind = work.self_draft
-    layers = sum(
-        bytes_in(kind, shape, skeleton.dtype)
-        for layout in skeleton.layouts.values()
-        for shape in layout.shapes.values()
-    )
     head = skeleton.model.get_output_embeddings().weight.shape
-    return layers + bytes_in("int8", head, skeleton.dtype)
+    return bytes_in(kind, skeleton.layers, skeleton.dtype) + low_bytes("int8", head)
 
 
 def _draft_row_bytes(work: Workload, dtype: torch.dtype) -> int:

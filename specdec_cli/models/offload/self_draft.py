@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from specdec_cli.errors import MismatchError
 from specdec_cli.models.cache_folder import (
     LARGER_CACHE,
     cache_root,
@@ -29,13 +28,15 @@ from specdec_cli.models.cache_folder import (
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, fits_linear, require_cpu
+from specdec_cli.models.lowering import cannot_hold, put_head, remarks_on
 from specdec_cli.models.manifest import is_whole, write_manifest
+from specdec_cli.models.matrices import linear_of, matrix_of
 from specdec_cli.models.offload.places import Place, file_places, read_tensor
 from specdec_cli.models.offload.skeleton import holders, without_hooks
 from specdec_cli.models.offload.stream import LayerStream, Tensors
 from specdec_cli.models.stack import stack_path
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "model.safetensors"
 HEAD_ROWS = 4096  # of the head that are rounded at a time
 
@@ -61,8 +62,7 @@ def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) 
     path = stack_path(target.model)
     layers = target.model.get_submodule(".".join(path))
     if not any(fits_linear(module, kind) for module in layers.modules()):
-        problem = f"No layer of this {target.model.config.model_type} model can be held in {kind}."
-        raise MismatchError(problem, "Use another draft for it, such as ngram or layers:N.")
+        raise cannot_hold(target.model, kind)
     with without_hooks(layers):
         shared = {id(each): each for each in (*target.model.parameters(), *target.model.buffers())}
         twin = copy.deepcopy(target.model, shared)
@@ -81,6 +81,7 @@ def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) 
         source=f"{target.name}, rounded",
         stream=None,
         plan=None,
+        warnings=(*target.warnings, *remarks_on(twin, f"self:{kind}", kind)),
     )
 
 
@@ -89,8 +90,8 @@ def _round(twin: Any, layers: nn.ModuleList, stream: LayerStream, kind: str) -> 
         with stream.use(number) as tensors:
             _round_layer(layer, tensors, kind)
     head = twin.get_output_embeddings()
-    if type(head) is nn.Linear:
-        twin.set_output_embeddings(_rounded_head(head))
+    if fits_linear(head, "int8"):
+        put_head(twin, _rounded_head(head))
 
 
 def _round_layer(layer: nn.Module, tensors: Tensors, kind: str) -> None:
@@ -100,20 +101,16 @@ def _round_layer(layer: nn.Module, tensors: Tensors, kind: str) -> None:
         passing = parent in rounded and last == "weight"
         holder.put(tensors[holder.name] if passing else tensors[holder.name].clone())
     for name in rounded:
-        layer.set_submodule(name, KINDS[kind].rounded(layer.get_submodule(name)))  # type: ignore[arg-type]
+        layer.set_submodule(name, KINDS[kind].rounded(layer.get_submodule(name)))
 
 
 def _rounded_head(head: nn.Linear) -> Int8Linear:
     """Rounded in parts, since what rounding needs meanwhile is a multiple of what it rounds."""
     parts = []
     for begin in range(0, head.out_features, HEAD_ROWS):
-        weight = head.weight[begin : begin + HEAD_ROWS]
-        part = nn.Linear(head.in_features, len(weight), bias=False, device="meta")
-        part.weight = nn.Parameter(weight, requires_grad=False)
-        parts.append(Int8Linear.rounded(part))
-    return Int8Linear(
-        torch.cat([part.weight for part in parts]), torch.cat([part.scale for part in parts]), head.bias
-    )
+        parts.append(Int8Linear.rounded(linear_of(head.weight[begin : begin + HEAD_ROWS], None)))
+    whole = Int8Linear.joined(parts)
+    return Int8Linear(whole.numbers(), whole.scale[: whole.out_features], head.bias, whole.dtype)
 
 
 def _save(twin: Any, path: str, folder: Path, source: str) -> None:
@@ -141,13 +138,20 @@ def _fill(twin: Any, places: dict[str, Place]) -> None:
         parent, _, last = name.rpartition(".")
         tensors.setdefault(parent, {})[last] = read_tensor(place)
     for name, parts in tensors.items():
-        if "packed" in parts:
-            four = Int4Linear(parts["packed"], parts["grid"], parts.get("bias"), parts.get("order"))
-            twin.set_submodule(name, four)
-        elif "scale" in parts:
-            twin.set_submodule(name, Int8Linear(parts["weight"], parts["scale"], parts.get("bias")))
+        if "packed" in parts or "whole" in parts:
+            twin.set_submodule(name, _held_low(twin.get_submodule(name), parts))
         else:
             _fill_plain(twin.get_submodule(name), parts)
+
+
+def _held_low(original: nn.Module, parts: dict[str, Tensor]) -> Int8Linear | Int4Linear:
+    """A rounded product from what `_save` wrote of it; the original knows its shape."""
+    weight, bias = matrix_of(original), parts.get("bias")
+    assert weight is not None
+    if "packed" in parts:
+        return Int4Linear(parts["packed"], parts["grid"], bias, parts.get("order"), weight.dtype)
+    outputs, inputs = weight.shape
+    return Int8Linear(parts["whole"][:outputs, :inputs], parts["scale"][:outputs], bias, weight.dtype)
 
 
 def _fill_plain(module: nn.Module, parts: dict[str, Tensor]) -> None:
@@ -162,7 +166,11 @@ def _head_name(twin: Any) -> str:
 
 
 def _identity(stream: LayerStream, kind: str) -> str:
-    """What a rounded copy depends on: the files it was made from, how it was rounded, how it is written."""
+    """What a rounded copy depends on: the files it was made from, how it was rounded, how it is written.
+
+    torch packs 4 bits as this processor's product wants them.
+    """
+    packing = torch.__version__, torch.backends.cpu.get_cpu_capability()
     files = {place.file for layout in stream.layouts.values() for place in layout.places.values()}
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
-    return hashlib.sha256(repr((FORMAT, kind, str(stream.dtype), stats)).encode()).hexdigest()
+    return hashlib.sha256(repr((FORMAT, packing, kind, str(stream.dtype), stats)).encode()).hexdigest()

@@ -6,11 +6,13 @@ import torch
 
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.low_precision import KINDS, bytes_in, low_precision_twin
+from specdec_cli.models.low_precision import KINDS
+from specdec_cli.models.lowering import bytes_in, low_precision_twin
 from specdec_cli.models.offload import self_draft
 from specdec_cli.models.offload.opening import Offload
 from specdec_cli.models.offload.plan import Limits, Workload
 from specdec_cli.models.offload.self_draft import rounded_copy
+from specdec_cli.models.stack import decoder_layers
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "initializer_range": 0.3}
 VARIANTS = {
@@ -18,6 +20,7 @@ VARIANTS = {
     "Llama, tied": {"architecture": "Llama", "tie_word_embeddings": True},
     "Qwen2": {},
     "Phi3": {"pad_token_id": 0},
+    "GPT2": {"n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": 64, "n_inner": 100},
 }
 
 
@@ -69,16 +72,14 @@ def test_other_weights_give_another_copy(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_bytes_it_takes_are_known_before(tmp_path, kind):
-    folder = tiny.folder(tmp_path / "target", **SIZES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_bytes_it_takes_are_known_before(tmp_path, kind, variant):
+    folder = tiny.folder(tmp_path / "target", **{"architecture": variant, **SIZES, **VARIANTS[variant]})
     target = offloaded(folder)
     twin = rounded_copy(target, kind, lambda _: None).model
-    planned = sum(
-        bytes_in(kind, place.shape, torch.float32)
-        for layout in target.stream.layouts.values()
-        for place in layout.places.values()
-    )
-    held = {name: tensor for name, tensor in twin.state_dict().items() if name.startswith("model.layers.")}
+    layers = decoder_layers(target.model)
+    planned = bytes_in(kind, layers, torch.float32)
+    held = decoder_layers(twin).state_dict()
     assert sum(tensor.nbytes for tensor in held.values()) == planned
 
 
@@ -92,8 +93,18 @@ def test_no_more_than_a_layer_is_rounded_at_a_time(tmp_path, monkeypatch):
     assert torch.equal(logits(whole.model), logits(parts.model))
 
 
-def test_a_model_without_linear_layers_is_refused(tmp_path):
-    """GPT-2's matrices are Conv1D: a copy that rounds none of them would be the target, held in memory."""
-    folder = tiny.folder(tmp_path / "target", architecture="GPT2", n_embd=32, n_layer=4, n_head=4)
-    with pytest.raises(MismatchError, match="No layer of this gpt2 model"):
-        rounded_copy(offloaded(folder), "int8", lambda _: None)
+def test_a_model_without_products_that_fit_is_refused(tmp_path):
+    """A copy that rounds none of them would be the target, held in memory."""
+    folder = tiny.folder(tmp_path / "target", architecture="GPT2", hidden_size=24, n_inner=48)
+    with pytest.raises(MismatchError, match="No layer of this gpt2 model can be held in int4"):
+        rounded_copy(offloaded(folder), "int4", lambda _: None)
+
+
+def test_a_copy_packed_for_another_processor_is_not_read(tmp_path, monkeypatch):
+    """torch lays 4 bits out as this processor's product wants them; cache folders are carried about."""
+    target = offloaded(tiny.folder(tmp_path / "target", **SIZES))
+    said: list[str] = []
+    rounded_copy(target, "int4", said.append)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    rounded_copy(target, "int4", said.append)
+    assert len(said) == 2
