@@ -14,7 +14,7 @@ from torch import Tensor
 
 from specdec_cli.errors import InputError, MismatchError, NotFiniteError, SpecdecError
 from specdec_cli.models.feature_head import FeatureHead, new_feature_head, stored_weights
-from specdec_cli.models.four_bits import FourBits, names_of_4_bits
+from specdec_cli.models.four_bits import FourBits, fits_4_bits, names_of_4_bits
 from specdec_cli.models.head_files import (
     CONFIG,
     FORMAT,
@@ -185,6 +185,8 @@ def _round(head: FeatureHead, name: str, kind: str, device: torch.device) -> Non
 def _put_in(head: FeatureHead, low: Mapping[str, FourBits]) -> None:
     """Replace matrices, by the names of their weights, by products that keep them in 4 bits."""
     for name, weight in low.items():
+        if not fits_4_bits(*weight.whole.shape[::-1]):
+            continue  # made by other means than `save_feature_head`: it stays dense
         parent, _, last = name.removesuffix(".weight").rpartition(".")
         setattr(head.get_submodule(parent), last, Int4Linear.of(weight))
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.four_bits import fits_4_bits
 from specdec_cli.models.gptq_settings import Numbers
 from specdec_cli.models.low_precision import Int4Linear
 from specdec_cli.models.unused_tensors import AGAIN
 
 WORD = 32
-PACKS = (32, 64, 128, 256)  # group sizes that torch's 4-bit product takes
 SETTINGS = "Check the checkpoint's GPTQ settings, or copy or download the model again."
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 PLANES = {3: (2, 1), 5: (4, 1), 6: (4, 2), 7: (4, 2, 1)}  # widths, of the lowest bits first
@@ -54,12 +54,13 @@ class Quantised:
         size = inputs // len(self.scale)
         places = torch.arange(inputs)
         order = self.group.argsort(stable=True)
-        if size not in PACKS or outputs % 16 or not torch.equal(self.group[order], places // size):
+        if not fits_4_bits(inputs, outputs, size) or not torch.equal(self.group[order], places // size):
             return None
         offset = (8 - self.zero.float()) * self.scale
         moved = None if torch.equal(order, places) else order
         computed_in = torch.float32 if dtype == torch.float32 else torch.bfloat16
-        return Int4Linear.from_whole(self.whole[order].T, self.scale, offset, bias, moved, computed_in)
+        whole = self.whole[order].T
+        return Int4Linear.from_whole(whole, self.scale, offset, bias, moved, computed_in, dtype)
 
 
 def layer_shape(name: str, shapes: Mapping[str, tuple[int, ...]], numbers: Numbers) -> tuple[int, int]:

@@ -172,8 +172,7 @@ class Int4Linear(nn.Module):
         """
         weight, bias, dtype = _read(linear)
         four = FourBits.rounded(weight)
-        require_finite(four.scale)
-        require_finite(four.offset)
+        require_finite(four.scale + four.offset)
         return cls.of(four, bias, dtype)
 
     @classmethod

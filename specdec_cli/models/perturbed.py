@@ -47,9 +47,7 @@ def perturbed(loaded: LoadedModel, name: str, level: float) -> LoadedModel:
     if not changed:
         hint = "Load it without --quantize, or choose self:int8 or layers:N of another model."
         raise MismatchError(f"The weights of {loaded.name} are not plain matrices.", hint)
-    return replace(
-        loaded, name=name, model=model.eval(), source=f"{loaded.name} with {level:g} of noise"
-    )
+    return replace(loaded, name=name, model=model.eval(), source=f"{loaded.name} with {level:g} of noise")
 
 
 def _noisy(weight: Tensor, level: float, generator: torch.Generator) -> Tensor:
