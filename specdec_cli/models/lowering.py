@@ -15,7 +15,7 @@ from specdec_cli.models.matrices import matrix_of
 from specdec_cli.models.reduced_head import ReducedHead
 from specdec_cli.models.stack import decoder_of
 
-WORTH_SAYING = 0.1  # share of weights that keep their precision
+WORTH_SAYING = 0.2  # share of weights that keep their precision
 
 
 def low_precision_twin(model: Any, kind: str) -> Any:
