@@ -80,7 +80,7 @@ def _convert(gguf: Path, folder: Path, report: Report, source: str, weights: boo
     parameters = sum(weight.numel() for weight in model.parameters())
     dtype = torch.float32 if parameters <= EXACT_UP_TO_PARAMETERS else torch.float16
     if weights:
-        _require_room(parameters, dtype, purpose)
+        _require_room(model, parameters, dtype, purpose)
         report(f"{purpose} ({parameters / 1e6:,.0f}M parameters), once")
     with workspace(purpose) as work:
         built = work / "model"
@@ -93,9 +93,12 @@ def _convert(gguf: Path, folder: Path, report: Report, source: str, weights: boo
         put_folder(built, folder)
 
 
-def _require_room(parameters: int, dtype: torch.dtype, purpose: str) -> None:
-    require_disk(require_writable(), parameters * dtype.itemsize + TOKENIZER_BYTES, purpose)
-    require_memory(parameters * (4 + dtype.itemsize), torch.device("cpu"), purpose)
+def _require_room(model: Any, parameters: int, dtype: torch.dtype, purpose: str) -> None:
+    """What is built, and the largest weight twice more in float32 while it is unpacked and changed."""
+    built = parameters * dtype.itemsize
+    largest = max(weight.numel() for weight in model.parameters())
+    require_disk(require_writable(), built + TOKENIZER_BYTES, purpose)
+    require_memory(built + 2 * 4 * largest, torch.device("cpu"), purpose)
 
 
 def _empty_model(header: GgufHeader) -> tuple[Any, dict[str, Source]]:

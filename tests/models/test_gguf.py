@@ -116,19 +116,19 @@ KINDS = {
         "GPT2",
         {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128, "n_inner": 48},
         {"transposed": True},
-        {"feed_forward_length": 48},
+        {"feed_forward_length": 48, "attention.head_count_kv": None},
     ),
     "gptneox": (
         "GPTNeoX",
         {"rotary_pct": 0.5, **APART},
         {"fused": 4},
-        {"rope.dimension_count": 4, "use_parallel_residual": True},
+        {"rope.dimension_count": 4, "use_parallel_residual": True, "attention.head_count_kv": None},
     ),
     "gptneox in series": (
         "GPTNeoX",
         {"rotary_pct": 0.5, "use_parallel_residual": False, **APART},
         {"fused": 4},
-        {"rope.dimension_count": 4, "use_parallel_residual": False},
+        {"rope.dimension_count": 4, "use_parallel_residual": False, "attention.head_count_kv": None},
     ),
     "granite": (
         "Granite",
@@ -209,6 +209,15 @@ def test_every_architecture_computes_what_its_own_checkpoint_computes(tmp_path, 
 
 def test_the_table_above_has_every_architecture_that_is_read():
     assert {case.split()[0] for case in KINDS} == set(ARCHITECTURES)
+
+
+def test_heads_that_an_architecture_cannot_share_are_refused(tmp_path):
+    model = tiny.model("GPTNeoX", rotary_pct=0.5, **APART)
+    keys = {"rope.dimension_count": 4, "attention.head_count_kv": 2}
+    header = files.shape_keys(model.config, "gptneox", **keys) | files.word_keys()
+    path = files.write(tmp_path / "m.gguf", "gptneox", header, files.arrays(model, "gptneox", fused=4))
+    with pytest.raises(InputError, match=r"gptneox\.attention\.head_count_kv is not attention\.head_count"):
+        converted(path)
 
 
 def llama3_divisors(theta, dims, factor, low_freq_factor, high_freq_factor, original_max_position_embeddings):
@@ -301,15 +310,15 @@ SCALINGS = {
             "rope_type": "yarn",
             "factor": 4.0,
             "original_max_position_embeddings": 32,
-            "beta_fast": 4.0,
-            "beta_slow": 2.0,
+            "beta_fast": 1.0,
+            "beta_slow": 0.01,
         },
         {
             "rope.scaling.type": "yarn",
             "rope.scaling.factor": 4.0,
             "rope.scaling.original_context_length": 32,
-            "rope.scaling.yarn_beta_fast": 4.0,
-            "rope.scaling.yarn_beta_slow": 2.0,
+            "rope.scaling.yarn_beta_fast": 1.0,
+            "rope.scaling.yarn_beta_slow": 0.01,
         },
         {},
     ),

@@ -160,8 +160,8 @@ def test_a_header_longer_than_any_model_needs_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="header is longer than 1,000 bytes"):
         load_model(str(path))
     monkeypatch.setattr(headers, "MAX_HEADER_BYTES", 1 << 20)
-    monkeypatch.setattr(headers, "MAX_ARRAY", 100)
-    with pytest.raises(InputError, match=r"promises 259 entries in tokenizer\.ggml\.tokens"):
+    monkeypatch.setattr(headers, "MAX_ENTRIES", 100)
+    with pytest.raises(InputError, match=r"promises 259 entries up to tokenizer\.ggml\.tokens"):
         load_model(str(path))
 
 

@@ -184,7 +184,13 @@ def _phi3(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
     )
 
 
+def _require_own_heads(keys: Keys, config: dict[str, Any]) -> None:
+    if config["num_key_value_heads"] != config["num_attention_heads"]:
+        raise keys.refused("attention.head_count_kv is not attention.head_count")
+
+
 def _gpt2(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
+    _require_own_heads(keys, config)
     config["n_positions"] = config.pop("max_position_embeddings")
     config["n_embd"] = config.pop("hidden_size")
     config["n_layer"] = config.pop("num_hidden_layers")
@@ -193,6 +199,7 @@ def _gpt2(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
 
 
 def _bloom(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
+    _require_own_heads(keys, config)
     config["n_layer"] = config.pop("num_hidden_layers")
     config["n_head"] = config.pop("num_attention_heads")
     if config.pop("intermediate_size") != 4 * config["hidden_size"]:
@@ -213,6 +220,7 @@ def _falcon(keys: Keys, config: dict[str, Any], names: Collection[str]) -> None:
 
 
 def _gptneox(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
+    _require_own_heads(keys, config)
     config["use_parallel_residual"] = keys.flag("use_parallel_residual", True)
 
 

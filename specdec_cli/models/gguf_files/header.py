@@ -17,11 +17,11 @@ import numpy as np
 
 from specdec_cli.errors import InputError
 
-MAX_HEADER_BYTES = 512 << 20  # the largest seen are of 30 MB: vocabularies, merges, a copy of tokenizer.json
+MAX_HEADER_BYTES = 256 << 20  # the largest seen are of 30 MB: vocabularies, merges, a copy of tokenizer.json
 MAX_STRING_BYTES = 128 << 20
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 17
-MAX_ARRAY = 1 << 22
+MAX_ENTRIES = 1 << 22  # of all arrays: a vocabulary of 262,144 has four lists, 1.5 million entries in all
 MAX_DIMENSIONS = 4
 VERSIONS = (2, 3)
 HINT = "Check that the file is whole; download or convert it again."
@@ -91,6 +91,7 @@ class _Reader:
 
     def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
         self.path, self.data, self.size, self.at = path, data, size, 0
+        self.entries = 0
 
     def read(self) -> GgufHeader:
         if self.take(4) != b"GGUF":
@@ -162,11 +163,14 @@ class _Reader:
         if inner in _SCALARS:
             code = "<" + _SCALARS[inner]
             width = struct.calcsize(code)
-            self.bounded(count, MAX_ARRAY, width, f"entries in {key[:60]}")
+            self.bounded(self.entries + count, MAX_ENTRIES, 0, f"entries up to {key[:60]}")
+            self.entries += count
             return np.frombuffer(self.take(count * width), np.dtype(code)).tolist()
         if inner != _STRING:
             raise self.damaged(f"{key[:60]} is an array of type {inner}")
-        self.bounded(count, MAX_ARRAY, 8, f"entries in {key[:60]}")
+        self.bounded(self.entries + count, MAX_ENTRIES, 0, f"entries up to {key[:60]}")
+        self.bounded(count, MAX_ENTRIES, 8, f"entries in {key[:60]}")
+        self.entries += count
         return [self.string(key) for _ in range(count)]
 
     def string(self, what: str) -> str:
