@@ -9,6 +9,7 @@ below read the file themselves (`gguf_files/`), and gguf unpacks the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ STEPS = 20  # how often a conversion says how far it is
 Report = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A file, its model on the meta device, and where each of the model's weights comes from."""
+
+    header: GgufHeader
+    model: Any
+    plan: dict[str, Source]
+
+
 def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", weights: bool = True) -> Path:
     """`folder`, holding the GGUF file's model as safetensors with its tokenizer; done already if it is whole.
 
@@ -66,17 +76,19 @@ def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", 
     """
     if is_whole(folder, source):
         return folder
+    with quiet():
+        described = _describe(
+            read_parts(gguf)
+        )  # before the cache is touched: a bad file leaves nothing there
     with alone(folder, report):
         if not is_whole(folder, source):  # another process may have been quicker
-            _convert(gguf, folder, report, source, weights)
+            _convert(described, folder, report, source, weights)
     return folder
 
 
-def _convert(gguf: Path, folder: Path, report: Report, source: str, weights: bool) -> None:
-    purpose = f"Converting {gguf.name}"
-    header = read_parts(gguf)
-    with quiet():
-        model, plan = _empty_model(header)
+def _convert(described: _Described, folder: Path, report: Report, source: str, weights: bool) -> None:
+    model, path = described.model, described.header.path
+    purpose = f"Converting {path.name}"
     parameters = sum(weight.numel() for weight in model.parameters())
     dtype = torch.float32 if parameters <= EXACT_UP_TO_PARAMETERS else torch.float16
     if weights:
@@ -85,9 +97,9 @@ def _convert(gguf: Path, folder: Path, report: Report, source: str, weights: boo
     with workspace(purpose) as work:
         built = work / "model"
         with quiet():
-            tokenizer = build_tokenizer(header)
+            tokenizer = build_tokenizer(described.header)
             if weights:
-                _fill(model, plan, dtype, gguf, lambda share: report(f"{purpose}: {share:.0%}"))
+                _fill(model, described.plan, dtype, path, lambda share: report(f"{purpose}: {share:.0%}"))
             _save(model, tokenizer, built, weights)
         write_manifest(built, source)
         put_folder(built, folder)
@@ -101,8 +113,7 @@ def _require_room(model: Any, parameters: int, dtype: torch.dtype, purpose: str)
     require_memory(built + 2 * 4 * largest, torch.device("cpu"), purpose)
 
 
-def _empty_model(header: GgufHeader) -> tuple[Any, dict[str, Source]]:
-    """The model of the file on the meta device, and where each of its weights comes from."""
+def _describe(header: GgufHeader) -> _Described:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     make: Any = AutoModelForCausalLM.from_config  # it has no annotations
@@ -120,7 +131,7 @@ def _empty_model(header: GgufHeader) -> tuple[Any, dict[str, Source]]:
         raise unreadable(header.path, first_line(error), OTHER_FILE) from error
     ends = end_ids(header)
     model.generation_config.eos_token_id = ends or None
-    return model, plan_weights(header, model, name, architecture)
+    return _Described(header, model, plan_weights(header, model, name, architecture))
 
 
 def _architecture(header: GgufHeader) -> tuple[str, Architecture]:
