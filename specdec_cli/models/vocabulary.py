@@ -52,8 +52,9 @@ def compare(target: Tokenizer, draft: Tokenizer, target_width: int, draft_width:
     """Whether the draft can draft for the target.
 
     It can if every id that both have means the same string in both and the draft has no token that the
-    target lacks. A draft that lacks some of the target's is fine: it never proposes them, and the target
-    still samples them by itself. Widths may differ, since models pad their logits to round numbers.
+    target lacks. A draft that lacks some of the target's is fine: it never proposes them, the target still
+    samples them by itself, and the draft then reads something in their place (`models.legible`). Widths may
+    differ, since models pad their logits to round numbers.
     """
     target_tokens = _tokens(target, target_width)
     draft_tokens = _tokens(draft, draft_width)
@@ -148,7 +149,10 @@ def _summary(both: int, differing: int, target_only: int, draft_only: int, width
     if draft_only:
         return f"the draft has {draft_only:,} tokens that the target lacks ({sizes})."
     if target_only:
-        return f"all {both:,} tokens of the draft are the target's, which has {target_only:,} more."
+        return (
+            f"all {both:,} tokens of the draft are the target's, which has {target_only:,} more: these are "
+            "never proposed, and the draft reads a stand-in for those that it has no row for."
+        )
     if widths[0] != widths[1]:
         return f"the same {both:,} tokens, padded to {widths[0]:,} logits and to {widths[1]:,}."
     return f"the same {both:,} tokens."

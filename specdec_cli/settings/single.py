@@ -127,7 +127,8 @@ class SingleSettings:
     stop: tuple[str, ...] = field(
         default=(),
         metadata=_sampling(
-            "Text that ends the answer and is left out of it; may be repeated.", longest=LONGEST_STOP
+            "Text or special token that ends the answer and is left out of it; may be repeated.",
+            longest=LONGEST_STOP,
         ),
     )
     ignore_eos: bool = field(default=False, metadata=_sampling("Go on after the model's end-of-text token."))
