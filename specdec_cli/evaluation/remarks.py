@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from specdec_cli.evaluation.languages import answer_language, language_of
 from specdec_cli.evaluation.results import Answer
 
+MOST_DATASETS = 200  # that are scored one by one: more are names of something else
 SHOWN = 5  # lines that are named
 
 
@@ -21,6 +22,7 @@ def remarks(answers: Sequence[Answer], language: str) -> list[str]:
         _sentence([each for each in answers if each.is_empty], "empty: counted, and scored as such"),
         _sentence([each for each in answers if each.reference is None], "without a reference: not compared"),
         _sentence(_repeated(answers), "with an id that stands above already: counted each time"),
+        _datasets(answers),
         _mixed(answers) if language == "auto" else _foreign(answers, language),
         _sentence(
             [each for each in answers if _in_another_language(each)], "in another language than its reference"
@@ -36,6 +38,13 @@ def _sentence(answers: Sequence[Answer], what: str) -> str:
     lines += ", ..." if len(answers) > SHOWN else ""
     noun, word = ("answer is", "line") if len(answers) == 1 else ("answers are", "lines")
     return f"{len(answers)} {noun} {what} ({word} {lines})."
+
+
+def _datasets(answers: Sequence[Answer]) -> str:
+    count = len({each.dataset for each in answers})
+    return f"{count} data sets are named: scored together, not each ({MOST_DATASETS} at most)." * (
+        count > MOST_DATASETS
+    )
 
 
 def _repeated(answers: Sequence[Answer]) -> list[Answer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from specdec_cli.evaluation.fields import (
 )
 
 PREDICTION_FIELDS = ("prediction", "spec_pred", "gf_pred", "unite_pred", "completion", "response", "text")
+MOST_BYTES = 2 << 30  # of a file
 SUFFIXES = (".json", ".jsonl")
 EXAMPLE = 'Write objects such as {"prompt": "2 + 2?", "prediction": "4", "reference": "4"}.'
 
@@ -120,9 +122,15 @@ def text_of(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        InputError: it cannot be read, or is not UTF-8.
+        InputError: it cannot be read, is longer than `MOST_BYTES`, or is not UTF-8.
     """
     try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode) and not path.is_dir():
+            raise InputError(f"{path} is a pipe or a device, not a file.", "Write it to a file first.")
+        if about.st_size > MOST_BYTES:
+            problem = f"{path} has {about.st_size >> 20} MB; {MOST_BYTES >> 20} MB are read at most."
+            raise InputError(problem, "Split it: --metrics of the parts can be taken one by one.")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
@@ -154,7 +162,7 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     """The elements of an array one by one, so that each has its line and a torn end spares the rest."""
     decoder = json.JSONDecoder()
     at = _after_space(text, text.index("[") + 1)
-    first = True
+    first, line, counted = True, 1, 0  # the line of what stands at `counted`
     while not text.startswith("]", at):
         if not first:
             if not text.startswith(",", at):
@@ -164,7 +172,8 @@ def _array(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise InvalidJsonError(path, text, at, getattr(error, "msg", error)) from error
-        yield _line_of(text, at), value
+        line, counted = line + text.count("\n", counted, at), at
+        yield line, value
         at, first = _after_space(text, end), False
     if text[at + 1 :].strip():
         raise InvalidJsonError(path, text, at, "something follows the array")

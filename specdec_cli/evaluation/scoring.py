@@ -16,12 +16,14 @@ from specdec_cli.evaluation.metrics.bertscore import Encoder, measure_bertscore
 from specdec_cli.evaluation.metrics.bleu import measure_bleu
 from specdec_cli.evaluation.metrics.humaneval import measure_humaneval
 from specdec_cli.evaluation.metrics.rouge import measure_rouge
+from specdec_cli.evaluation.remarks import MOST_DATASETS
 from specdec_cli.evaluation.results import Answer
 from specdec_cli.evaluation.sandbox import Limits
 
 METRICS = ("bleu", "rouge", "bertscore", "exact", "gsm8k", "humaneval", "mmlu")
 ALL = "all"
 RESAMPLES = 1000
+RESAMPLED = 4_000_000  # answers drawn at a time, which bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Metrics:
 
 
 def score(answers: Sequence[Answer], metrics: Metrics) -> list[ScoreRow]:
-    """A row for each language, and under it one for each of its data sets where there are several.
+    """A row for each language, and under it one for each of its data sets: of `MOST_DATASETS` at most.
 
     Raises:
         InputError: no metric applies to any of the answers, or one cannot be computed.
@@ -116,9 +118,10 @@ def score(answers: Sequence[Answer], metrics: Metrics) -> list[ScoreRow]:
         own = [answers[index] for index in indexes]
         measures = metrics.measure(own, language)
         rows.append(_row(ALL, language, own, list(range(len(own))), measures))
-        datasets = list(dict.fromkeys(answer.dataset for answer in own))
-        for dataset in datasets if len(datasets) > 1 else ():
-            members = [place for place, answer in enumerate(own) if answer.dataset == dataset]
+        datasets: dict[str, list[int]] = {}
+        for place, answer in enumerate(own):
+            datasets.setdefault(answer.dataset, []).append(place)
+        for dataset, members in datasets.items() if 1 < len(datasets) <= MOST_DATASETS else ():
             rows.append(_row(dataset or "(none)", language, own, members, measures))
     if not any(row.scores for row in rows):
         problem = f"None of the answers can be scored by {', '.join(metrics.names)}."
@@ -151,8 +154,9 @@ def _interval(count: int, statistic: Callable[[Numbers], float]) -> tuple[float 
     if count < 2:
         return None, None
     found = stats.bootstrap(
-        (np.arange(count),), statistic, n_resamples=RESAMPLES, method="percentile", vectorized=False, rng=0
-    )
+        (np.arange(count),), statistic, n_resamples=RESAMPLES, method="percentile", vectorized=False, rng=0,
+        batch=max(1, RESAMPLED // count),
+    )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
@@ -199,11 +203,13 @@ def unique(answers: Sequence[Answer]) -> dict[str, Answer]:
 
 
 def _difference(one: Measure, other: Measure, language: str) -> list[Difference]:
-    places = [place for place in one.places if place in set(other.places)]
+    rows = [{place: row for row, place in enumerate(measure.places)} for measure in (one, other)]
+    places = [place for place in one.places if place in rows[1]]
     if not places:
         return []
     first, second = (
-        measure.rows[[measure.places.index(place) for place in places]] for measure in (one, other)
+        measure.rows[[own[place] for place in places]]
+        for measure, own in zip((one, other), rows, strict=True)
     )
 
     def difference(index: Numbers) -> float:

@@ -1,16 +1,19 @@
 """Scores are the libraries' own, to the last digit; what they cannot take is scored all the same."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from specdec_cli.errors import InputError
+from specdec_cli.evaluation.metrics import lcs
 from specdec_cli.evaluation.metrics.answers import measure_exact, measure_gsm8k, measure_mmlu
 from specdec_cli.evaluation.metrics.base import library, mean_percent
 from specdec_cli.evaluation.metrics.bertscore import encoder_of, measure_bertscore
 from specdec_cli.evaluation.metrics.bleu import measure_bleu
+from specdec_cli.evaluation.metrics.lcs import rouge_l
 from specdec_cli.evaluation.metrics.rouge import measure_rouge
 from specdec_cli.evaluation.results import Answer
 
@@ -188,3 +191,23 @@ def test_of_several_references_bertscore_takes_the_best(bert):
 def test_of_several_references_any_is_right(measure, prediction, references):
     answer = Answer(1, "1", False, "", "", prediction, references[0], {}, references)
     assert list(measure([answer]).rows[:, 0]) == [1]
+
+
+def test_rouge_l_is_the_librarys_own_on_random_texts():
+    from rouge import Rouge
+
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        one, other = (" ".join(random.choice(list("abcdefg."), random.integers(2, 30))) for _ in "12")
+        if one.replace(".", "").strip() and other.replace(".", "").strip():
+            assert rouge_l(one, other) == Rouge().get_scores(one, other)[0]["rouge-l"]["f"]
+
+
+def test_rouge_takes_an_answer_that_goes_on_for_ever_to_a_limit(monkeypatch):
+    long = " ".join(f"w{number % 97}" for number in range(100_000))
+    begun = time.process_time()
+    assert measure_rouge(answers([(long, "w1 w2 w3 and so on")]), "en")[2].rows[0, 0] > 0
+    assert time.process_time() - begun < 20
+    monkeypatch.setattr(lcs, "MOST_PAIRS", 1000)
+    with pytest.raises(InputError, match="100,000 words with one of 6"):
+        measure_rouge(answers([(long, "w1 w2 w3 and so on")]), "en")

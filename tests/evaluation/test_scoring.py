@@ -1,12 +1,15 @@
 """Files of answers: read with lines, scored with intervals, paired."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from specdec_cli.errors import InputError
+from specdec_cli.evaluation import results
 from specdec_cli.evaluation.metrics.bertscore import encoder_of
 from specdec_cli.evaluation.remarks import remarks
 from specdec_cli.evaluation.results import read_answers, results_files
@@ -178,3 +181,42 @@ def test_several_references_are_read(tmp_path, record, reference, references):
     found = read_answers(write(tmp_path / "a.json", [{"prediction": "b", **record}]))[0]
     assert (found.reference, found.references) == (reference, references)
     assert found.good == (references or (() if reference is None else (reference,)))
+
+
+def test_a_hundred_thousand_answers_are_read_in_one_go(tmp_path):
+    records = [{"id": f"{at}", "prediction": "a b c d e", "reference": "a b"} for at in range(100_000)]
+    path = write(tmp_path / "a.json", records, indent=0)
+    begun = time.process_time()
+    found = read_answers(path)
+    assert time.process_time() - begun < 20  # counting lines from the start for each took minutes
+    lines = path.read_text().split("\n")
+    assert all(lines[each.line - 1] == "{" for each in found[::9999])
+
+
+def test_twenty_thousand_answers_are_paired_in_one_go(tmp_path):
+    records = [{"prediction": "a", "reference": "a"} for _ in range(20_000)]
+    found = read_answers(write(tmp_path / "a.json", records))
+    begun = time.process_time()
+    compared = compare(found, found, metrics("exact"))[0]
+    assert (compared.answers, compared.difference) == (20_000, 0)
+    assert time.process_time() - begun < 20  # a set made again for each took minutes
+
+
+def test_twenty_thousand_data_sets_are_scored_together_and_that_is_said(tmp_path):
+    records = [{"dataset": f"{at}", "prediction": "a", "reference": "a"} for at in range(20_000)]
+    answers = read_answers(write(tmp_path / "a.json", records))
+    assert [row.dataset for row in score(answers, metrics("exact"))] == ["all"]
+    assert "20000 data sets are named: scored together, not each (200 at most)." in remarks(answers, "auto")
+    few = read_answers(write(tmp_path / "b.json", records[:200]))
+    assert len(score(few, metrics("exact"))) == 201
+    assert remarks(few, "auto") == []
+
+
+def test_what_is_too_long_or_no_file_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.json", PLAIN)
+    monkeypatch.setattr(results, "MOST_BYTES", 10)
+    with pytest.raises(InputError, match="0 MB are read at most"):
+        read_answers(path)
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(InputError, match="pipe or a device"):
+        read_answers(tmp_path / "pipe.json")

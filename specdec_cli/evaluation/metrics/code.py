@@ -29,6 +29,7 @@ CONTINUES = re.compile(r"(?:else|elif|except|finally)\b|[)\]}]")
 KEPT_AFTER = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign,
               ast.AnnAssign, ast.AugAssign)  # fmt: skip
 INDENT = "    "
+MOST_CHARACTERS = 200_000  # of an answer: no function is longer, and what repeats itself for ever is
 STARTS_TRIED = 50  # lines of a prompt that its code may begin at
 
 
@@ -45,7 +46,7 @@ def program_of(prompt: str, answer: str, name: str) -> str:
         be none that compiles: then the answer is none.
     """
     text = answer.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    text = END_OF_TEXT.split(without_thought(text), maxsplit=1)[0]
+    text = END_OF_TEXT.split(without_thought(text), maxsplit=1)[0][:MOST_CHARACTERS]
     beginning = _code_of_prompt(prompt.replace("\r\n", "\n"), name)
     found = blocks(text)
     whole = _whole(found, text, name)

@@ -1,15 +1,14 @@
-"""ROUGE-1, -2 and -L by the package `rouge`; Chinese is cut into words by jieba first."""
+"""ROUGE-1, -2 and -L as the package `rouge` gives them; Chinese is cut into words by jieba first."""
 
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from specdec_cli.evaluation.languages import CHINESE
 from specdec_cli.evaluation.metrics.base import Measure, library, mean_measure, referenced
+from specdec_cli.evaluation.metrics.lcs import rouge_l
 from specdec_cli.evaluation.results import Answer
 
 NAMES = ("rouge-1", "rouge-2", "rouge-l")
@@ -17,7 +16,7 @@ NAMES = ("rouge-1", "rouge-2", "rouge-l")
 
 def measure_rouge(answers: Sequence[Answer], language: str) -> list[Measure]:
     """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004); the best of several references; an empty text 0."""
-    scorer = library("rouge", "rouge").Rouge()
+    scorer = library("rouge", "rouge").Rouge(metrics=list(NAMES[:-1]))
     words = _chinese_words() if language == CHINESE else str
     places = referenced(answers)
     found = [
@@ -41,22 +40,12 @@ def _best(scorer: Any, prediction: str, references: Iterable[str]) -> dict[str, 
 def _scores(scorer: Any, prediction: str, reference: str) -> dict[str, float]:
     if not _has_words(prediction) or not _has_words(reference):  # the library refuses them
         return dict.fromkeys(NAMES, 0.0)
-    with _room_for(len(prediction) + len(reference)):
-        found = scorer.get_scores(prediction, reference)[0]
-    return {name: float(found[name]["f"]) for name in NAMES}
+    found = scorer.get_scores(prediction, reference)[0]
+    return {name: float(each["f"]) for name, each in found.items()} | {
+        NAMES[-1]: rouge_l(prediction, reference)
+    }
 
 
 def _has_words(text: str) -> bool:
     """Whether anything is left once the library has taken the full stops for ends of sentences."""
     return bool(text.replace(".", "").strip())
-
-
-@contextmanager
-def _room_for(length: int) -> Iterator[None]:
-    """Room for the library's recursion, one call a word; such calls take no C stack."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, length + 1000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
