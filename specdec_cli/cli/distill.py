@@ -135,13 +135,16 @@ def run(
     """Load, distil, appraise, show."""
     from specdec_cli.distillation.appraisal import appraise
     from specdec_cli.distillation.run import distil
-    from specdec_cli.reporting.console import print_json, status
+    from specdec_cli.reporting.console import print_json, report_warning, status
     from specdec_cli.reporting.distill import Watch, show_report
     from specdec_cli.session import Session
 
     watch = Watch(quiet)
     with status("Loading", quiet) as activity:
         teacher = Session.load(replace(settings, method="autoregressive"), activity.update)
+    if not quiet:
+        for warning in teacher.warnings:
+            report_warning(warning)
     found = distil(teacher.target, recipe, output, text, prompts, watch, store)
     interrupts.check()
     drafting = replace(settings, method="specexec", draft=str(output), max_tokens=1)

@@ -98,7 +98,7 @@ def run(
     from specdec_cli.benchmarking.acceptance import measure_acceptance, measure_costs
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.drafting.planning import best_plan, best_tree
-    from specdec_cli.reporting.console import print_json, report_line, status
+    from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.trees import show_plan
     from specdec_cli.resources import shipped_prompts
     from specdec_cli.session import Session
@@ -114,6 +114,9 @@ def run(
         else:
             found = best_tree(acceptance, budget, max_depth)
     interrupts.check()
+    if not quiet:
+        for warning in session.warnings:
+            report_warning(warning)
     record = {
         "parents": list(found.tree.parents),
         "tokens_per_pass": found.tokens_per_pass,

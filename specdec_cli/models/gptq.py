@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,22 @@ def read_gptq(
         unused = filling.fill(found, packed)
     tie(model, found.missing)
     return model, unused
+
+
+def gptq_bytes(folder: Path, config: Any, dtype: torch.dtype, *, packed: bool) -> int:
+    """Bytes that the weights take once they are loaded: what is not packed is dense.
+
+    Raises:
+        SpecdecError: as `read_gptq`, for what the headers of the files show.
+    """
+    with _opened(folder) as (shapes, _):
+        layers = _layers(shapes, GptqSettings(config))
+    parts = {f"{name}.{part}" for name in layers for part in PARTS}
+    plain = sum(math.prod(shape) for name, shape in shapes.items() if name not in parts)
+    numbers = [(math.prod(layer.shape), layer.numbers) for layer in layers.values()]
+    held = sum(count // 2 + count // 8 for count, each in numbers if packed and each.bits == 4)
+    dense = sum(count for count, each in numbers if not (packed and each.bits == 4))
+    return held + (plain + dense) * dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)

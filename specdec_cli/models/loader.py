@@ -19,7 +19,7 @@ from specdec_cli.models.checkpoint import (
 )
 from specdec_cli.models.forward.lean_weights import LEAN
 from specdec_cli.models.forward.linear import packing
-from specdec_cli.models.gptq import is_gptq, read_gptq
+from specdec_cli.models.gptq import gptq_bytes, is_gptq, read_gptq
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
 from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, require_cpu
 from specdec_cli.models.lowering import lower_precision, remarks_on
@@ -207,7 +207,9 @@ def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.d
     Weights in the file's own number format are mapped from the disk, and the system can drop them again.
     """
     needed = weight_bytes(folder, dtype)
+    if is_gptq(config):
+        return gptq_bytes(folder, config, dtype, packed=place.type == "cpu")
     stored = sum(path.stat().st_size for path in safetensors_files(folder))
     converted = abs(needed - stored) > stored / 20
     packed = place.type == "cpu" and config.model_type in LEAN and packing(dtype) is not None
-    return needed * (2 if packed and converted and not is_gptq(config) else 1)
+    return needed * (2 if packed and converted else 1)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 from program import Outcome, Program
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from specdec_cli.engine.completion import Completion
@@ -111,6 +113,20 @@ def test_the_text_alone_is_on_stdout_and_the_figures_are_on_stderr(generate: Pro
     assert (outcome.code, outcome.out) == (0, f"{text}\n")
     assert outcome.err.startswith("24 tokens · ")
     assert outcome.err.count("\n") == 1
+
+
+def test_a_tensor_that_the_target_has_no_place_for_is_named_once(
+    generate: Program, models: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where the draft is a part of the target, which says the same."""
+    folder = tmp_path / "more"
+    shutil.copytree(models["target"], folder)
+    stored = load_file(folder / "model.safetensors") | {"v_head.weight": torch.ones(4)}
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    outcome, plain = generate("-m", str(folder)), generate()
+    assert (outcome.code, outcome.out) == (0, plain.out)
+    assert outcome.err.count("leaves out: v_head.weight") == 1
+    assert "v_head" not in generate("-m", str(folder), "--quiet").err
 
 
 def test_quiet_leaves_nothing_on_stderr(generate: Program) -> None:

@@ -7,7 +7,10 @@ import torch
 from gptq_checkpoints import LAYERS, checkpoint, words_of
 from safetensors.torch import load_file, save_file
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.models import hardware
+from specdec_cli.models.checkpoint import read_config
+from specdec_cli.models.gptq import gptq_bytes
 from specdec_cli.models.gptq_layer import unpack
 from specdec_cli.models.gptq_settings import Numbers
 from specdec_cli.models.loader import load_model
@@ -151,3 +154,21 @@ def test_biases_of_older_writers_are_used_where_the_model_has_none(tmp_path):
         expected = right.model(input_ids=torch.tensor([[5, 9, 30, 7, 60]])).logits[0]
     assert torch.allclose(found, expected, atol=1e-4)
     assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_bytes_it_takes_are_known_before(tmp_path, bits):
+    """What becomes dense counts as dense; groups of 32 take 4 bytes of scales for 16 of numbers."""
+    packed, _ = checkpoint(tmp_path, bits=bits)
+    config = read_config(packed)
+    needed = gptq_bytes(packed, config, torch.bfloat16, packed=True)
+    held = load_model(str(packed), device="cpu", dtype="bfloat16").weight_bytes
+    assert needed == pytest.approx(held, rel=0.01)
+
+
+def test_a_dense_model_that_does_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    packed, _ = checkpoint(tmp_path, bits=2)
+    stored = sum(path.stat().st_size for path in packed.glob("*.safetensors"))
+    monkeypatch.setattr(hardware, "free_memory", lambda _: stored)
+    with pytest.raises(RoomError):
+        load_model(str(packed), device="cpu", dtype="float32")
