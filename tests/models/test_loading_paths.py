@@ -18,7 +18,7 @@ from specdec_cli.errors import SpecdecError
 from specdec_cli.models.forward.choice import new_forward
 from specdec_cli.models.layers import first_layers
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.low_precision import low_precision_twin, lower_precision
+from specdec_cli.models.lowering import low_precision_twin, lower_precision
 from specdec_cli.models.offload.opening import Offload
 from specdec_cli.models.offload.plan import Limits, Workload
 from specdec_cli.models.rounding import rounded
