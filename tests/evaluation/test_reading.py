@@ -78,6 +78,7 @@ NUMBERS = [
 ]
 
 LETTERS = [
+    ("the correct option is (c)", "C"),
     ("B", "B"),
     ("b", "B"),
     ("(B)", "B"),

@@ -45,7 +45,7 @@ MARKED_LETTER = re.compile(
     rf"(?:(?i:the|option|choice|letter)\s+)*{WRAPPED}{CHOICE}"
     rf"|\b(?i:it|this|that)(?i:'s|\s+is|\s+(?:must|should|would)\s+be)\s+(?i:option\s+)?{WRAPPED}{CHOICE}"
     r"|答案(?:应该|应)?(?:是|为|选|:|:)*\s*[((]?([A-J])"
-    rf"|(?i:answer)(?:\s+is|\s*:)\s*{WRAPPED}([a-j])(?=[)\]*}}.]|\s*$)"
+    rf"|(?i:answer|option|choice)(?:\s+is|\s*:)\s*{WRAPPED}([a-j])(?=[)\]*}}.]|\s*$)"
     r"|\b([A-J])\b[)\]*\"'`]*\s+is\s+(?:(?:the|clearly|therefore)\s+)*(?:correct|right|best|answer)"
 )
 BOXED_LETTER = re.compile(r"\\boxed\s?\{\s{0,9}(?:\\\w{1,9}\s?\{)?\s{0,9}\(?([A-J])\b")
