@@ -43,6 +43,7 @@ from specdec_cli.partners import (
     require_usable,
     require_vocabulary,
 )
+from specdec_cli.prompt_limits import require_characters, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import member_names
@@ -188,10 +189,8 @@ class Session:
         Raises:
             InputError: the prompt is empty, or it leaves no room in the context for the tokens asked for.
         """
-        if not prompt.strip():
-            raise InputError(
-                "The prompt is empty.", 'Give some text with -p "...", or -p - for standard input.'
-            )
+        context = self.company.context(self.members) if self.members else self.target.context
+        require_characters(prompt, context)
         tokenizer, settings = self.target.tokenizer, self.settings
         if not self.uses_chat and settings.system is not None:
             raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
@@ -200,24 +199,9 @@ class Session:
             tokens = tokenizer.encode_chat([*system, {"role": "user", "content": prompt}])
         else:
             tokens = tokenizer.encode(prompt)
-        self._require_room(len(tokens))
+        require_tokens(len(tokens), settings.max_tokens, context, self.target.name)
         self.runner().legible.require(tokens)
         return tokens
-
-    def _require_room(self, length: int) -> None:
-        context, wanted = self.target.context, self.settings.max_tokens
-        if self.members:
-            context = self.company.context(self.members)
-        if length >= context:
-            problem = (
-                f"The prompt has {length:,} tokens and the context of {self.target.name} holds {context:,}."
-            )
-            raise InputError(problem, "Shorten the prompt, or choose a target with a longer context.")
-        if length + wanted > context:
-            problem = (
-                f"The prompt of {length:,} tokens and {wanted:,} more exceed the context of {context:,}."
-            )
-            raise InputError(problem, f"Use --max-tokens {context - length} or fewer, or a shorter prompt.")
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""

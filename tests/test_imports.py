@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "errors": set(),
     "storage": {"errors"},
+    "prompt_limits": {"errors"},
     "resources": set(),
     "tree": set(),
     "sampling": {"errors"},
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "assembly": {"drafting", "verification", "sampling", "drafts", "methods", "settings"},
     "offloading": {"drafts", "models", "settings", "errors"},
     "session": {
+        "prompt_limits",
         "assembly",
         "endings",
         "offloading",

@@ -16,6 +16,7 @@ from specdec_cli.cli import options as opt
 from specdec_cli.cli.dry_run import DryRunOption, plan_generate
 from specdec_cli.errors import InputError, RoomError
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
+from specdec_cli.storage.reading import size_in_words
 
 if TYPE_CHECKING:
     from specdec_cli.engine.roles import Step
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 BYTE_ORDER_MARK = "\ufeff"
+LARGEST_PROMPT = 64 << 20  # bytes
 CONVERT = "Convert it, with iconv for example."
 
 
@@ -121,7 +123,10 @@ def read_prompt(prompt: str | None) -> str:
 def _standard_input() -> str:
     if sys.stdin is None:
         raise InputError("Standard input is closed.", "Pipe the prompt in, or give it as -p.")
-    data: bytes = sys.stdin.buffer.read()
+    data: bytes = sys.stdin.buffer.read(LARGEST_PROMPT + 1)
+    if len(data) > LARGEST_PROMPT:
+        problem = f"The prompt has more than {size_in_words(LARGEST_PROMPT)}, which no model reads."
+        raise InputError(problem, "Shorten it.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

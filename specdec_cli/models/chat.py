@@ -11,12 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdec_cli.errors import InputError
+from specdec_cli.models.bounded import bounded
 from specdec_cli.models.quiet import first_line, quiet
 
 TEXT, PARTS, PARTS_BUT_SYSTEM = "text", "parts", "parts but for the system message"
 FORMS = (TEXT, PARTS, PARTS_BUT_SYSTEM)
 SAID = {"system": "system message", "user": "prompt", "assistant": "earlier answer"}
 RAW = "Continue plain text with --raw."
+SECONDS = 5.0  # that a template may take, and
+MEMORY = 256 << 20  # what it may want: it is a program that came with a file
+LONGEST = 1 << 20  # characters that it may add to what is said
+LARGEST = 1 << 20  # characters of a template
 NO_SYSTEM = "Leave --system out, or continue plain text with --raw."
 
 
@@ -27,7 +32,7 @@ class ChatTemplate:
         inner: the Hugging Face tokenizer, which has one.
 
     Raises:
-        InputError: it has several, and none is the default.
+        InputError: it has several, and none is the default; or it is too large, or computes powers.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -40,6 +45,7 @@ class ChatTemplate:
                 problem = f"The model has several chat templates and no default: {', '.join(names)}."
                 raise InputError(problem, RAW)
             self._name = names[0]
+        _require_harmless(inner.get_chat_template(self._name))
 
     def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation up to where the answer starts.
@@ -52,16 +58,19 @@ class ChatTemplate:
         """
         form = self._form(tuple(message["role"] for message in messages))
         try:
-            return list(self._apply(messages, form, tokenize=True, return_dict=False))
+            text = self._apply(messages, form)
+        except InputError:
+            raise
         except Exception as error:  # a template can raise whatever Python can
             raise _refused(messages, error) from error
+        return list(self._inner(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def after_answer(self) -> str:
         """What the template puts after an answer that ends a conversation; empty where that is unknown."""
         messages = _probes(("user", "assistant"))
         try:
             form = self._form(("user", "assistant"))
-            text: str = self._apply(messages, form, tokenize=False, add_generation_prompt=False)
+            text = self._apply(messages, form, add_generation_prompt=False)
         except Exception:  # then it ends an answer in no way that could be known
             return ""
         return text.rpartition(messages[-1]["content"])[2]
@@ -80,7 +89,9 @@ class ChatTemplate:
         problems: list[InputError] = []
         for form in FORMS:
             try:
-                text = self._apply(probes, form, tokenize=False)
+                text = self._apply(probes, form)
+            except InputError:
+                raise
             except Exception as error:  # a template can raise whatever Python can
                 problems.append(_refused(probes, error))
                 continue
@@ -92,11 +103,51 @@ class ChatTemplate:
             problems.append(InputError(f"The model's chat template leaves the {what} out.", hint))
         raise problems[0]
 
-    def _apply(self, messages: Sequence[Mapping[str, str]], form: str, **options: Any) -> Any:
+    def _apply(
+        self, messages: Sequence[Mapping[str, str]], form: str, *, add_generation_prompt: bool = True
+    ) -> str:
+        """The text of a conversation.
+
+        Raises:
+            InputError: the template takes too long, or makes too much of it.
+        """
         conversation = [_formed(message, form) for message in messages]
-        given = {"add_generation_prompt": True, "chat_template": self._name, **options}
-        with quiet():
-            return self._inner.apply_chat_template(conversation, **given)
+        with quiet(), bounded("The model's chat template", RAW, seconds=SECONDS, memory=MEMORY):
+            text: str = self._inner.apply_chat_template(
+                conversation,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                chat_template=self._name,
+            )
+        if len(text) > LONGEST + sum(len(message["content"]) for message in messages):
+            raise InputError(f"The model's chat template adds more than {LONGEST:,} characters.", RAW)
+        return text
+
+
+def _require_harmless(template: str) -> None:
+    """Refuse what would be computed without end in one operation, which no alarm breaks off."""
+    from jinja2 import Environment, TemplateError, nodes
+    from jinja2.ext import Extension
+    from jinja2.parser import Parser
+
+    class Generation(Extension):
+        """The tag by which training code marks answers."""
+
+        tags = {"generation"}  # noqa: RUF012 (as jinja2 declares it)
+
+        def parse(self, parser: Parser) -> list[nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    if len(template) > LARGEST:
+        raise InputError(f"The model's chat template has more than {LARGEST:,} characters.", RAW)
+    environment = Environment(extensions=["jinja2.ext.loopcontrols", Generation])
+    try:
+        powers = environment.parse(template).find(nodes.Pow)
+    except (TemplateError, RecursionError):  # told when it is used, or of a tag that transformers knows
+        return
+    if powers is not None:
+        raise InputError("The model's chat template computes powers, which have no bound.", RAW)
 
 
 def _probes(roles: Sequence[str]) -> list[dict[str, str]]:

@@ -4,6 +4,8 @@ import pytest
 import tiny_checkpoints as tiny
 
 from specdec_cli.errors import InputError
+from specdec_cli.models import chat
+from specdec_cli.models.chat import LARGEST
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
 
 START = "{% for m in messages %}{{ m['role'] }}:"
@@ -22,6 +24,11 @@ REFUSES = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
 )
 REFUSES += tiny.TEMPLATE
+LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}" + tiny.TEMPLATE
+HUGE = "{% set x = 'x' * 9999999999 %}" + tiny.TEMPLATE
+LONG = "{% for i in range(99999) %}twelve chars{% endfor %}" + tiny.TEMPLATE
+POWER = "{% if 2 ** 3 == 8 %}{% endif %}" + tiny.TEMPLATE
+MARKED_POWER = f"{{% generation %}}{POWER}{{% endgeneration %}}"
 QUESTION = [{"role": "user", "content": "hi {{ 1 }} ' \" there"}]
 WITH_SYSTEM = [{"role": "system", "content": "be kind"}, *QUESTION]
 ASKED = "user:hi {{ 1 }} ' \" there|assistant:"
@@ -73,6 +80,12 @@ SEVERAL = "The model has several chat templates and no default: rag, tool_use."
             RAW,
         ),
         (REFUSES, WITH_SYSTEM, "The model's chat template refuses this: System role not supported.", SYSTEM),
+        (LOOPS, QUESTION, "The model's chat template takes longer than 0.2 seconds.", RAW),
+        (HUGE, QUESTION, "The model's chat template wants more than 64 MiB of memory.", RAW),
+        (LONG, QUESTION, "The model's chat template adds more than 1,048,576 characters.", RAW),
+        (POWER, QUESTION, "The model's chat template computes powers, which have no bound.", RAW),
+        (MARKED_POWER, QUESTION, "The model's chat template computes powers, which have no bound.", RAW),
+        ("x" * (LARGEST + 1), QUESTION, "The model's chat template has more than 1,048,576 characters.", RAW),
         ("{{ raise_exception('no') }}", QUESTION, "The model's chat template refuses this: no.", RAW),
         ("{% for %}", QUESTION, "The model's chat template refuses this: ", RAW),
         ("{{ 1 + 'a' }}", QUESTION, "The model's chat template refuses this: ", RAW),
@@ -80,7 +93,9 @@ SEVERAL = "The model has several chat templates and no default: rag, tool_use."
         ("{{ messages[7]['content']['x'] }}", QUESTION, "The model's chat template refuses this: ", RAW),
     ],
 )
-def test_a_template_that_cannot_say_it_is_the_users_error(template, messages, problem, hint):
+def test_a_template_that_cannot_say_it_is_the_users_error(template, messages, problem, hint, monkeypatch):
+    monkeypatch.setattr(chat, "SECONDS", 0.2 if template is LOOPS else chat.SECONDS)
+    monkeypatch.setattr(chat, "MEMORY", 64 << 20 if template is HUGE else chat.MEMORY)
     with pytest.raises(InputError) as caught:
         tokenizer(template).encode_chat(messages)
     assert caught.value.problem.startswith(problem)
