@@ -7,7 +7,8 @@ import re
 from urllib.parse import unquote, urlsplit
 
 HIDDEN = "***"
-IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/?#]*@", re.IGNORECASE)
+# A password that was pasted as it is may hold slashes: rather too much is hidden than too little.
+IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?:[^\s'\"]*:[^\s'\"]*|[^\s/?#]*)@", re.IGNORECASE)
 IN_QUERY = re.compile(
     r"([?&](?:access_token|api_?key|auth|key|password|passwd|secret|sig|signature|token)=)[^&#\s'\"]+",
     re.IGNORECASE,

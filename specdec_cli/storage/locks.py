@@ -47,10 +47,12 @@ class Lock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        with suppress(OSError):
-            if os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(descriptor)):
-                os.unlink(self._path)
-        os.close(descriptor)
+        try:
+            with suppress(OSError):
+                if os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(descriptor)):
+                    os.unlink(self._path)
+        finally:
+            os.close(descriptor)
 
 
 def waited_for(path: Path, waiting: Callable[[], None]) -> Lock:

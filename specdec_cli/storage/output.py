@@ -30,7 +30,8 @@ class Output(AbstractContextManager["Output"]):
         room: what to do about a full disk, and what is kept.
 
     Raises:
-        InputError: at the beginning of the block: it cannot be written there, or another process writes it.
+        InputError: it is no path; or, at the beginning of the block: it cannot be written there, or another
+            process writes it.
         RoomError: the disk is full.
     """
 
@@ -38,7 +39,10 @@ class Output(AbstractContextManager["Output"]):
         self, path: Path, flag: str = "The file", *, make_folders: bool = False, room: str = MORE_ROOM
     ) -> None:
         self.given = path
-        self.path = Path(os.path.realpath(path))
+        try:
+            self.path = Path(os.path.realpath(path))
+        except ValueError as error:  # a zero byte
+            raise InputError(f"{flag} {str(path)!r} is no name of a file.", "Give another.") from error
         self._flag, self._make_folders, self._room = flag, make_folders, room
         self._lock: Lock | None = None
         self._depth = 0
@@ -124,7 +128,7 @@ class Output(AbstractContextManager["Output"]):
         except BusyError as error:
             problem = f"{self._named} is being written by another run."
             raise InputError(problem, "Wait until it has ended, or give another name.") from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise self._unusable(error) from error
         sweep(self.path)
 
@@ -141,9 +145,7 @@ class Output(AbstractContextManager["Output"]):
             raise InputError(problem, "Give the name of a file; results go to standard output without it.")
         os.close(os.open(self.path, OPENING))
 
-    def _unusable(self, error: OSError | ValueError) -> SpecdecError:
-        if isinstance(error, ValueError):  # a name with a zero byte
-            return InputError(f"{self._named} is no name of a file.", "Give another.")
+    def _unusable(self, error: OSError) -> SpecdecError:
         if is_full(error):
             return RoomError(f"{self._named} cannot be written: {reason(error)}.", self._room)
         folder = self.path.parent
@@ -222,6 +224,7 @@ def _append(descriptor: int, content: bytes, over: int, sync: bool) -> None:
     except BaseException as error:
         if left or isinstance(error, OSError):
             with suppress(OSError):
-                os.pwrite(descriptor, before, end)
                 os.ftruncate(descriptor, end + over)
+            with suppress(OSError):
+                os.pwrite(descriptor, before, end)
         raise
