@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test test-slow test-bfloat16 test-model test-gpu check format bench bench-engine bench-forward \
+.PHONY: help demo test kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine bench-forward \
 	bench-multi-draft bench-ensemble bench-specem bench-a-against-a architectures clean
 .DEFAULT_GOAL := help
 
@@ -39,6 +39,11 @@ test-model: $(READY)  ## The tests on the real default model, fetched if need be
 
 test-gpu: $(READY)  ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
+
+# Parameters: make kills KILLS=1000
+KILLS ?= 200
+kills: $(READY)  ## Random kills of every command that writes, and what the next run makes of it: 0 lost, 0 doubled
+	SPECDEC_KILLS=$(KILLS) $(BIN)/python -m pytest -q -n auto -m slow tests/test_kills.py
 
 check: $(READY)  ## Lint, format and types: what must pass before a commit
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from specdec_cli.cli.inspect import inspect
 from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
-from specdec_cli.errors import RUNTIME, USAGE, InputError, RoomError, SpecdecError
+from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, RoomError, SpecdecError
 from specdec_cli.storage.failures import is_full, reason
 
 COMMANDS = (
@@ -138,7 +138,7 @@ def _run(arguments: list[str]) -> None:
         raise _as_input_error(error) from None
     finally:
         sys.stdout.flush()
-    raise SystemExit(code or 0)
+    raise SystemExit(interrupts.exit_code() if code == INTERRUPTED else code or 0)  # typer knows Ctrl-C alone
 
 
 def _as_input_error(error: Any) -> Exception:

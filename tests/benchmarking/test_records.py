@@ -56,6 +56,44 @@ def test_a_line_that_was_cut_by_a_kill_is_made_again(tmp_path: Path) -> None:
     assert read_log(path) == [PLAIN, FAST]
 
 
+def test_a_log_without_its_last_line_end_goes_on_on_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).add(PLAIN, {}, {})
+    path.write_text(path.read_text().removesuffix("\n"))
+    Log(path).add(FAST, {}, {})
+    assert read_log(path) == Log(path).records == [PLAIN, FAST]
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_blank_lines_are_no_records_and_cost_none(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).add(PLAIN, {}, {})
+    path.write_text(f"\n{path.read_text()}\n\n")
+    with Log(path) as log:
+        log.add(FAST, {}, {})
+    assert read_log(path) == [PLAIN, FAST]
+
+
+def test_a_line_that_stands_there_twice_counts_once_and_two_of_one_run_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).add(PLAIN, {}, {})
+    line = path.read_text()
+    path.write_text(line * 3)
+    assert read_log(path) == Log(path).records == [PLAIN]
+    path.write_text(line + "\n" + line.replace('"tokens": 10', '"tokens": 11'))
+    with pytest.raises(InputError, match="line 3: another run of 'autoregressive' on 'a' than on line 1"):
+        Log(path)
+
+
+def test_reading_a_log_that_is_being_written_does_not_cut_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    Log(path).add(PLAIN, {}, {})
+    torn = path.read_text() + '{"schema_version": 1, "confi'
+    path.write_text(torn)
+    assert read_log(path) == Log(path).records == [PLAIN]
+    assert path.read_text() == torn
+
+
 def test_a_broken_line_in_the_middle_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "broken.jsonl"
     log = Log(path)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dying import full_after
 
 from specdec_cli.benchmarking.replays import compare_on
-from specdec_cli.errors import InputError
+from specdec_cli.errors import InputError, RoomError
 from specdec_cli.methods import METHODS
 from specdec_cli.session import Session
 from specdec_cli.settings import AUTO, Settings
@@ -157,6 +158,44 @@ def test_a_trace_whose_writer_was_killed_keeps_its_whole_steps(
         steps = read_trace(path).runs[0].steps
         assert steps == whole.runs[0].steps[: len(steps)]
         assert steps
+
+
+def test_lines_of_a_trace_that_stand_there_twice_count_once(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    whole = write(session, path, of(settings, "sps"), 4)
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *lines[:2], "", lines[1], *lines[2:], *lines]) + "\n")
+    assert read_trace(path).runs == whole.runs
+    path.write_text("\n".join([head, *lines, lines[1]]) + "\n")
+    with pytest.raises(InputError, match=f"line {len(lines) + 2}: a step that is not after the one before"):
+        read_trace(path)
+    path.write_text("\n".join([head, *lines, *lines[:-1]]) + "\n")
+    with pytest.raises(InputError, match="two runs"):
+        read_trace(path)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("room", [0, 700])
+def test_a_trace_on_a_full_disk_keeps_whole_steps(
+    session: Session,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: str,
+    room: int,
+) -> None:
+    whole = write(session, tmp_path / f"whole.{ending}", of(settings, "sps"), 4)
+    path = tmp_path / f"t.{ending}"
+    size = (tmp_path / f"whole.{ending}").stat().st_size
+    with monkeypatch.context() as patched:
+        full_after(patched, size - 40 - room)
+        with pytest.raises(RoomError, match="could not be written"):
+            write(session, path, of(settings, "sps"), 4)
+    steps = read_trace(path).runs[0].steps
+    assert 0 < len(steps) < len(whole.runs[0].steps)
+    assert steps == whole.runs[0].steps[: len(steps)]
 
 
 def test_what_is_no_trace_is_named_with_its_line(
