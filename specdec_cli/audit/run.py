@@ -167,3 +167,14 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], Non
             result.statistical[name] = found
         if plan.bound and settings.method != "autoregressive":
             result.bound[name] = models.bound(session, warm, plan.prompts, report)
+    result.warnings = [*result.warnings, *_not_reached(session.target.thresholds, session.runner().longest)]
+
+
+def _not_reached(lengths: dict[str, int], longest: int) -> list[str]:
+    """What an audit must say of itself where its texts are shorter than the model's own thresholds."""
+    return [
+        f"No text of this audit is longer than {length:,} tokens, where the target's {what} begins, so "
+        "nothing was checked there. A longer --prompt or --max-tokens reaches it."
+        for what, length in lengths.items()
+        if longest <= length
+    ]

@@ -30,6 +30,7 @@ from specdec_cli.models.pretrained import read_pretrained
 from specdec_cli.models.reduced_head import reduce_vocabulary
 from specdec_cli.models.resolve import resolve
 from specdec_cli.models.stop_tokens import stop_tokens
+from specdec_cli.models.thresholds import thresholds
 from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
 from specdec_cli.models.unused_tensors import unused_warnings
 
@@ -72,6 +73,11 @@ class LoadedModel:
     def layers(self) -> int:
         """Number of decoder layers."""
         return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
+
+    @property
+    def thresholds(self) -> dict[str, int]:
+        """Lengths in tokens past which it attends otherwise, by what begins there."""
+        return thresholds(self.model.config)
 
     @property
     def weight_bytes(self) -> int:

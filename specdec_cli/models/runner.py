@@ -42,6 +42,7 @@ class Runner:
         forward_seconds: seconds spent in forward passes so far.
         rows_read: tokens that passes have read so far.
         reuse: whether a text that begins as the last one did keeps the rows that they share.
+        longest: tokens of the longest text that was read so far.
         costs: what passes cost, by their number of rows.
     """
 
@@ -54,6 +55,7 @@ class Runner:
         self.legible = Legible(forward.readable, stand_in)
         self.reuse = False
         self.rows_read = 0
+        self.longest = 0
         self.costs = PassCosts()
         self.tokens: list[int] = []
         self.forward_seconds = 0.0
@@ -217,6 +219,7 @@ class Runner:
         """
         start = self._read + len(self._depths)
         self._read += len(text)
+        self.longest = max(self.longest, self._read)
         self.rows_read += len(text) + len(nodes)
         self._add_nodes(parents)
         rows = self._read + len(self._depths)

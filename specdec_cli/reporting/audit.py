@@ -128,6 +128,7 @@ def certificate(plan: AuditPlan, result: AuditResult, machine: Mapping[str, str 
         "greedy": _plain(result.greedy),
         "bound": _plain(result.bound),
         "self_test": _plain(result.self_test),
+        "warnings": list(result.warnings),
         "settings": asdict(plan.settings),
         "models": result.models,
         "machine": dict(machine),
