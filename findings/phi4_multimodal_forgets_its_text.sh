@@ -8,7 +8,6 @@
 # were the whole text, whatever kind of rotary scaling the configuration has.
 #
 # Output seen:
-#   tokens given at each call: 12, then 1 each; cached before the call past 20 tokens: 0
 #   Phi-3:            9 of 9 tokens past the switch are what the whole text gives
 #   Phi-4-multimodal: 0 of 9 tokens past the switch are what the whole text gives
 #
