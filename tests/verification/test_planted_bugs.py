@@ -58,7 +58,7 @@ BUGS = {
     "noise of the step's first position for all": ("specexec", own_sample, "emitting(position + len(path))", "emitting(position)"),
     "unscaled block residual": ("block", block, "residual(rows[kept], drafts[kept], kept_ratio)", "residual(rows[kept], drafts[kept])"),
     "block ratio not capped": ("block", block, "capped_ratio(ratio, float(rows[count - 1][token]), float(drafts[count - 1][token]))", "ratio * float(rows[count - 1][token]) / float(drafts[count - 1][token])"),
-    "block kept by its ratio alone": ("block", block, "keep = excess / (excess + 1 - ratio) if excess + 1 - ratio > 0 else 1.0", "pass"),
+    "block kept by its ratio alone": ("block", block, "keep = 1.0 if excess + 1 - ratio == 0 else excess / (excess + 1 - ratio)", "pass"),
     "block looks one row back": ("block", block, "excess = float((ratio * rows[count] - drafts[count])", "excess = float((ratio * rows[count - 1] - drafts[count - 1])"),
     "noise of a judged block reused in the next step": ("block", block, "accepting(position + count - 1, position)", "accepting(position + count - 1, 0)"),
     "draft drawn at another temperature than recorded": ("sps", chain, "randomness.categorical(draft,", "randomness.categorical(draft ** 2,"),
