@@ -268,7 +268,7 @@ class Session:
 
     def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
-        name = f"{loaded.name} in {str(loaded.dtype).removeprefix('torch.')}"
+        name = f"{loaded.name} in {dtype_name(loaded.dtype)}"
         if isinstance(loaded.model, FeatureHead):
             if self.settings.compile and loaded.device.type != "cpu":
                 self.warnings.append(

@@ -159,7 +159,6 @@ class _Decoding:
         self.session.encode(prompt)
 
     def answer(self, text: str) -> Mapping[str, Any]:
-
         session = self.session
         prompt = session.encode(text)
         completion = session.completion(prompt)

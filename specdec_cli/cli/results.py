@@ -99,7 +99,7 @@ def show_results(
         old = unexplained(records) if showing.detail else 0
         if old:
             report_warning(f"{old} runs of the log have no detail: an older version made them.")
-    if showing.format is Format.JSON:
+    if showing.format is Format.JSON:  # under the names that the log has
         record = show.record(rows, settings, machine, moved)
         print_json(record | {"detail": why.detail_record(groups)} if showing.detail else record)
     short = short_configurations(settings)
@@ -108,14 +108,12 @@ def show_results(
     settings = {short[name]: each for name, each in settings.items()}
     if showing.plot is not None:
         draw(rows, showing.plot)
-    if showing.format is Format.JSON:
-        pass  # printed, under the names that the log has
-    elif showing.format is Format.TABLE:
+    if showing.format is Format.TABLE:
         for table in [*show.bench_tables(rows, settings, title), *why.detail_tables(groups)]:
             out().print(table)
     elif showing.format is Format.CSV:
         text = why.detail_csv(groups) if showing.detail else show.comma_separated(rows, settings)
         out().out(text, highlight=False)
-    else:
+    elif showing.format is Format.MARKDOWN:
         parts = [show.markdown(rows, settings), why.detail_markdown(groups)]
         out().out("\n\n".join(filter(None, parts)), highlight=False)

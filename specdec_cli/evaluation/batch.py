@@ -80,10 +80,10 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         first = not self._output.is_claimed
         self._output.__enter__()
         try:
-            if first and self._path.exists():
-                self.records = self._read()
+            if first:
+                self.records = self._read() if self._path.exists() else []
+                self._prompts = {record["id"]: record[self._names.prompt] for record in self.records}
                 self._repair()
-            self._prompts = {record["id"]: record[self._names.prompt] for record in self.records}
         except BaseException:
             self._output.__exit__()
             raise
@@ -172,7 +172,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
     def _repair(self) -> None:
         """Put the file in order, in one step, if a kill or somebody's hand left it in another."""
         whole = self._whole(self.records)
-        if self._path.read_bytes() != whole:
+        if self._path.exists() and self._path.read_bytes() != whole:
             self._output.replace(whole)
 
     def _whole(self, records: Sequence[Mapping[str, Any]]) -> bytes:

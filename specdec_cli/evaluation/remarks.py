@@ -42,9 +42,9 @@ def _sentence(answers: Sequence[Answer], what: str) -> str:
 
 def _datasets(answers: Sequence[Answer]) -> str:
     count = len({each.dataset for each in answers})
-    return f"{count} data sets are named: scored together, not each ({MOST_DATASETS} at most)." * (
-        count > MOST_DATASETS
-    )
+    if count <= MOST_DATASETS:
+        return ""
+    return f"{count} data sets are named: scored together, not each ({MOST_DATASETS} at most)."
 
 
 def _repeated(answers: Sequence[Answer]) -> list[Answer]:

@@ -77,9 +77,7 @@ def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", 
     if is_whole(folder, source):
         return folder
     with quiet():
-        described = _describe(
-            read_parts(gguf)
-        )  # before the cache is touched: a bad file leaves nothing there
+        described = _describe(read_parts(gguf))  # so that a bad file leaves nothing in the cache
     with alone(folder, report):
         if not is_whole(folder, source):  # another process may have been quicker
             _convert(described, folder, report, source, weights)

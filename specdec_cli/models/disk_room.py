@@ -7,15 +7,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from specdec_cli.errors import RoomError
 from specdec_cli.models.quiet import first_line
-from specdec_cli.storage.failures import FULL, MORE_ROOM, explained
+from specdec_cli.storage import failures
+from specdec_cli.storage.failures import MORE_ROOM
 
 NUMBER = re.compile(r"os error (\d+)")
 
 
 @contextmanager
 def writing(what: str, hint: str = MORE_ROOM) -> Iterator[None]:
-    """A block that writes files; safetensors and torch do not report a full disk as an OSError.
+    """As `storage.failures.writing`, for writers that do not report a full disk as an OSError.
+
+    safetensors says the system's reason in words of its own, torch none: then it is taken for the usual one.
 
     Args:
         what: is written, as the beginning of a sentence.
@@ -27,13 +31,11 @@ def writing(what: str, hint: str = MORE_ROOM) -> Iterator[None]:
     """
     from safetensors import SafetensorError
 
-    try:
-        yield
-    except OSError as error:
-        raise explained(error, what, hint) from error
-    except (SafetensorError, RuntimeError) as error:  # torch's writer raises the latter, and says no reason
-        number = NUMBER.search(str(error))
-        code = int(number[1]) if number else min(FULL)
-        raise explained(
-            OSError(code, first_line(error) if number is None else os.strerror(code)), what, hint
-        ) from error
+    with failures.writing(what, hint):
+        try:
+            yield
+        except (SafetensorError, RuntimeError) as error:  # torch's writer raises the latter
+            number = NUMBER.search(str(error))
+            if number is None:
+                raise RoomError(f"{what} could not be written: {first_line(error)}.", hint) from error
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error

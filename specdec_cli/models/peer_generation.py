@@ -38,8 +38,8 @@ def same_law(
 
     transformers 5.23 hands the target's processors to an assistant, which adds its own of the same
     configuration: the assistant's temperature, and its cuts, would be applied twice (the law stays the
-    target's, but worse
-    guesses are made). Given as processors beside a configuration that has none, they are applied once.
+    target's, but worse guesses are made). Given as processors beside a configuration that has none, they are
+    applied once.
 
     Args:
         temperature: 0 for greedy.

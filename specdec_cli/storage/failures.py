@@ -10,9 +10,8 @@ from pathlib import Path
 
 from specdec_cli.errors import RoomError, SpecdecError
 
-FULL = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-)  # the disk, the user's share of it, a file's limit
+# The disk, the user's share of it, or a file's limit.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 MORE_ROOM = "Free some space, or name a folder on a larger disk."
 ANOTHER = "Name a folder that can be written to."
 

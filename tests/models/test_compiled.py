@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,6 +61,24 @@ def test_a_file_serves_one_shape_number_format_and_version(model, monkeypatch):
     keys.add(compiled._key(shape, torch.float32))
     assert len(keys) == 5
     assert compiled._key(shape, torch.float32) == compiled._key(replace(shape), torch.float32)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda piece: piece.write_bytes(b"")], ids=["gone", "empty"])
+def test_a_folder_that_lost_a_piece_is_compiled_again(model, monkeypatch, cache, damage):
+    def write(shape, dtype, folder):
+        for name in ("add_norm", "attend", "gate"):
+            (folder / f"{name}.pt2").write_text("compiled")
+
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: name)
+    monkeypatch.setattr(compiled, "_write_apart", write)
+    said = []
+    folder = compile_forward(model, said.append)
+    assert compile_forward(model, said.append) == folder
+    assert len(said) == 1
+    damage(folder / "gate.pt2")
+    assert compile_forward(model, said.append) == folder
+    assert len(said) == 2
+    assert (folder / "gate.pt2").read_text() == "compiled"
 
 
 def test_without_a_compiler_it_says_so(model, monkeypatch, cache):

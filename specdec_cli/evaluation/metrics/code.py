@@ -157,11 +157,7 @@ def _joined(beginning: str, rest: str) -> str | None:
     start = beginning if beginning.endswith("\n") else f"{beginning}\n"
     level = textwrap.dedent(rest)
     ways = [rest, f"{INDENT}{rest.lstrip()}", textwrap.indent(level, INDENT)]
-    if rest[:1] not in (
-        " ",
-        "\t",
-        "\n",
-    ):  # the indent of the first line was lost with the white space before it
+    if not rest[:1].isspace():  # the indent of the first line was lost with the white space before it
         ways = ways[1:]
     for way in ways:
         if way.strip() and _compiles(start + way):

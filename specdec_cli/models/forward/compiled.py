@@ -24,7 +24,9 @@ from specdec_cli.errors import RoomError, SpecdecError
 from specdec_cli.models.cache_folder import LARGER_CACHE, alone, cache_root, put_folder, workspace
 from specdec_cli.models.forward import pieces as source
 from specdec_cli.models.forward.pieces import AddNorm, Attend, Gate, Pieces, Shape, Turn
+from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.leash import run_leashed
+from specdec_cli.models.manifest import is_whole, write_manifest
 from specdec_cli.models.quiet import first_line
 from specdec_cli.resources import PACKAGE
 from specdec_cli.storage.failures import FULL
@@ -43,9 +45,9 @@ def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], Non
         RoomError: the disk is full.
     """
     folder = cache_root() / "compiled" / _key(shape, dtype)
-    if not folder.is_dir():
+    if not is_whole(folder, folder.name):
         with alone(folder, report):
-            if not folder.is_dir():
+            if not is_whole(folder, folder.name):
                 report("Compiling the forward pass (about a minute, once)")
                 _compile(shape, dtype, folder)
     return folder
@@ -75,13 +77,14 @@ def _compile(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
         built = work / "pieces"
         built.mkdir()
         _write_apart(shape, dtype, built)
+        write_manifest(built, folder.name)
         put_folder(built, folder)
 
 
 def _write_apart(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
     """Have another process compile, so that it ends with this one, and its compilers with it."""
     work = folder.parent
-    sizes = json.dumps([asdict(shape), str(dtype).removeprefix("torch."), str(folder)])
+    sizes = json.dumps([asdict(shape), dtype_name(dtype), str(folder)])
     paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
