@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
-from specdec_cli.evaluation.results import InvalidJsonError, objects
+from specdec_cli.evaluation.results import MOST_BYTES, InvalidJsonError, objects
 from specdec_cli.storage.output import Output
+from specdec_cli.storage.reading import read_file
 
 OPENING, CLOSING = "[\n", "\n]\n"
 BEGINNING = '{"id": '  # of a record as it is written; within one, line ends are escaped
@@ -189,8 +190,9 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
 
 def _up_to_torn_character(path: Path) -> str:
     """The text of a file, without the bytes of a character that it ends inside of."""
+    content = read_file(path, "The file of results", MOST_BYTES)
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(path.read_bytes())
+        return codecs.getincrementaldecoder("utf-8")().decode(content)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text.", ELSEWHERE) from error
 

@@ -39,6 +39,7 @@ from specdec_cli.evaluation.files import (
     too_long,
 )
 from specdec_cli.resources import data_folder
+from specdec_cli.storage.reading import size_in_words
 
 SCORING_FIELDS = ("test", "entry_point")
 SECONDS_TO_ANSWER = 5.0
@@ -181,10 +182,14 @@ def _fetched(name: str, address: str) -> Iterator[Row]:
     """
     try:
         with urlopen(Request(address), timeout=SECONDS_TO_FETCH) as answer:
-            text = answer.read(MOST_BYTES).decode()
+            data = answer.read(MOST_BYTES + 1)
+            text = data.decode()
     except (OSError, ValueError) as error:
         reason = f"{name} cannot be fetched from {address}: {error}."
         raise InputError(reason, f"Give a local {KINDS} file like it.") from error
+    if len(data) > MOST_BYTES:
+        problem = f"{name} has more than {size_in_words(MOST_BYTES)} at {address}."
+        raise InputError(problem, f"Give a local {KINDS} file of the part that is to be answered.")
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             yield f"{name}, row {number}", number, parsed(line, Path(name), number)

@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import json
-import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.fields import kind_of
+from specdec_cli.storage.reading import read_file, size_in_words
 
 EXAMPLE = 'Write objects such as {"prompt": "Why is the sky blue?"}.'
 MOST_BYTES = 512 << 20  # of a file, unpacked
@@ -30,34 +30,35 @@ def text_of(path: Path) -> str:
     Raises:
         InputError: it cannot be read, is no file, not UTF-8, empty, or longer than `MOST_BYTES`.
     """
+    data = read_file(path, "The data set", MOST_BYTES)
+    if path.suffix.lower() == PACKED:
+        data = _unpacked(path, data)
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        data = _bytes(path.expanduser()).removeprefix(codecs.BOM_UTF8)
         text = data.decode()
     except UnicodeDecodeError as error:
         line = 1 + data.count(b"\n", 0, error.start)
         raise InputError(f"{path}, line {line}: not UTF-8 text.", "Save it as UTF-8.") from error
-    except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:  # RuntimeError: ~NOBODY
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path} cannot be read: {reason}.", "Check the path.") from error
-    if len(data) > MOST_BYTES:
-        problem = f"{path} holds more than {MOST_BYTES >> 20} MB."
-        raise InputError(problem, "Give the part of it that is to be answered.")
     if not text.strip():
         raise InputError(f"{path} is empty.", "Put a prompt into it.")
     return text
 
 
-def _bytes(path: Path) -> bytes:
-    """What a file holds, up to one byte more than is taken."""
-    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-        raise OSError("it is a pipe or a device, not a file")
-    with gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
+def _unpacked(path: Path, data: bytes) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            unpacked = file.read(MOST_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}.", "Pack it again.") from error
+    if len(unpacked) > MOST_BYTES:
+        problem = f"{path} holds more than {size_in_words(MOST_BYTES)}."
+        raise InputError(problem, "Give the part of it that is to be answered.")
+    return unpacked
 
 
-def lines(path: Path) -> Iterator[tuple[str, int, str]]:
+def _lines(path: Path, text: str) -> Iterator[tuple[str, int, str]]:
     """Lines that are not blank; split at line feeds alone, since JSON may hold other line ends."""
-    for number, line in enumerate(text_of(path).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             place = f"{path}, line {number}"
             if len(line) > MOST_CHARACTERS:
@@ -73,22 +74,29 @@ def too_long(place: str) -> InputError:
 
 def text_rows(path: Path) -> Iterator[Row]:
     """Each line is a prompt."""
-    return ((place, number, {"prompt": line.strip()}) for place, number, line in lines(path))
+    found = _lines(path, text_of(path))
+    return ((place, number, {"prompt": line.strip()}) for place, number, line in found)
 
 
 def line_rows(path: Path) -> Iterator[Row]:
     """Each line is a JSON object; a file of an array is taken as that."""
-    text = text_of(path).lstrip()
-    if text.startswith("[") and text[1:].lstrip().startswith("{"):
-        return array_rows(path)
-    return ((place, number, parsed(line, path, number)) for place, number, line in lines(path))
+    text = text_of(path)
+    begun = text.lstrip()
+    is_array = begun.startswith("[") and begun[1:].lstrip().startswith("{")
+    return _elements(path, text) if is_array else _objects(path, text)
 
 
 def array_rows(path: Path) -> Iterator[Row]:
     """The objects of a JSON array; a file of an object a line is taken as that."""
     text = text_of(path)
-    if text.lstrip().startswith("{") and _is_lines(text):
-        return line_rows(path)
+    return _objects(path, text) if _is_lines(text) else _elements(path, text)
+
+
+def _objects(path: Path, text: str) -> Iterator[Row]:
+    return ((place, number, parsed(line, path, number)) for place, number, line in _lines(path, text))
+
+
+def _elements(path: Path, text: str) -> Iterator[Row]:
     values = parsed(text, path, 1)
     if not isinstance(values, list):
         raise InputError(f"{path}, line 1: {kind_of(values)}, not an array of objects.", EXAMPLE)

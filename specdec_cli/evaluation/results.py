@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from specdec_cli.evaluation.fields import (
     references_of,
     texts,
 )
+from specdec_cli.storage.reading import read_text
 
 PREDICTION_FIELDS = ("prediction", "spec_pred", "gf_pred", "unite_pred", "completion", "response", "text")
 MOST_BYTES = 2 << 30  # of a file
@@ -91,7 +91,7 @@ def read_answers(path: Path, prediction_field: str | None = None) -> list[Answer
     fields = PREDICTION_FIELDS if prediction_field is None else (prediction_field,)
     answers = [
         _answer(path, line, number, value, fields)
-        for number, (line, value) in enumerate(objects(path, text_of(path)), 1)
+        for number, (line, value) in enumerate(objects(path, read_text(path, "The file", MOST_BYTES)), 1)
     ]
     if not answers:
         raise InputError(f"{path} holds no answers.", EXAMPLE)
@@ -116,26 +116,6 @@ def results_files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise InputError(f"There is no file {path}.", "Give a file of answers, or a folder of them.")
     return found
-
-
-def text_of(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        InputError: it cannot be read, is longer than `MOST_BYTES`, or is not UTF-8.
-    """
-    try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode) and not path.is_dir():
-            raise InputError(f"{path} is a pipe or a device, not a file.", "Write it to a file first.")
-        if about.st_size > MOST_BYTES:
-            problem = f"{path} has {about.st_size >> 20} MB; {MOST_BYTES >> 20} MB are read at most."
-            raise InputError(problem, "Split it: --metrics of the parts can be taken one by one.")
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
 
 
 def objects(path: Path, text: str) -> Iterator[tuple[int, Any]]:

@@ -156,6 +156,6 @@ def _reason(error: BaseException) -> str:
 
 
 def _named(path: Path) -> str:
-    """The path as it is shown: no control characters, and not longer than a line or two."""
+    """The path as it is shown: no control characters, and of a long one the end, which tells most."""
     name = "".join(each if each.isprintable() else "?" for each in str(path))
-    return name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+    return name if len(name) <= SHOWN else f"...{name[-SHOWN:]}"

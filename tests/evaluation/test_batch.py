@@ -178,3 +178,14 @@ def test_what_tests_need_travels_with_the_prompt(tmp_path):
     source.write_text(json.dumps({"task_id": "t", "prompt": "def f():", "test": "T", "entry_point": "f"}))
     run(tmp_path / "r.json", items=read_dataset(str(source)))
     assert read_answers(tmp_path / "r.json")[0].record["test"] == "T"
+
+
+def test_a_file_that_was_taken_away_between_two_runs_is_begun_anew(tmp_path):
+    file = ResultsFile(tmp_path / "r.json", NAMES["plain"], SETTINGS)
+    for _ in range(2):
+        with file:
+            assert not file.has(ITEMS[0])
+            file.add(ITEMS[0], {"prediction": "x"})
+            assert file.has(ITEMS[0])
+        assert len(read_answers(tmp_path / "r.json")) == 1
+        (tmp_path / "r.json").unlink()

@@ -252,7 +252,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "gone.jsonl"
     assert f"{path} cannot be read: No such file or directory." in refusal(str(path))
     (tmp_path / "folder.txt").mkdir()
-    assert "folder.txt cannot be read: Is a directory." in refusal(str(tmp_path / "folder.txt"))
+    assert "folder.txt is a folder, not a file." in refusal(str(tmp_path / "folder.txt"))
     assert "cannot be read" in refusal("~nobody-of-that-name/a.txt")
 
 
@@ -418,6 +418,13 @@ def test_spec_bench_is_a_file_of_its_authors(monkeypatch: pytest.MonkeyPatch) ->
         {"references": ["here", "there"]},
     ]
     assert asked[0].endswith("/question.jsonl")
+
+
+@pytest.mark.usefixtures("online")
+def test_an_address_that_gives_too_much_is_refused_and_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "MOST_BYTES", 20)
+    monkeypatch.setattr(datasets, "urlopen", lambda *_, **__: io.BytesIO(b'{"prompt": "a"}\n' * 2))
+    assert "spec-bench has more than 20 bytes at https://" in refusal("spec-bench")
 
 
 @pytest.mark.usefixtures("online")
@@ -588,7 +595,7 @@ def test_what_is_too_long_is_refused_with_the_limit(write: Write, monkeypatch: p
     assert "line 2: longer than 1 million characters" in refusal(write("a.csv", f"prompt\n{long}\n"))
     assert "line 1: longer than 1 million characters" in refusal(write("a.jsonl", f'{{"prompt": "{long}"}}'))
     assert "line 2: longer than 1 million characters" in refusal(write("a.txt", f"a\n{long}\n"))
-    assert "holds more than 4 MB" in refusal(write("a.txt.gz", gzip.compress(bytes(5 << 20))))
+    assert "holds more than 4 MiB" in refusal(write("a.txt.gz", gzip.compress(bytes(5 << 20))))
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"no gzip", "Not a gzipped file"), (b"", "empty")])
@@ -600,4 +607,4 @@ def test_a_damaged_pack_is_refused(write: Write, content: bytes, said: str) -> N
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jsonl")
-    assert "it is a pipe or a device, not a file" in refusal(str(tmp_path / "a.jsonl"))
+    assert "a.jsonl is a pipe, not a file." in refusal(str(tmp_path / "a.jsonl"))

@@ -64,6 +64,12 @@ def test_a_path_that_leads_nowhere_is_told_in_one_line(tmp_path, name):
     assert "cannot be read" in refusal(read_file, path, "The file", 9)
 
 
+def test_of_a_long_path_the_end_is_shown(tmp_path):
+    path = tmp_path.joinpath(*["folder"] * 40, "file.json")
+    assert "folder/file.json cannot be read" in refusal(read_file, path, "The file", 9)
+    assert len(refusal(read_file, path, "The file", 9)) < 200
+
+
 def test_a_link_to_a_file_is_read(tmp_path):
     (tmp_path / "f").write_bytes(b"x")
     (tmp_path / "link").symlink_to("f")
