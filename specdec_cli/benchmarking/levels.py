@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from specdec_cli.engine.observation import Level
+from specdec_cli.storage.numbers import Count, Number
 
 ENTROPY_DIGITS = 4
 
@@ -22,10 +22,14 @@ class Levels:
         accepted: 1 where a guess was accepted, else 0.
     """
 
-    place: tuple[int, ...]
-    depth: tuple[int, ...]
-    entropy: tuple[float, ...]
-    accepted: tuple[int, ...]
+    place: tuple[Count, ...]
+    depth: tuple[Count, ...]
+    entropy: tuple[Number, ...]
+    accepted: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        if len({len(self.place), len(self.depth), len(self.entropy), len(self.accepted)}) > 1:
+            raise ValueError("columns of different lengths")
 
     @classmethod
     def of(cls, levels: Sequence[Level]) -> Levels:
@@ -36,17 +40,3 @@ class Levels:
             tuple(round(level.entropy, ENTROPY_DIGITS) for level in levels),
             tuple(int(level.accepted) for level in levels),
         )
-
-    @classmethod
-    def read(cls, columns: Mapping[str, Any] | None) -> Levels | None:
-        """What a log has of them; None where it has none.
-
-        Raises:
-            AttributeError, TypeError, ValueError: no such columns.
-        """
-        if columns is None:
-            return None
-        found = cls(**{name: tuple(column) for name, column in columns.items()})
-        if len({len(found.place), len(found.depth), len(found.entropy), len(found.accepted)}) > 1:
-            raise ValueError("columns of different lengths")
-        return found

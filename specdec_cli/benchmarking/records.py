@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
-from specdec_cli.settings import DEFAULTS, Settings
+from specdec_cli.settings import Settings, settings_from
 from specdec_cli.storage.lines import REPAIR, LinesFile, read_lines
+from specdec_cli.storage.numbers import Amount, Count, Number, Positive
+from specdec_cli.storage.reading import conform, existing_file
 
 SCHEMA_VERSION = 1
 PLAIN = "autoregressive"
@@ -60,40 +62,48 @@ class Record:
     configuration: str
     item: str
     category: str
-    order: int
-    prompt_tokens: int
-    tokens: int
-    passes: int
-    drafted: int
-    accepted: int
-    tree_depth: float
-    tree_size: float
-    least_score: float | None
-    draft_seconds: float
-    verify_seconds: float
-    overhead_seconds: float
-    seconds: float
-    prefill_seconds: float
-    first_token_seconds: float
-    memory_bytes: int
-    accepted_lengths: tuple[int, ...]
+    order: Count
+    prompt_tokens: Count
+    tokens: Count
+    passes: Count
+    drafted: Count
+    accepted: Count
+    tree_depth: Amount
+    tree_size: Amount
+    least_score: Number | None
+    draft_seconds: Amount
+    verify_seconds: Amount
+    overhead_seconds: Amount
+    seconds: Positive
+    prefill_seconds: Amount
+    first_token_seconds: Amount
+    memory_bytes: Count
+    accepted_lengths: tuple[Count, ...]
     text_hash: str
     finish_reason: str
     baseline: str = ""
     levels: Levels | None = None
-    streamed_bytes: int = 0
-    streamed_tokens: int = 0
-    streamed_seconds: float = 0.0
-    transfer_seconds: float = 0.0
-    wait_seconds: float = 0.0
-    link_bandwidth: float = 0.0
-    shares: tuple[tuple[int, int, int], ...] = ()
+    streamed_bytes: Count = 0
+    streamed_tokens: Count = 0
+    streamed_seconds: Amount = 0.0
+    transfer_seconds: Amount = 0.0
+    wait_seconds: Amount = 0.0
+    link_bandwidth: Amount = 0.0
+    shares: tuple[tuple[Count, Count, Count], ...] = ()
     prompt_hash: str = ""
 
     @property
     def speed(self) -> float:
         """Tokens per second."""
         return self.tokens / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What a line has besides its record."""
+
+    settings: dict[str, Any]
+    machine: dict[str, str | int | float | None] | None = None
 
 
 def shape_of(stats: RunStats) -> dict[str, Any]:
@@ -205,8 +215,6 @@ def read_log(path: Path) -> list[Record]:
     Raises:
         InputError: there is no such file, it is empty, or a line is none of a log's.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.", "Give a log that `specdec bench --exp-name` wrote.")
     records = [record for record, _ in _read(path)]
     if not records:
         raise InputError(f"The log {path} is empty.", "Run `specdec bench --exp-name NAME` first.")
@@ -232,8 +240,9 @@ def settings_in(path: Path) -> dict[str, Settings]:
     """The settings of each configuration in a log; what this version does not know of them is left out."""
     known: dict[str, Settings] = {}
     for record, line in _read(path):
-        given = {name: value for name, value in line["settings"].items() if name in DEFAULTS}
-        known.setdefault(record.configuration, Settings(**given))
+        if record.configuration not in known:
+            place = f"{path}, the settings of {record.configuration}"
+            known[record.configuration] = settings_from(line["settings"], place)
     return known
 
 
@@ -251,7 +260,8 @@ def baselines_of(records: Sequence[Record]) -> dict[str, str]:
 
 
 def _read(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
-    return _records(path, read_lines(path).lines)
+    found = existing_file(path, "The log", "Give a log that `specdec bench --exp-name` wrote.")
+    return _records(path, read_lines(found).lines)
 
 
 def _records(path: Path, lines: Iterable[tuple[int, Any]]) -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -268,24 +278,13 @@ def _records(path: Path, lines: Iterable[tuple[int, Any]]) -> Iterator[tuple[Rec
 
 
 def _record(path: Path, number: int, line: Any) -> Record:
+    place = f"{path}, line {number}"
     if not isinstance(line, dict) or "schema_version" not in line:
-        problem = f"{path}, line {number}: not a run of a benchmark."
-        raise InputError(problem, "Give a log that `specdec bench --exp-name` wrote.")
-    version = line["schema_version"]
-    if version != SCHEMA_VERSION:
-        problem = f"{path}, line {number}: not a record of version {SCHEMA_VERSION}."
+        raise InputError(
+            f"{place}: not a run of a benchmark.", "Give a log that `specdec bench --exp-name` wrote."
+        )
+    if line["schema_version"] != SCHEMA_VERSION:
+        problem = f"{place}: not a record of version {SCHEMA_VERSION}."
         raise InputError(problem, "Read it with the version of specdec that wrote it.")
-    needed = [*(field.name for field in fields(Record) if field.default is MISSING), "settings"]
-    missing = [name for name in needed if name not in line]
-    if missing:
-        raise InputError(f"{path}, line {number}: {', '.join(missing)} missing.", REPAIR)
-    texts = (line["configuration"], line["item"], line["category"], line["text_hash"])
-    if not all(isinstance(each, str) for each in texts) or not isinstance(line["settings"], dict):
-        raise InputError(f"{path}, line {number}: a text or its settings are none.", REPAIR)
-    given = {field.name: line[field.name] for field in fields(Record) if field.name in line}
-    try:
-        given["accepted_lengths"] = tuple(line["accepted_lengths"])
-        given["levels"] = Levels.read(line.get("levels"))
-        return Record(**given | {"shares": tuple(tuple(share) for share in line.get("shares", ()))})
-    except (TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}, line {number}: its levels cannot be read.", REPAIR) from error
+    conform(line, _Surroundings, place, REPAIR)
+    return conform(line, Record, place, REPAIR)

@@ -1,7 +1,7 @@
 """Preset, environment and flags become one frozen Settings, with every value checked and its origin known."""
 
 from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
-from specdec_cli.settings.loading import Resolved, load_settings, require_tokens
+from specdec_cli.settings.loading import Resolved, load_settings, require_tokens, settings_from
 from specdec_cli.settings.presets import Preset, find_preset, list_presets
 from specdec_cli.settings.rules import Rule
 from specdec_cli.settings.single import AUTO, DTYPES, VERIFIERS
@@ -22,4 +22,5 @@ __all__ = [
     "load_settings",
     "parse_size",
     "require_tokens",
+    "settings_from",
 ]

@@ -108,6 +108,25 @@ def load_settings(
     return Resolved(settings, {setting: one.origin for setting, one in given.items()})
 
 
+def settings_from(recorded: Mapping[str, object], place: str) -> Settings:
+    """Settings that a log or a trace kept; what this version does not know of them is left out.
+
+    Args:
+        recorded: setting to value.
+        place: where they stand, for messages.
+
+    Raises:
+        InputError: a value that its setting does not take.
+    """
+    found: dict[str, Any] = {}
+    for name, value in recorded.items():
+        if name in RULES:
+            words = {number: word for word, number in RULES[name].words.items()}
+            given = words.get(value, value) if type(value) is int else value
+            found[name] = _checked(name, _Given(given, place, f"{place}: {name}"))
+    return Settings(**found)
+
+
 def _require_flag(checked: Mapping[str, object], given: Mapping[str, _Given]) -> None:
     """Refuse what only a flag may allow: a file or a variable can be another person's."""
     for setting in ONLY_BY_FLAG:
@@ -193,16 +212,22 @@ def _checked(setting: str, given: _Given) -> object:
     except (ValueError, OverflowError):
         expected = f"{expected.format(longest=rule.longest, most=rule.most)} {rule.limits}".strip()
         expected = f"one of {', '.join(rule.choices)}" if rule.choices else expected
-        shown = repr(given.value)
-        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
-        raise InputError(
-            f"{given.place} must be {expected}, not {shown}.", _hint(setting, given.value)
-        ) from None
+        problem = f"{given.place} must be {expected}, not {_shown(given.value)}."
+        raise InputError(problem, _hint(setting, given.value)) from None
+
+
+def _shown(value: object) -> str:
+    """A value as messages have it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _hint(setting: str, value: object) -> str:
     rule = RULES[setting]
-    near = get_close_matches(str(value).lower(), rule.choices, n=1)
+    near = get_close_matches(value.lower(), rule.choices, n=1) if isinstance(value, str) else []
     if near:
         return f"Did you mean {near[0]}?"
     default = DEFAULTS[setting]

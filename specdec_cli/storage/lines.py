@@ -10,17 +10,28 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from specdec_cli.errors import InputError
 from specdec_cli.storage.failures import MORE_ROOM
 from specdec_cli.storage.output import Output
+from specdec_cli.storage.reading import read_file, size_in_words
 
 REPAIR = "Correct the line, or remove it."
+MOST_BYTES = 512 << 20  # of a file, unpacked
+LONGEST_LINE = 32 << 20  # bytes
+
+
+class BinaryStream(Protocol):
+    """What lines are read from, unpacked or not."""
+
+    def readline(self, size: int, /) -> bytes:
+        """The next line with its end, or so many bytes of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +119,7 @@ def read_lines(path: Path) -> Content:
     Raises:
         InputError: it cannot be read, or a line that no kill tore is no JSON.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    return parse_lines(path, content)
+    return parse_lines(path, read_file(path, "The file", MOST_BYTES))
 
 
 def parse_lines(path: Path, content: bytes) -> Content:
@@ -127,7 +134,7 @@ def parse_lines(path: Path, content: bytes) -> Content:
     return Content(lines, ended if is_ended else len(content), is_ended)
 
 
-def values_in(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
+def values_in(path: Path, stream: BinaryStream) -> Iterator[tuple[int, Any]]:
     """The value of each line of a stream, with its number; a torn last line and blank ones give none.
 
     Args:
@@ -137,7 +144,7 @@ def values_in(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
     Raises:
         InputError: a line that no kill tore is no JSON.
     """
-    for number, text in enumerate(stream, 1):
+    for number, text in enumerate(_bounded(path, stream), 1):
         if not text.strip():
             continue
         try:
@@ -148,6 +155,19 @@ def values_in(path: Path, stream: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
             what = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "valid JSON"
             raise InputError(f"{path}, line {number}: not {what}.", REPAIR) from error
         yield number, value
+
+
+def _bounded(path: Path, stream: BinaryStream) -> Iterator[bytes]:
+    """The lines of a stream, none of which is held whole before it is known to be within the limit."""
+    size = number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        size, number = size + len(line), number + 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"{path}, line {number}: longer than {size_in_words(LONGEST_LINE)}.", REPAIR)
+        if size > MOST_BYTES:
+            problem = f"{path} holds more than {size_in_words(MOST_BYTES)}."
+            raise InputError(problem, "Split it: each part is read by itself.")
+        yield line
 
 
 def _is_torn(tail: bytes) -> bool:

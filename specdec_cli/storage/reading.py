@@ -18,6 +18,7 @@ from specdec_cli.errors import InputError
 Schema = TypeVar("Schema")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 SHOWN = 120
+MISSING = re.compile(r"^object missing required field (.*)$")
 PLACE = re.compile(r" - at `(key in )?\$\.?([^`]*)`$")
 
 
@@ -58,6 +59,28 @@ def read_file(path: Path, what: str, limit: int) -> bytes:
         problem = f"{what} {_named(path)} has more than {size_in_words(limit)}."
         raise InputError(problem, f"At most {size_in_words(limit)} are read: give a smaller file.")
     return content
+
+
+def existing_file(path: Path, what: str, hint: str) -> Path:
+    """The path of a file that is there, its `~` resolved.
+
+    Args:
+        path: as given.
+        what: it is, for messages: "The trace".
+        hint: what to do if there is none.
+
+    Raises:
+        InputError: there is none, or it is no regular file.
+    """
+    try:
+        found = path.expanduser()
+        mode = os.stat(found).st_mode
+    except FileNotFoundError:
+        raise InputError(f"There is no file {_named(path)}.", hint) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreadable(path, what, error) from error
+    _require_regular(mode, path, what)
+    return found
 
 
 def read_text(path: Path, what: str, limit: int) -> str:
@@ -142,7 +165,7 @@ def _in_words(problem: str) -> str:
     """msgspec's message with the place first: "tokens[2]: expected int, got str"."""
     found = PLACE.search(problem)
     said = (problem[: found.start()] if found else problem).replace("`", "")
-    said = said[:1].lower() + said[1:]
+    said = MISSING.sub(r"\1 is missing", said[:1].lower() + said[1:])
     return f"{found[2]}: {said}" if found and found[2] else said
 
 

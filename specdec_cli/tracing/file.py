@@ -12,17 +12,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from specdec_cli.errors import InputError
-from specdec_cli.settings import DEFAULTS, Settings
+from specdec_cli.settings import Settings, settings_from
 from specdec_cli.storage.lines import REPAIR, values_in
+from specdec_cli.storage.numbers import LARGEST, Amount, Count, Id, Index
 from specdec_cli.storage.output import Output
+from specdec_cli.storage.reading import conform, existing_file
 from specdec_cli.tracing.truncation import Row
 
 SCHEMA_VERSION = 1
 KIND = "specdec trace"
 TOP = 32
+WIDEST = 1 << 24  # tokens of a vocabulary
 GZIP = 31  # as zlib calls that format with the largest window
 KEPT = "What was recorded before is kept. Free some space, or name a folder on a larger disk."
 
@@ -44,15 +49,15 @@ class TracedStep:
         rows: what target and draft thought after the text and after each guess.
     """
 
-    position: int
-    tokens: tuple[int, ...]
-    parents: tuple[int, ...]
+    position: Count
+    tokens: tuple[Id, ...]
+    parents: tuple[Index, ...]
     scores: tuple[float, ...]
-    without: tuple[tuple[int, ...] | None, ...]
-    path: tuple[int, ...]
-    next_token: int
-    emitted: tuple[int, ...]
-    expected: float
+    without: tuple[tuple[Id, ...] | None, ...]
+    path: tuple[Id, ...]
+    next_token: Id
+    emitted: tuple[Id, ...]
+    expected: Amount
     rows: tuple[Row, ...]
 
 
@@ -159,33 +164,92 @@ class TraceFile(AbstractContextManager["TraceFile"]):
         self._is_whole = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first line."""
+
+    kind: Literal["specdec trace"]
+    schema_version: int
+    width: Annotated[int, Meta(ge=1, le=WIDEST)]
+    top: Annotated[int, Meta(ge=1, le=LARGEST)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The line of a run."""
+
+    configuration: str
+    item: str
+    category: str
+    settings: dict[str, Any]
+    prompt: tuple[Id, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """Any other line than the first: of a run, or of a step."""
+
+    run: _Run | None = None
+    step: TracedStep | None = None
+
+
 def read_trace(path: Path) -> Trace:
     """The trace in a file; a last line that a kill cut short is left out.
 
     Raises:
         InputError: there is none, or it is no trace of this version; the line is named.
     """
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.", "Give a trace that --trace wrote.")
+    path = existing_file(path, "The trace", "Give a file that --trace wrote.")
     lines = _lines(path)
-    head = next(lines, (1, None))[1]
-    if not isinstance(head, dict) or head.get("kind") != KIND:
-        raise InputError(f"{path}, line 1: not a trace.", "Give a file that --trace wrote.")
-    if head.get("schema_version") != SCHEMA_VERSION:
-        problem = f"{path}, line 1: not a trace of version {SCHEMA_VERSION}."
-        raise InputError(problem, "Read it with the version of specdec that wrote it.")
+    head = _head(path, next(lines, (1, None))[1])
     runs: list[TracedRun] = []
-    for number, line in lines:
-        try:
-            if "run" in line:
-                runs.append(_run(line["run"]))
-            else:
-                _add_step(path, number, runs[-1].steps, _step(line["step"]))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"{path}, line {number}: not a line of a trace.", REPAIR) from error
+    for number, value in lines:
+        place = f"{path}, line {number}"
+        line = conform(value, _Line, place, REPAIR)
+        if line.run is not None:
+            runs.append(_run(line.run, place))
+        elif line.step is None or not runs:
+            raise InputError(f"{place}: not a line of a trace.", REPAIR)
+        else:
+            _require_sound(line.step, head.width, place)
+            _add_step(path, number, runs[-1].steps, line.step)
     if not any(run.steps for run in runs):
         raise InputError(f"The trace {path} has no steps.", "Record one with --trace.")
-    return Trace(int(head["width"]), int(head["top"]), _each_once(path, runs))
+    return Trace(head.width, head.top, _each_once(path, runs))
+
+
+def _head(path: Path, value: Any) -> _Head:
+    place = f"{path}, line 1"
+    if not isinstance(value, dict) or value.get("kind") != KIND:
+        raise InputError(f"{place}: not a trace.", "Give a file that --trace wrote.")
+    if value.get("schema_version") != SCHEMA_VERSION:
+        problem = f"{place}: not a trace of version {SCHEMA_VERSION}."
+        raise InputError(problem, "Read it with the version of specdec that wrote it.")
+    return conform(value, _Head, place, REPAIR)
+
+
+def _require_sound(step: TracedStep, width: int, place: str) -> None:
+    """Check what types cannot say: that the numbers of a step belong together."""
+    nodes = len(step.tokens)
+    rows = step.rows
+    faults = {
+        "as many parents as guesses": len(step.parents) != nodes,
+        "parents before their children": any(parent >= node for node, parent in enumerate(step.parents)),
+        "as many scores as guesses, or none": len(step.scores) not in (0, nodes),
+        "a list of what could not be drawn for each guess": len(step.without) != nodes,
+        "a row more than there are guesses": len(rows) != nodes + 1,
+        "a path of guesses": any(node >= nodes for node in step.path),
+        "ids within the vocabulary": any(
+            token >= width for token in (*step.tokens, step.next_token, *step.emitted)
+        ),
+        "rows of ids within the vocabulary": any(token >= width for row in rows for token in row.tokens),
+        "a probability for each id of a row": any(
+            len(row.target) != len(row.tokens) or len(row.draft) not in (0, len(row.tokens)) for row in rows
+        ),
+    }
+    wanted = next((name for name, is_so in faults.items() if is_so), None)
+    if wanted is not None:
+        raise InputError(f"{place}: a step has {wanted}, and this one has not.", REPAIR)
 
 
 def _add_step(path: Path, number: int, steps: list[TracedStep], step: TracedStep) -> None:
@@ -221,32 +285,6 @@ def _is_packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def _run(line: Mapping[str, Any]) -> TracedRun:
-    given = {name: value for name, value in line["settings"].items() if name in DEFAULTS}
-    settings = Settings(**given | {"stop": tuple(given.get("stop", ()))})
-    return TracedRun(line["configuration"], line["item"], line["category"], settings, tuple(line["prompt"]))
-
-
-def _step(line: Mapping[str, Any]) -> TracedStep:
-    rows = tuple(
-        Row(tuple(row["tokens"]), tuple(row["target"]), tuple(row["draft"]), _rest(row["rest"]))
-        for row in line["rows"]
-    )
-    if len(rows) != len(line["tokens"]) + 1 or len(line["without"]) != len(line["tokens"]):
-        raise ValueError("as many rows as guesses, and one")
-    return TracedStep(
-        position=line["position"],
-        tokens=tuple(line["tokens"]),
-        parents=tuple(line["parents"]),
-        scores=tuple(line["scores"]),
-        without=tuple(None if each is None else tuple(each) for each in line["without"]),
-        path=tuple(line["path"]),
-        next_token=line["next_token"],
-        emitted=tuple(line["emitted"]),
-        expected=line["expected"],
-        rows=rows,
-    )
-
-
-def _rest(classes: Sequence[Sequence[Any]]) -> tuple[tuple[int, float, float], ...]:
-    return tuple((int(count), float(target), float(draft)) for count, target, draft in classes)
+def _run(line: _Run, place: str) -> TracedRun:
+    settings = settings_from(line.settings, place)
+    return TracedRun(line.configuration, line.item, line.category, settings, line.prompt)

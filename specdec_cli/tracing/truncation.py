@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specdec_cli.storage.numbers import Amount, Count, Id
+
 RATIOS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 DIGITS = 7
 
@@ -33,10 +35,10 @@ class Row:
         rest: classes of the other tokens: how many, the target's mass, the draft's mass.
     """
 
-    tokens: tuple[int, ...]
-    target: tuple[float, ...]
-    draft: tuple[float, ...]
-    rest: tuple[tuple[int, float, float], ...]
+    tokens: tuple[Id, ...]
+    target: tuple[Amount, ...]
+    draft: tuple[Amount, ...]
+    rest: tuple[tuple[Count, Amount, Amount], ...]
 
 
 def truncate(target: Tensor, draft: Tensor | None, top: int, also: Iterable[int] = ()) -> Row:

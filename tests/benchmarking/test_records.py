@@ -117,7 +117,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     line = json.loads(path.read_text())
     del line["passes"]
     path.write_text(json.dumps(line) + "\n")
-    with pytest.raises(InputError, match="line 1: passes missing"):
+    with pytest.raises(InputError, match="line 1: passes is missing"):
         read_log(path)
 
 

@@ -79,7 +79,7 @@ def test_a_link_to_a_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('{"counts": [1]}', "object missing required field name"),
+        ('{"counts": [1]}', "name is missing"),
         ('{"name": 3}', "name: expected str, got int"),
         ('{"name": "x", "counts": [1, "2"]}', "counts[1]: expected int, got str"),
         ('{"name": "x", "counts": [1, 2.5]}', "counts[1]: expected int, got float"),

@@ -209,7 +209,7 @@ def test_what_is_no_trace_is_named_with_its_line(
         "line 1: not a trace": ["[]", *lines],
         "line 1: not a trace of version": [json.dumps({**json.loads(lines[0]), "schema_version": 9})],
         "line 3: not valid JSON": [*lines[:2], "{what", *lines[2:]],
-        "line 3: not a line of a trace": [*lines[:2], '{"step": {"position": 1}}', *lines[2:]],
+        "line 3: step: tokens is missing": [*lines[:2], '{"step": {"position": 1}}', *lines[2:]],
         "line 2: not a line of a trace": [lines[0], lines[2]],
         "has no steps": lines[:2],
         "line 1: not a trace.": [""],
