@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.models.config_sizes import read_sizes, require_room_for_sizes
+from specdec_cli.models.headers import BITS, Stored, read_header
+from specdec_cli.models.model_files import damaged, read_model_json
 from specdec_cli.models.quiet import first_line, quiet
 
 UNLIMITED = 1 << 30
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 GENERATION, QUANTISATION = "generation_config.json", "quantize_config.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
-WIDTHS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 POSITIONS = (
     "max_position_embeddings",
     "n_positions",
@@ -29,6 +30,13 @@ POSITIONS = (
 STRETCHED = ("dynamic", "yarn", "longrope")  # they start from a length of their own or the stated one
 
 
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Which file of several holds each tensor, by name."""
+
+    weight_map: dict[str, str]
+
+
 def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The folder's configuration, if it is of a causal language model.
 
@@ -38,6 +46,7 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """
     if not (folder / "config.json").is_file():
         raise _no_config(folder)
+    sizes = read_sizes(folder)
     from transformers import AutoConfig
 
     try:
@@ -52,6 +61,7 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
         hint = "A newer transformers may know it; otherwise choose another model."
         raise SpecdecError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
     _require_causal(config, folder)
+    _require_stored(folder, sizes)
     _add_quantisation(config, folder)
     return config
 
@@ -79,12 +89,7 @@ def _add_quantisation(config: Any, folder: Path) -> None:
     path = folder / QUANTISATION
     if is_quantised(config) or not path.is_file():
         return
-    try:
-        settings = json.loads(path.read_text())
-    except ValueError as error:
-        raise _damaged(path, "it is no JSON") from error
-    if not isinstance(settings, dict):
-        raise _damaged(path, "it is no JSON object")
+    settings = read_model_json(path, dict[str, Any])
     config.quantization_config = {"quant_method": "gptq"} | settings
 
 
@@ -111,12 +116,7 @@ def require_generation_config(folder: Path) -> None:
     path = folder / GENERATION
     if not path.is_file():
         return
-    try:
-        whole = isinstance(json.loads(path.read_text()), dict)
-    except ValueError:
-        whole = False
-    if not whole:
-        raise _damaged(path, "it is no JSON object")
+    read_model_json(path, dict[str, Any])
 
 
 def logit_width(config: Any) -> int:
@@ -159,7 +159,7 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """
     paths = safetensors_files(folder)
     if paths:
-        return sum(_safetensors_bytes(path, dtype.itemsize) for path in paths)
+        return sum(_tensor_bytes(tensor, dtype.itemsize) for tensor in stored_tensors(folder))
     pickles = sorted(folder.glob("pytorch_model*.bin"))
     if not pickles:
         hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
@@ -181,38 +181,44 @@ def safetensors_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if not index.is_file():
         return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("gptq_model*.safetensors"))
-    try:
-        names = set(json.loads(index.read_text())["weight_map"].values())
-    except (ValueError, KeyError, AttributeError) as error:
-        raise _damaged(index, "it is no list of weights") from error
-    missing = sorted(name for name in names if not (folder / name).is_file())
+    listed = read_model_json(index, Index).weight_map
+    missing = sorted(
+        name for name in set(listed.values()) if not is_plain(name) or not (folder / name).is_file()
+    )
     if missing:
-        raise _damaged(index, f"{missing[0]}, which it lists, is not there")
-    return [folder / name for name in sorted(names)]
+        raise damaged(index, f"{missing[0]}, which it lists, is not there")
+    return [folder / name for name in sorted(set(listed.values()))]
 
 
-def _safetensors_bytes(path: Path, itemsize: int) -> int:
-    """Memory that one file's tensors take, from its header: 8 bytes of length, then JSON."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > size - 8:
-            raise _damaged(path, "it is cut short or no safetensors file")
-        try:
-            tensors = json.loads(file.read(length))
-            tensors.pop("__metadata__", None)
-            end = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-            total = sum(_tensor_bytes(tensor, itemsize) for tensor in tensors.values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(path, "its header cannot be read") from error
-    if 8 + length + end != size:
-        raise _damaged(path, f"it has {size:,} bytes, its header promises {8 + length + end:,}")
-    return total
+def is_plain(name: str) -> bool:
+    """Whether a file's name in a model's index stays inside the model's folder."""
+    return bool(name) and "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
 
 
-def _tensor_bytes(tensor: dict[str, Any], itemsize: int) -> int:
-    width: int = itemsize if tensor["dtype"] in FLOATS else WIDTHS.get(tensor["dtype"], 1)
-    return int(math.prod(tensor["shape"])) * width
+def stored_tensors(folder: Path) -> list[Stored]:
+    """What the headers of the folder's safetensors files say of each tensor; none where it has none.
+
+    Raises:
+        SpecdecError: the index or a header is damaged.
+    """
+    files = safetensors_files(folder)
+    return [tensor for path in files for tensor in read_header(path).tensors.values()]
+
+
+def _require_stored(folder: Path, sizes: Mapping[str, Any]) -> None:
+    """Check the configuration's sizes against the weights, where these are there already."""
+    tensors = stored_tensors(folder)
+    pickled = sum(path.stat().st_size for path in folder.glob("pytorch_model*.bin"))
+    if tensors:
+        require_room_for_sizes(folder, sizes, sum(tensor.numbers for tensor in tensors), len(tensors))
+    elif pickled:
+        require_room_for_sizes(folder, sizes, pickled)
+
+
+def _tensor_bytes(tensor: Stored, itemsize: int) -> int:
+    if tensor.dtype in FLOATS:
+        return tensor.numbers * itemsize
+    return -(-tensor.numbers * BITS[tensor.dtype] // 8)
 
 
 def _require_causal(config: Any, folder: Path) -> None:
@@ -238,7 +244,3 @@ def _no_config(folder: Path) -> SpecdecError:
         return SpecdecError(f"{folder} holds an adapter, not a model.", hint)
     hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
     return SpecdecError(f"{folder} holds no config.json.", hint)
-
-
-def _damaged(path: Path, why: str) -> SpecdecError:
-    return SpecdecError(f"{path} is damaged: {why}.", "Copy or download the model again.")

@@ -28,7 +28,7 @@ def _of_configuration(folder: Path) -> frozenset[int]:
     """What the file says; a configuration's class has defaults, which are the class's and not the model's."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):  # of a kind that the configuration was not read from
+    except (OSError, ValueError, RecursionError):  # of a kind that the configuration was not read from
         return frozenset()
     parts = (config, config.get("text_config")) if isinstance(config, dict) else ()
     return frozenset().union(*(_ids(part.get("eos_token_id")) for part in parts if isinstance(part, dict)))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.models.checkpoint import INDEX, WEIGHTS, safetensors_files, weight_bytes
+from specdec_cli.models.checkpoint import INDEX, WEIGHTS, Index, safetensors_files, weight_bytes
+from specdec_cli.models.headers import Stored, read_header
+from specdec_cli.models.model_files import read_model_json
 from specdec_cli.models.unused_tensors import AGAIN
 
 DTYPES = {
@@ -58,9 +58,9 @@ def read_places(folder: Path) -> dict[str, Place]:
         InputError: the weights are of another kind of file, or of an unusual number format.
         SpecdecError: a file is missing or cut short, or the index promises what its files do not hold.
     """
-    weight_bytes(folder, torch.float32)  # every file is there, whole, and its header can be read
     files = safetensors_files(folder)
     if not files:
+        weight_bytes(folder, torch.float32)  # raises if there are no weights at all
         problem = f"The weights in {folder} are pickled, and layers cannot be read out of such files."
         raise InputError(problem, "Save the model as safetensors, or leave out --offload.")
     places: dict[str, Place] = {}
@@ -75,30 +75,28 @@ def read_places(folder: Path) -> dict[str, Place]:
 
 
 def file_places(file: Path) -> dict[str, Place]:
-    """The place of every tensor in one file, whose header is known to be sound."""
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        header: dict[str, Any] = json.loads(opened.read(length))
-    header.pop("__metadata__", None)
-    return {name: _place(file, 8 + length, name, entry) for name, entry in header.items()}
+    """The place of every tensor in one file.
+
+    Raises:
+        InputError: a number format that is not streamed.
+        SpecdecError: the file is damaged.
+    """
+    header = read_header(file)
+    return {name: _place(file, header.data, name, entry) for name, entry in header.tensors.items()}
 
 
-def _place(file: Path, data: int, name: str, entry: Mapping[str, Any]) -> Place:
-    if entry["dtype"] not in DTYPES:
-        problem = f"{file} holds {name} as {entry['dtype']}, and such numbers are not streamed."
+def _place(file: Path, data: int, name: str, entry: Stored) -> Place:
+    if entry.dtype not in DTYPES:
+        problem = f"{file} holds {name} as {entry.dtype}, and such numbers are not streamed."
         raise InputError(problem, "Choose the model's unquantised checkpoint, or leave out --offload.")
-    first, last = entry["data_offsets"]
-    place = Place(file, data + first, tuple(entry["shape"]), DTYPES[entry["dtype"]])
-    if first < 0 or place.end != data + last:
-        raise SpecdecError(f"{file} is damaged: {name} has another size than its shape.", AGAIN)
-    return place
+    return Place(file, data + entry.data_offsets[0], entry.shape, DTYPES[entry.dtype])
 
 
 def _require_honest_index(folder: Path, places: Mapping[str, Place]) -> None:
     index = folder / INDEX
     if not index.is_file() or (folder / WEIGHTS).is_file():
         return
-    for name, file in json.loads(index.read_text())["weight_map"].items():
+    for name, file in read_model_json(index, Index).weight_map.items():
         if name not in places or places[name].file.name != file:
             problem = f"{index} is damaged: {file} does not hold {name}, which it lists there."
             raise SpecdecError(problem, AGAIN)
