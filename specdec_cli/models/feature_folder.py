@@ -27,6 +27,7 @@ from specdec_cli.models.head_files import (
     WHOLE,
     MadeFor,
     head_config,
+    head_tensors,
 )
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.low_precision import Int4Linear, fits_linear, require_cpu
@@ -154,6 +155,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
     Raises:
         SpecdecError: the file is missing or damaged.
     """
+    head_tensors(folder)  # what it holds is sound, and belongs to its configuration
     try:
         stored = load_file(folder / WEIGHTS)
         low = {name: FourBits.read(stored, name) for name in names_of_4_bits(stored)}
@@ -162,6 +164,10 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
         dense[TOKENS]
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise SpecdecError(f"{folder / WEIGHTS} is missing or damaged.", HINT) from error
+    infinite = next((name for name, weight in dense.items() if not bool(weight.isfinite().all())), None)
+    if infinite is not None:
+        problem = f"{folder / WEIGHTS} is missing or damaged: {infinite} holds numbers that are not finite."
+        raise SpecdecError(problem, HINT)
     return dense, low
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from specdec_cli.models.head_files import GRID, WHOLE
+from specdec_cli.models.head_files import GRID, GROUP, WHOLE
 
-GROUP = 32  # inputs that share a 4-bit grid; the blocks of GGUF's 4-bit formats are as long
 GROUPS = (32, 64, 128, 256)  # what torch's product takes
 ROWS = 16  # outputs that torch's product takes at once
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from specdec_cli.models.four_bits import GROUP, fits_4_bits
+from specdec_cli.models.four_bits import fits_4_bits
+from specdec_cli.models.head_files import GROUP
 
 EVEN_ROWS, EVEN_COLUMNS = 16, 32  # what the blocks of torch's 8-bit product divide, on every processor
 

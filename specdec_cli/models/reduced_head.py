@@ -15,9 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from specdec_cli.errors import SpecdecError
+from specdec_cli.models.headers import read_header
+from specdec_cli.models.model_files import damaged
 from specdec_cli.sampling.vocabulary import spread
 
 COPY_AGAIN = "Copy it again, or distil another with `specdec distill`."
+WHOLE_NUMBERS = ("I64", "I32", "U32", "I16", "U16")
 REDUCED = "reduced_vocabulary.safetensors"  # beside the weights of a draft that transformers can load too
 
 
@@ -59,9 +62,12 @@ def reduce_vocabulary(model: Any, folder: Path) -> None:
     if not path.is_file():
         return
     head = model.get_output_embeddings()
+    stored = read_header(path, COPY_AGAIN).tensors.get("tokens")
+    if stored is None or stored.dtype not in WHOLE_NUMBERS:
+        raise damaged(path, "it has no tokens", COPY_AGAIN)
     try:
         tokens = load_file(path)["tokens"].long()
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise SpecdecError(f"{path} is damaged.", COPY_AGAIN) from error
     require_ascending(tokens, head.out_features, path)
     rows = head.weight.data[tokens]
