@@ -40,6 +40,15 @@ main()
 """
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Signals as a terminal's programs have them: under nohup a hang-up is ignored, by children too."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def alive(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

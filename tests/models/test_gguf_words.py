@@ -157,10 +157,11 @@ def test_every_end_that_the_file_names_ends_the_answer(tmp_path, words, stops):
 
 
 def test_templates_by_name_are_kept(tmp_path):
-    words = {"tokenizer.chat_template": "{{ 'plain' }}", "tokenizer.chat_template.tool_use": "{{ 'tools' }}"}
+    plain, tools = ("{{ '" + name + "' + messages[0]['content'] }}" for name in ("plain", "tools"))
+    words = {"tokenizer.chat_template": plain, "tokenizer.chat_template.tool_use": tools}
     read = tokenizer(tmp_path, **words)
-    assert read.inner.chat_template == {"default": "{{ 'plain' }}", "tool_use": "{{ 'tools' }}"}
-    assert read.decode(read.encode_chat([{"role": "user", "content": "x"}])) == "plain"
+    assert read.inner.chat_template == {"default": plain, "tool_use": tools}
+    assert read.decode(read.encode_chat([{"role": "user", "content": "x"}])) == "plainx"
 
 
 REFUSED = {
