@@ -1,5 +1,6 @@
 """Settings: which source wins, and what is refused before anything loads."""
 
+import json
 import math
 import os
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
+from specdec_cli.drafting.shapes import MAX_NODES, parse_tree
 from specdec_cli.errors import InputError
 from specdec_cli.settings import DEFAULTS, RULES, Settings, find_preset, list_presets, load_settings
 from specdec_cli.settings.ensembles import weights_of
@@ -279,6 +281,12 @@ def test_texts_and_lists_that_nobody_means_are_refused(setting: str, value: obje
 def test_the_longest_stop_and_the_most_stops_are_taken() -> None:
     stops = [f"{number:03}" + "x" * 997 for number in range(256)]
     assert load_settings(flags={"stop": stops}, environ={}).settings.stop == tuple(stops)
+
+
+def test_the_largest_tree_may_be_written_out() -> None:
+    parents = json.dumps([number // 16 - 1 for number in range(MAX_NODES)])
+    settings = load_settings(flags={"method": "specinfer", "tree": parents}, environ={}).settings
+    assert parse_tree(settings.tree or "").size == MAX_NODES
 
 
 def test_an_unknown_preset_name_is_told_the_nearest() -> None:

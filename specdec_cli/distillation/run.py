@@ -27,6 +27,7 @@ from specdec_cli.models.disk_room import writing
 from specdec_cli.models.feature_folder import vocabulary_digest
 from specdec_cli.models.forward.batch import new_batch_forward
 from specdec_cli.models.hardware import dtype_name
+from specdec_cli.models.head_files import CONFIG, WEIGHTS
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_head import likely_tokens
 from specdec_cli.models.students import Student, new_student, trained
@@ -38,7 +39,6 @@ from specdec_cli.storage.output import claimed_folder
 WORK = "work"
 CHECKPOINT = "training.pt"
 REPORT = "draft.json"
-CONFIG = "config.json"
 MEASUREMENTS = 20  # during a training
 HELD_TEXTS = 16  # that are looked at each time; the end looks at all
 
@@ -149,14 +149,13 @@ def distil(
     seconds = time.monotonic() - begun
     put_in_place(student, output, store)
     worth = measure_worth(student, teacher, corpus.read(0), recipe.unroll, target.device)
-    weights = output / "model.safetensors"
     found = Distilled(
         folder=output,
         recipe=recipe,
         worth=worth,
         parameters=sum(weight.numel() for weight in trained(student.module)),
         vocabulary=len(tokens),
-        file_bytes=weights.stat().st_size,
+        file_bytes=(output / WEIGHTS).stat().st_size,
         store=store,
         history=training.progress.history,
         training_seconds=seconds,

@@ -221,7 +221,8 @@ def _opened(folder: Path) -> Iterator[tuple[Shapes, Read]]:
 def _unpickled(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        assert all(isinstance(each, Tensor) for each in found.values())
+        if not all(isinstance(each, Tensor) for each in found.values()):
+            raise TypeError("it holds something else than tensors")
     except Exception as error:  # whatever a damaged pickle makes torch raise
         raise SpecdecError(f"{path} cannot be read: {first_line(error)}.", AGAIN) from error
     return found

@@ -125,18 +125,16 @@ def load_model(
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
+    tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     stream = plan = None
     if offload is not None:
         model, stream, plan, unused = open_offloaded(
             found.folder, config, number_format, place, offload, trust_remote_code, report
         )
-        tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     else:
         require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
-        tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
-        cut = found.folder if drafts else None
         model, unused = _whole_model(
-            found.folder, config, number_format, quantize, place, trust_remote_code, cut, report
+            found.folder, config, number_format, quantize, place, trust_remote_code, drafts, report
         )
     return LoadedModel(
         name=name,
@@ -150,10 +148,7 @@ def load_model(
         source=found.source,
         stream=stream,
         plan=plan,
-        warnings=(
-            *unused_warnings(found.folder, unused),
-            *(remarks_on(model, name, quantize) if quantize in KINDS else ()),
-        ),
+        warnings=(*unused_warnings(found.folder, unused), *remarks_on(model, name, quantize)),
     )
 
 
@@ -164,7 +159,7 @@ def _whole_model(
     quantize: str,
     place: torch.device,
     trust_remote_code: bool,
-    cut: Path | None,
+    drafts: bool,
     report: Report,
 ) -> tuple[Any, tuple[str, ...]]:
     """The model where it is to be, and the names of stored tensors that it has no place for."""
@@ -177,8 +172,8 @@ def _whole_model(
         model, unused = read_gptq(folder, config, dtype, trust_remote_code, packed=place.type == "cpu")
     else:
         model, unused = read_pretrained(folder, dtype, trust_remote_code)
-    if cut is not None:
-        reduce_vocabulary(model, cut)
+    if drafts:
+        reduce_vocabulary(model, folder)
     model = model.eval().requires_grad_(False)
     if quantize != "none":
         report(f"Rounding the weights to {quantize}")

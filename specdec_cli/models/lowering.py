@@ -104,8 +104,8 @@ def kept_share(model: Any) -> float:
 
 
 def remarks_on(model: Any, name: str, kind: str) -> tuple[str, ...]:
-    """What one should know of a rounded model: how much of it is not, if that is much."""
-    share = kept_share(model)
+    """What one should know of a model that was rounded to `kind`: how much of it was not, if that is much."""
+    share = kept_share(model) if kind in KINDS else 0.0
     if share < WORTH_SAYING:
         return ()
     what = "its experts are held together in one block, which" if _has_blocks(model) else "the rest"

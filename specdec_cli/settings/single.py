@@ -29,6 +29,7 @@ def _method(help: str, **limits: Any) -> dict[str, Rule]:
 
 LONGEST_STOP = 1000  # characters: every step looks for its beginnings at the end of the text
 LONGEST_SYSTEM = 1 << 20
+LONGEST_TREE = 1 << 16  # the parents of the 4,096 guesses that a tree may have, written out
 NO_BUDGET = "A budget of 0 would draft nothing: for that, use --method autoregressive."
 ANY_MODEL = "a name from `specdec models list`, a hub id, a folder or a .gguf file"
 
@@ -170,6 +171,7 @@ class SingleSettings:
             "Tree that is drafted: 4x2x2 (children of each level), 2^5 (binary, five levels with the "
             "root's), a .json file, or a Sequoia .pt file.",
             unset="the method's own",
+            longest=LONGEST_TREE,
         ),
     )
     hub_above: float = field(

@@ -25,6 +25,7 @@ from specdec_cli.models.cache_folder import (
     require_writable,
     workspace,
 )
+from specdec_cli.models.checkpoint import WEIGHTS
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, fits_linear, require_cpu
@@ -37,7 +38,6 @@ from specdec_cli.models.offload.stream import LayerStream, Tensors
 from specdec_cli.models.stack import stack_path
 
 FORMAT = 2
-WEIGHTS = "model.safetensors"
 HEAD_ROWS = 4096  # of the head that are rounded at a time
 
 
