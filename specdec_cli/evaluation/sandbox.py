@@ -33,6 +33,7 @@ DISK = 16 << 20  # bytes of the memory disk
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime",
           "/nix/store", "/gnu/store")  # fmt: skip
 NOBODY = "65534"
+SMALL = "bytes(1 << 20)"  # asks the system for memory, as one that does nothing may not need to
 REASON = 2000  # bytes of what a sandbox says against itself
 
 
@@ -65,7 +66,7 @@ class Fence:
 
 
 def require_sandbox(limits: Limits | None = None) -> Fence:
-    """Check that this system can run programs in safety, by running one that does nothing under those limits.
+    """Check that this system can run programs in safety, by running a small one under those limits.
 
     Raises:
         InputError: the system cannot give, or a program cannot live with, those limits.
@@ -84,8 +85,8 @@ def require_sandbox(limits: Limits | None = None) -> Fence:
         problem = f"--code-seconds is {limits.seconds:g}; a program gets {MOST_SECONDS:g} at most."
         raise InputError(problem, "Give 10, which every test of HumanEval ends in.")
     found = fence()
-    if not _run("pass", limits, found):
-        problem = f"A program that does nothing does not end within {limits.seconds:g} s and "
+    if not _run(SMALL, limits, found):
+        problem = f"A program that takes one megabyte does not end within {limits.seconds:g} s and "
         raise InputError(f"{problem}{limits.memory >> 20} MB.", "Raise --code-seconds or --code-memory.")
     return found
 

@@ -31,22 +31,24 @@ DENIED = (
 NATIVE = {"readline", "_sqlite3", "_dbm", "_gdbm", "_tkinter", "_curses", "_posixshmem", "_ctypes"}
 
 # Numbers of system calls by what `platform.machine` says: those that make processes, connections or memory
-# which outlives the process, or reach into others; those that change files; those that open files, with the
-# place of the flags.
+# which outlives the process, or reach into others (signals, priorities, processors, limits, memory); those
+# that change files; those that open files, with the place of the flags.
 ANYWHERE = (424, 425, 428, 429, 430, 434, 435, 438, 442)  # pidfds, io_uring, mounts, clone3: alike everywhere
 CALLS = {
     "x86_64": (
         0xC000003E,
-        (29, 41, 42, 49, 53, 56, 57, 58, 59, 62, 64, 68, 101, 155, 161, 165, 166, 200, 240, 248, 249, 250,
-         272, 298, 308, 310, 311, 319, 321, 322, 323),
+        (29, 41, 42, 49, 53, 56, 57, 58, 59, 62, 64, 68, 101, 129, 141, 142, 144, 155, 161, 165, 166, 200,
+         203, 234, 240, 248, 249, 250, 251, 256, 272, 279, 297, 298, 302, 308, 310, 311, 312, 314, 319, 321,
+         322, 323),
         (76, 82, 83, 84, 85, 86, 87, 88, 90, 91, 92, 93, 94, 132, 133, 188, 189, 190, 197, 198, 199, 235,
          258, 259, 260, 261, 263, 264, 265, 266, 268, 280, 304, 316, 437, 452),
         ((2, 1), (257, 2)),
     ),
     "aarch64": (
         0xC00000B7,
-        (39, 40, 41, 51, 97, 117, 129, 130, 180, 186, 190, 194, 198, 199, 200, 203, 217, 218, 219, 220, 221,
-         241, 268, 270, 271, 279, 280, 281, 282),
+        (30, 39, 40, 41, 51, 97, 117, 118, 119, 122, 129, 130, 131, 138, 140, 180, 186, 190, 194, 198, 199,
+         200, 203, 217, 218, 219, 220, 221, 238, 239, 240, 241, 261, 268, 270, 271, 272, 274, 279, 280, 281,
+         282),
         (5, 6, 7, 14, 15, 16, 33, 34, 35, 36, 37, 38, 45, 52, 53, 54, 55, 88, 265, 276, 437, 452),
         ((56, 2),),
     ),

@@ -1,6 +1,7 @@
 """The fence around generated programs holds against harmless probes, each fence that can be tried here."""
 
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,60 @@ def test_the_environment_of_the_program_that_asked_cannot_be_read(
     assert not passes(program, fence)
 
 
+# Ways to change another process of the same user.
+REACHING = {
+    "signal": "os.kill(pid, 15)",
+    "priority": "os.setpriority(os.PRIO_PROCESS, pid, 7)",
+    "processors": "os.sched_setaffinity(pid, [min(os.sched_getaffinity(0))])",
+    "scheduler": "os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))",
+    "limits": "import resource; resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))",
+}
+
+
+def state_of(process: subprocess.Popen[bytes]) -> dict[str, object]:
+    pid = process.pid
+    ended = process.poll() is not None
+    return {"signal": ended} if ended else {
+        "signal": ended,
+        "priority": os.getpriority(os.PRIO_PROCESS, pid),
+        "processors": os.sched_getaffinity(pid),
+        "scheduler": os.sched_getscheduler(pid),
+        "limits": resource.prlimit(pid, resource.RLIMIT_NOFILE),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def neighbour() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"],
+                          stdout=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("way", REACHING)
+def test_another_process_is_not_reached_even_without_pythons_own_guard(
+    bare: Fence, neighbour: subprocess.Popen[bytes], way: str
+) -> None:
+    before = state_of(neighbour)
+    assert not passes(f"import os; pid = {neighbour.pid}; {REACHING[way]}", bare)
+    assert state_of(neighbour) == before
+
+
+@pytest.mark.parametrize("way", REACHING)
+def test_the_ways_to_reach_a_process_work_without_a_fence(
+    neighbour: subprocess.Popen[bytes], way: str
+) -> None:
+    before = state_of(neighbour)
+    program = f"import os; pid = {neighbour.pid}; {REACHING[way]}"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    if way == "signal":
+        neighbour.wait(20)
+    if way != "processors" or len(os.sched_getaffinity(0)) > 1:
+        assert state_of(neighbour) != before
+
+
 def test_no_connection_arrives_even_without_pythons_own_guard(bare: Fence) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(1)
@@ -231,7 +287,7 @@ def test_a_sandbox_that_does_not_start_is_an_error_and_no_wrong_answer(fence: Fe
     [
         (Limits(memory=1 << 70), "--code-memory is"),
         (Limits(seconds=1e300), "--code-seconds is 1e\\+300"),
-        (Limits(memory=1 << 20), "does nothing|did not start"),
+        (Limits(memory=1 << 20), "takes one megabyte|did not start"),
     ],
 )
 def test_limits_that_no_right_program_could_meet_are_refused(limits: Limits, said: str) -> None:
