@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.session import Session
@@ -41,6 +42,7 @@ PROMPT = "The old boat"
 VOCABULARY = (*WORDS, *(f"<{number}>" for number in range(288 - len(WORDS))))  # sizes that 8 and 4 bits like
 LENGTH = 48
 TIE = 1e-4  # of the largest logit: two tokens this close may change places between passes of other shapes
+TIE_OF_8_BITS = 2.0**-7  # two units of bfloat16, in which the 8-bit product gives its sums
 DULL = 5  # a model whose text has fewer different tokens proves too little
 NOISY = "self:noise:0.05"
 BASE = Settings(max_tokens=LENGTH, ignore_eos=True, chat=False, dtype="float32", threads=1)
@@ -66,15 +68,17 @@ COLUMNS = (*METHODS, *WAYS, *ROPES)
 
 @dataclass
 class Reference:
-    """What transformers writes.
+    """What another way of decoding writes.
 
     Attributes:
         tokens: the text's ids.
         margins: how far the best logit is above the second best, as a part of the largest, for each of them.
+        tie: margin up to which passes of other shapes may choose otherwise.
     """
 
     tokens: list[int]
     margins: list[float]
+    tie: float = TIE
 
 
 def main() -> None:
@@ -213,20 +217,26 @@ def greedy(folder: Path) -> Reference:
             output_logits=True,
             return_dict_in_generate=True,
         )
-    margins = []
-    for logits in output.logits:
-        best = logits[0].float().topk(2).values
-        margins.append(float((best[0] - best[1]) / logits.abs().max().clamp_min(1e-9)))
+    margins = [margin(logits[0]) for logits in output.logits]
     return Reference(output.sequences[0, ids.shape[1] :].tolist(), margins)
+
+
+def margin(logits: Tensor) -> float:
+    """How far the best logit (V,) is above the second best, as a part of the largest."""
+    best = logits.float().topk(2).values
+    return float((best[0] - best[1]) / logits.abs().max().clamp_min(1e-9))
 
 
 def _plain_text(folder: Path, **fields: Any) -> Reference | None:
     """Plain decoding's own text, which is not judged; None where it is refused."""
+    settings = replace(BASE, target=str(folder), method="autoregressive", **fields)
     try:
-        tokens = _tokens(replace(BASE, target=str(folder), method="autoregressive", **fields))
+        tokens = _tokens(settings)
     except SpecdecError:
         return None
-    return Reference(tokens, [1.0] * len(tokens))
+    session = Session.load(settings)
+    rows = session.logits(session.encode(PROMPT), tokens, together=False)
+    return Reference(tokens, [margin(row) for row in rows], TIE_OF_8_BITS)
 
 
 def decoded(folder: Path, fields: dict[str, Any], expected: Reference | None) -> Outcome:
@@ -244,7 +254,7 @@ def decoded(folder: Path, fields: dict[str, Any], expected: Reference | None) ->
         return Outcome()
     pairs = enumerate(zip(tokens, expected.tokens, strict=False))
     place = next((place for place, (ours, theirs) in pairs if ours != theirs), len(tokens))
-    if place < len(tokens) and expected.margins[place] < TIE:
+    if place < len(tokens) and expected.margins[place] < expected.tie:
         return Outcome(TIED, f"at token {place}")
     return Outcome(WRONG, f"from token {place} on")
 
