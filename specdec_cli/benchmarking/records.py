@@ -73,7 +73,7 @@ class Record:
     least_score: Number | None
     draft_seconds: Amount
     verify_seconds: Amount
-    overhead_seconds: Amount
+    overhead_seconds: Number  # a difference, which may round to less than nothing
     seconds: Positive
     prefill_seconds: Amount
     first_token_seconds: Amount

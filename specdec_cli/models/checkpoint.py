@@ -181,13 +181,24 @@ def safetensors_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     if not index.is_file():
         return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("gptq_model*.safetensors"))
-    listed = read_model_json(index, Index).weight_map
-    missing = sorted(
-        name for name in set(listed.values()) if not is_plain(name) or not (folder / name).is_file()
-    )
+    listed = _listed(folder)
+    missing = [name for name, is_there in listed.items() if not is_there]
     if missing:
         raise damaged(index, f"{missing[0]}, which it lists, is not there")
-    return [folder / name for name in sorted(set(listed.values()))]
+    return [folder / name for name in listed]
+
+
+def _listed(folder: Path) -> dict[str, bool]:
+    """The files that the folder's index lists, in order, and whether each is there; none if it has no index.
+
+    Raises:
+        SpecdecError: the index cannot be read.
+    """
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return {}
+    names = sorted(set(read_model_json(index, Index).weight_map.values()))
+    return {name: is_plain(name) and (folder / name).is_file() for name in names}
 
 
 def is_plain(name: str) -> bool:
@@ -206,7 +217,12 @@ def stored_tensors(folder: Path) -> list[Stored]:
 
 
 def _require_stored(folder: Path, sizes: Mapping[str, Any]) -> None:
-    """Check the configuration's sizes against the weights, where these are there already."""
+    """Check the configuration's sizes against the weights, where these are there already.
+
+    A hub's folder may have the index alone: whoever wants a tokenizer only does not wait for the weights.
+    """
+    if not all(_listed(folder).values()):
+        return
     tensors = stored_tensors(folder)
     pickled = sum(path.stat().st_size for path in folder.glob("pytorch_model*.bin"))
     if tensors:

@@ -10,6 +10,8 @@ from specdec_cli.errors import InputError, RoomError, SpecdecError
 from specdec_cli.models import convert, fetch, hardware, hub, loader, registry, resolve
 from specdec_cli.models.loader import load_model, load_tokenizer_only
 from specdec_cli.models.manifest import MANIFEST, is_whole
+from specdec_cli.partners import require_layers
+from specdec_cli.settings import Settings
 
 TOKENS = torch.tensor([[5, 9, 30, 7]])
 
@@ -239,6 +241,24 @@ def test_the_tokenizer_alone_needs_no_weights(folder):
     (folder / "model.safetensors").unlink()
     tokenizer, width = load_tokenizer_only(str(folder))
     assert tokenizer.size == width == len(tiny.WORDS)
+
+
+def test_the_configuration_and_the_tokenizer_need_none_of_the_files_that_an_index_lists(tmp_path):
+    """As a hub's folder is while only its small files were fetched: before a draft is compared, or cut."""
+    folder = tiny.folder(tmp_path / "sharded", num_hidden_layers=2)
+    (folder / "model.safetensors").unlink()
+    tiny.model(num_hidden_layers=2).save_pretrained(folder, max_shard_size="20KB")
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 2
+    for kept in (shards[1:], []):
+        for shard in set(folder.glob("model-*.safetensors")) - set(kept):
+            shard.unlink()
+        assert load_tokenizer_only(str(folder))[1] == len(tiny.WORDS)
+        settings = Settings(target=str(folder), method="sps", draft="layers:2")
+        with pytest.raises(InputError, match="has 2 layers, so a draft of 2"):
+            require_layers(settings, "layers:2", lambda _: None)
+        with pytest.raises(SpecdecError, match=f"{shards[0].name}, which it lists, is not there"):
+            load_model(str(folder))
 
 
 def test_a_gguf_file_is_converted_once(gguf, cache, monkeypatch, capfd):
