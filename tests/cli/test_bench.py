@@ -237,7 +237,7 @@ def test_a_log_without_levels_is_still_read_and_says_what_it_lacks(
     ("content", "problem"),
     [
         ("", "is empty"),
-        ('{"schema_version": 1}\n{"schema_version": 1}\n', "line 1: configuration, item"),
+        ('{"schema_version": 1}\n{"schema_version": 1}\n', "line 1: settings is missing"),
         ('{"schema_version": 99}\n{}\n', "line 1: not a record of version 1"),
         ('{"prompt": "why?"}\n{}\n', "line 1: not a run of a benchmark"),
         ("what?\n{}\n", "line 1: not valid JSON"),
@@ -294,7 +294,7 @@ def test_a_data_set_that_cannot_be_used_is_named_before_anything_loads(
     [
         (lambda line: "{oops", "line 2: not valid JSON"),
         (lambda line: line.replace('version": 1', 'version": 2'), "line 2: not a record of version"),
-        (lambda line: line.replace('"passes"', '"steps"'), "line 2: passes missing"),
+        (lambda line: line.replace('"passes"', '"steps"'), "line 2: passes is missing"),
     ],
 )
 def test_a_log_with_a_bad_line_in_the_middle_is_not_gone_on_from_and_not_lost(
