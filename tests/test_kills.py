@@ -93,7 +93,7 @@ def answers(records):
 
 
 def run(arguments, folder, seconds=None):
-    """Run the program in a copy of this process, killed after so many seconds. Its exit code and duration."""
+    """Run the program in a copy of this process, killed after so many seconds: its exit code and time."""
     begun = time.monotonic()
     child = os.fork()
     if child == 0:
