@@ -17,11 +17,16 @@ from specdec_cli.distillation.recipe import refusal
 from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.disk_room import writing
+from specdec_cli.models.headers import read_header
 from specdec_cli.storage.atomic import replacing, write_whole
+from specdec_cli.storage.reading import read_json
 
 IDENTITY = "corpus.json"
 HELD_OUT = 1  # the first shard is never trained on
 ALL = slice(None)
+LARGEST = 1 << 20  # bytes of corpus.json
+COLUMNS = {"tokens": ("I32", 2), "roles": ("U8", 2), "features": ("F16", 3), "normalisers": ("F32", 2)}
+AGAIN = "Delete it, and the same command writes it again."
 KEPT = "What was finished is kept: free some space, and the same command goes on."
 
 
@@ -33,11 +38,12 @@ class Corpus:
         identity: whatever decides what is written; a folder of another identity is refused.
 
     Raises:
-        InputError: the folder holds text of another recipe.
+        InputError: the folder holds text of another recipe, or its corpus.json is damaged.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
         self.folder = folder
+        self._size = (identity["texts"], identity["length"])
         with writing(f"The folder {folder}", KEPT):
             folder.mkdir(parents=True, exist_ok=True)
         known = folder / IDENTITY
@@ -46,7 +52,8 @@ class Corpus:
             return
         what = f"{folder} holds text that was written for another target or with other settings"
         hint = "Use another --output, or delete that folder."
-        found = refusal(what, json.loads(known.read_text(encoding="utf-8")), identity, hint)
+        kept = read_json(known, dict[str, str | int | float | None], "The file", LARGEST, hint)
+        found = refusal(what, kept, identity, hint)
         if found is not None:
             raise InputError(*found)
 
@@ -72,22 +79,67 @@ class Corpus:
         """Texts of the shard of that number, all or some of them.
 
         Raises:
-            SpecdecError: it is damaged.
+            InputError: it is damaged.
         """
+        self.check(number)
         try:
             with safe_open(self.path(number), framework="pt") as stored:
                 return Shard(*(stored.get_slice(name)[texts] for name in Shard.__slots__))
         except (OSError, SafetensorError) as error:
-            hint = "Delete it, and the same command writes it again."
-            raise SpecdecError(f"{self.path(number)} is damaged.", hint) from error
+            raise self._damaged(number, str(error).partition("\n")[0]) from error
 
-    def token_counts(self, width: int, shards: int) -> Tensor:
-        """How often each token was said by the target in the training shards: (V,) int64."""
+    def check(self, number: int) -> None:
+        """Check a shard's header: its tensors are there, and of the sizes that the corpus says.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.path(number)
+        try:
+            found = read_header(path, AGAIN).tensors
+        except SpecdecError as error:
+            raise InputError(error.problem, AGAIN) from error
+        for name, (dtype, dimensions) in COLUMNS.items():
+            column = found.get(name)
+            if column is None:
+                raise self._damaged(number, f"it has no {name}")
+            if column.dtype != dtype or len(column.shape) != dimensions or column.shape[:2] != self._size:
+                raise self._damaged(number, f"its {name} are not of the corpus's number of texts and tokens")
+
+    def _damaged(self, number: int, why: str) -> InputError:
+        return InputError(f"{self.path(number)} is damaged: {why}.", AGAIN)
+
+    def _require_sound(self, number: int, shard: Shard, width: int, hidden: int) -> None:
+        faults = {
+            "ids that the target does not have": bool(((shard.tokens < 0) | (shard.tokens >= width)).any()),
+            "roles that there are not": bool((shard.roles > max(Role)).any()),
+            "hidden states of another width": shard.features.shape[2] != hidden,
+            "numbers that are not finite": not all(
+                bool(each.isfinite().all()) for each in (shard.features, shard.normalisers)
+            ),
+        }
+        for what, is_so in faults.items():
+            if is_so:
+                raise self._damaged(number, f"it holds {what}")
+
+    def token_counts(self, width: int, hidden: int, shards: int) -> Tensor:
+        """How often each token was said by the target in the training shards: (V,) int64.
+
+        Args:
+            width: V of the target.
+            hidden: width of its hidden states.
+            shards: how many to look through, the one that is held out among them.
+
+        Raises:
+            InputError: one holds what the target cannot have written.
+        """
         counts = torch.zeros(width, dtype=torch.int64)
-        for number in range(HELD_OUT, shards):
+        for number in range(shards):
             shard = self.read(number)
-            said = shard.tokens[shard.roles != Role.TEMPLATE]
-            counts += torch.bincount(said.long(), minlength=width)
+            self._require_sound(number, shard, width, hidden)
+            if number >= HELD_OUT:
+                said = shard.tokens[shard.roles != Role.TEMPLATE]
+                counts += torch.bincount(said.long(), minlength=width)
         return counts
 
 

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 
 import torch
 
+from specdec_cli.distillation.checkpoint import read_checkpoint
 from specdec_cli.distillation.corpus import Corpus, replace_text
 from specdec_cli.distillation.dialogue import Frame
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
 from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
 from specdec_cli.distillation.recipe import Recipe, require_store
-from specdec_cli.distillation.training import Training, read_checkpoint
+from specdec_cli.distillation.training import Training
 from specdec_cli.distillation.writing import write_shard
 from specdec_cli.models.cache_folder import require_disk
 from specdec_cli.models.disk_room import writing
@@ -201,6 +202,8 @@ def _write(
     """Let the target write the shards that are missing."""
     shards, per_shard = recipe.shards, recipe.texts * recipe.length
     done = min(corpus.shards, shards)
+    for number in range(done):
+        corpus.check(number)
     hidden = target.model.get_output_embeddings().weight.shape[1]
     needed = (shards - done) * per_shard * (2 * hidden + 9)
     require_disk(corpus.folder, needed, "The target's text", MORE_ROOM)
@@ -221,7 +224,8 @@ def _write(
 
 
 def _student(target: LoadedModel, recipe: Recipe, corpus: Corpus, watch: Watcher) -> Student:
-    counts = corpus.token_counts(target.model.get_output_embeddings().weight.shape[0], recipe.shards)
+    width, hidden = target.model.get_output_embeddings().weight.shape
+    counts = corpus.token_counts(width, hidden, recipe.shards)
     tokens = likely_tokens(counts, recipe.vocabulary, target.stop_tokens)
     share = counts[tokens].sum() / counts.sum()
     watch.say(f"The draft proposes {len(tokens):,} tokens, {share:.1%} of what the target says")

@@ -10,19 +10,19 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from specdec_cli.distillation.checkpoint import Progress, read_checkpoint, require_state
 from specdec_cli.distillation.corpus import HELD_OUT, KEPT, Corpus
 from specdec_cli.distillation.dialogue import Role
-from specdec_cli.distillation.recipe import Recipe, refusal
+from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.writing import Shard
-from specdec_cli.errors import NotFiniteError, SpecdecError
+from specdec_cli.errors import NotFiniteError
 from specdec_cli.models.disk_room import writing
 from specdec_cli.models.students import Student, trained
 from specdec_cli.sampling.divergence import cross_entropy, total_variation
@@ -59,21 +59,6 @@ class Batch:
     answers: Tensor
 
 
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        step: steps done.
-        loss: running mean.
-        history: what was measured on the way, oldest first.
-    """
-
-    step: int = 0
-    loss: float = math.nan
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
 class Training:
     """Trains a student by a recipe.
 
@@ -85,7 +70,7 @@ class Training:
         checkpoint: file that it is kept in, and gone on from if it is there.
 
     Raises:
-        SpecdecError: the checkpoint is damaged or of another recipe.
+        InputError: the checkpoint is damaged or of another recipe.
     """
 
     def __init__(
@@ -130,11 +115,13 @@ class Training:
 
     def _restore(self) -> None:
         state = read_checkpoint(self._checkpoint, self._recipe)
+        require_state(state, self._weights, self._checkpoint)
         with torch.no_grad():
-            for weight, stored in zip(self._weights, state["weights"], strict=True):
+            for weight, stored in zip(self._weights, state.weights, strict=True):
                 weight.copy_(stored)
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
+        groups = self._optimizer.state_dict()["param_groups"]  # the recipe decides them, not the file
+        self._optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
+        self.progress = state.progress
 
     def _step(self) -> None:
         step = self.progress.step
@@ -176,24 +163,6 @@ class Training:
         device = self._teacher.device
         columns = ([getattr(part, name) for part in parts] for name in Batch.__slots__)
         return Batch(*(torch.cat(column).to(device) for column in columns))
-
-
-def read_checkpoint(checkpoint: Path, recipe: Recipe) -> dict[str, Any]:
-    """What a training kept.
-
-    Raises:
-        SpecdecError: it is damaged, or of another recipe.
-    """
-    hint = "Delete it to train anew, or use another --output."
-    try:
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    except Exception as error:  # a damaged file shows in many ways
-        raise SpecdecError(f"{checkpoint} is damaged.", hint) from error
-    what = f"{checkpoint} is of a training with other settings"
-    found = refusal(what, state["recipe"], recipe.as_dict(), hint)
-    if found is not None:
-        raise SpecdecError(*found)
-    return state
 
 
 def batch_of(shard: Shard) -> Batch:

@@ -93,6 +93,7 @@ class Settings(SingleSettings):
         metadata=_ensemble(
             "Tokens that each model proposes at a time; --gamma 1,5 says the same. Else 1 each, 4 for sd.",
             low=1,
+            high=4096,
         ),
     )
 
@@ -115,7 +116,9 @@ class Settings(SingleSettings):
     )
     max_words: int = field(
         default=1500,
-        metadata=_ensemble("Words, or Chinese characters, after which the answer ends (specem).", low=1),
+        metadata=_ensemble(
+            "Words, or Chinese characters, after which the answer ends (specem).", low=1, high=2**31
+        ),
     )
     fast_decoder: bool = field(
         default=False,

@@ -76,7 +76,10 @@ class SingleSettings:
     resident_layers: int | None = field(
         default=None,
         metadata=_models(
-            "Layers of an offloaded target that stay in memory.", low=0, unset="as many as memory allows"
+            "Layers of an offloaded target that stay in memory.",
+            low=0,
+            high=4096,
+            unset="as many as memory allows",
         ),
     )
     memory_limit: str | None = field(
@@ -118,13 +121,15 @@ class SingleSettings:
             "Keep the likeliest tokens whose mass reaches this; 1 keeps all.", above=0, high=1
         ),
     )
-    top_k: int = field(default=0, metadata=_sampling("Keep this many likeliest tokens; 0 keeps all.", low=0))
+    top_k: int = field(
+        default=0, metadata=_sampling("Keep this many likeliest tokens; 0 keeps all.", low=0, high=2**31)
+    )
     min_p: float = field(
         default=0.0,
         metadata=_sampling("Keep tokens this likely relative to the likeliest; 0 keeps all.", low=0, high=1),
     )
     seed: int = field(default=0, metadata=_sampling("Where the randomness starts.", low=0, high=2**63 - 1))
-    max_tokens: int = field(default=128, metadata=_sampling("Longest answer, in tokens.", low=1))
+    max_tokens: int = field(default=128, metadata=_sampling("Longest answer, in tokens.", low=1, high=2**31))
     stop: tuple[str, ...] = field(
         default=(),
         metadata=_sampling(
@@ -163,7 +168,9 @@ class SingleSettings:
     )
     gamma: int = field(
         default=4,
-        metadata=_method("Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.", low=1),
+        metadata=_method(
+            "Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.", low=1, high=4096
+        ),
     )
     tree: str | None = field(
         default=None,
@@ -194,13 +201,15 @@ class SingleSettings:
         ),
     )
     max_n_beams: int = field(
-        default=16, metadata=_method("Tree nodes that the draft expands in one pass (specexec).", low=1)
+        default=16,
+        metadata=_method("Tree nodes that the draft expands in one pass (specexec).", low=1, high=4096),
     )
     max_beam_len: int = field(
-        default=8, metadata=_method("Depth of the drafted tree (specexec, ngram, sequoia).", low=1)
+        default=8, metadata=_method("Depth of the drafted tree (specexec, ngram, sequoia).", low=1, high=4096)
     )
     max_branch_width: int = field(
-        default=4, metadata=_method("Children of a tree node; places that ngram copies from.", low=1)
+        default=4,
+        metadata=_method("Children of a tree node; places that ngram copies from.", low=1, high=4096),
     )
     min_log_prob: float | None = field(
         default=None,
@@ -220,5 +229,7 @@ class SingleSettings:
     )
     ngram_size: int = field(
         default=3,
-        metadata=_method("Longest run of tokens that ngram looks up; the only one for ngram+NAME.", low=1),
+        metadata=_method(
+            "Longest run of tokens that ngram looks up; the only one for ngram+NAME.", low=1, high=4096
+        ),
     )

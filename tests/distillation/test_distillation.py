@@ -140,7 +140,7 @@ def _excess(student, batch, law):
 def _proposed(target, corpus, recipe):
     from specdec_cli.models.reduced_head import likely_tokens
 
-    counts = corpus.token_counts(target.model.lm_head.weight.shape[0], recipe.shards)
+    counts = corpus.token_counts(*target.model.lm_head.weight.shape, recipe.shards)
     return likely_tokens(counts, recipe.vocabulary, target.stop_tokens)
 
 
