@@ -193,12 +193,45 @@ def test_the_ends_of_a_range_belong_to_it(setting: str, values: tuple[float, ...
         assert getattr(load_settings(flags={setting: value}, environ={}).settings, setting) == value
 
 
+WHOLE = [
+    "resident_layers", "threads", "top_k", "seed", "max_tokens", "gamma", "gammas", "max_budget",
+    "max_n_beams", "max_beam_len", "max_branch_width", "ngram_size", "window_size", "max_words",
+]  # fmt: skip
+FRACTIONS = ["temperature", "top_p", "min_p", "link_gbps", "decay", "alpha", "learning_rate", "min_log_prob"]
+
+
+@pytest.mark.parametrize("value", [10**19, -(10**19), 10**400, "9" * 5000, "1e400", "1" + "0" * 30, 1e300])
+@pytest.mark.parametrize("setting", WHOLE)
+def test_whole_numbers_that_no_machine_holds_are_refused(setting: str, value: object) -> None:
+    assert refusal(**{setting: value}).startswith(f"--{setting.replace('_', '-')} must be ")
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), "1e400", "-1e400", "nan", float("inf"), "9" * 5000])
+@pytest.mark.parametrize("setting", FRACTIONS)
+def test_fractions_that_no_machine_holds_are_refused(setting: str, value: object) -> None:
+    assert refusal(**{setting: value}).startswith(f"--{setting.replace('_', '-')} must be ")
+
+
+@pytest.mark.parametrize(
+    "text", ["0x" + "f" * 5000, "9" * 5000, "1" + "0" * 400, "-.inf", ".nan", "1e400", "[[1]]"]
+)
+@pytest.mark.parametrize(
+    "setting", ["gamma", "temperature", "seed", "max_tokens", "gammas", "method", "stop"]
+)
+def test_a_preset_of_numbers_that_no_machine_holds_is_refused_by_line(
+    preset: MakePreset, setting: str, text: str
+) -> None:
+    if setting == "stop" and text == "1e400":  # YAML's 1.1 takes it for text
+        return
+    assert ", line 1" in refusal(preset(f"{setting}: {text}\n"))
+
+
 def test_messages_name_the_place_of_a_bad_value(preset: MakePreset) -> None:
     path = preset("# comment\n\ngamma: four\n")
     assert refusal(top_p=2.0).startswith("--top-p must be a number above 0 and at most 1, not 2.0.")
     assert refusal(environ={"SPECDEC_SEED": "x"}).startswith("SPECDEC_SEED must be a whole number")
     assert refusal(path).startswith(
-        f"{path}, line 3: gamma must be a whole number of at least 1, not 'four'."
+        f"{path}, line 3: gamma must be a whole number of at least 1 and at most 4096, not 'four'."
     )
 
 

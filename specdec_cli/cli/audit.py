@@ -43,9 +43,11 @@ def audit(
     prompt: Annotated[
         str | None, typer.Option("--prompt", "-p", help="The prompt. \\[default: the shipped ones]")
     ] = None,
-    samples: Annotated[int, typer.Option(min=50, help="Texts at level statistical.")] = 400,
+    samples: Annotated[int, typer.Option(min=50, max=1_000_000, help="Texts at level statistical.")] = 400,
     length: Annotated[int, typer.Option(min=1, max=64, help="Their length, in tokens.")] = 3,
-    n_tests: Annotated[int, typer.Option(min=1, help="Shipped prompts for greedy and --bound.")] = PROMPTS,
+    n_tests: Annotated[
+        int, typer.Option(min=1, max=opt.MOST, help="Shipped prompts for greedy and --bound.")
+    ] = PROMPTS,
     output: OutputOption = None,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,

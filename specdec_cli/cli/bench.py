@@ -48,8 +48,10 @@ def bench(
     dataset: Annotated[
         str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
     ] = "prompts",
-    n_tests: Annotated[int, typer.Option(min=1, help="Prompts.")] = 10,
-    start: Annotated[int, typer.Option(min=0, help="Prompts to leave out at the beginning.")] = 0,
+    n_tests: Annotated[int, typer.Option(min=1, max=opt.MOST, help="Prompts.")] = 10,
+    start: Annotated[
+        int, typer.Option(min=0, max=opt.MOST, help="Prompts to leave out at the beginning.")
+    ] = 0,
     peer: Annotated[
         list[str] | None, typer.Option("--peer", help="Other engines beside: transformers, llama-cpp.")
     ] = None,

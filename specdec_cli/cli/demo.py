@@ -39,7 +39,7 @@ def demo(
     compile: opt.CompileOption = None,
     temperature: opt.TemperatureOption = None,
     max_tokens: opt.MaxTokensOption = MAX_TOKENS,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the comparison.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of the comparison.")] = 3,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Let the default model write with SpecExec, live, then time each method on the same prompt."""

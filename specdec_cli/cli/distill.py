@@ -35,14 +35,18 @@ def distill(
     ] = "head",
     layers: Annotated[
         int | None,
-        typer.Option(min=1, help="Layers of the draft. [1 for head, 2 for layers]", rich_help_panel=DRAFT),
+        typer.Option(
+            min=1, max=256, help="Layers of the draft. [1 for head, 2 for layers]", rich_help_panel=DRAFT
+        ),
     ] = None,
     vocabulary: Annotated[
         int,
-        typer.Option(min=1, help="Tokens that it can propose: the commonest ones.", rich_help_panel=DRAFT),
+        typer.Option(
+            min=1, max=opt.MOST, help="Tokens that it can propose: the commonest ones.", rich_help_panel=DRAFT
+        ),
     ] = 8192,
     tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens that the target writes.", rich_help_panel=TEXT)
+        int, typer.Option(min=1, max=10**12, help="Tokens that the target writes.", rich_help_panel=TEXT)
     ] = 1_000_000,
     prompts: Annotated[
         str | None,
@@ -52,9 +56,11 @@ def distill(
         ),
     ] = None,
     texts: Annotated[
-        int, typer.Option(min=1, help="Texts that it writes side by side.", rich_help_panel=TEXT)
+        int, typer.Option(min=1, max=65_536, help="Texts that it writes side by side.", rich_help_panel=TEXT)
     ] = 64,
-    length: Annotated[int, typer.Option(min=8, help="Tokens of each text.", rich_help_panel=TEXT)] = 384,
+    length: Annotated[
+        int, typer.Option(min=8, max=1 << 24, help="Tokens of each text.", rich_help_panel=TEXT)
+    ] = 384,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -68,9 +74,12 @@ def distill(
         int, typer.Option(min=1, max=8, help="Guesses in a row a head learns.", rich_help_panel=TRAINING)
     ] = 3,
     epochs: Annotated[
-        int, typer.Option(min=1, help="How often it reads each text.", rich_help_panel=TRAINING)
+        int,
+        typer.Option(min=1, max=1_000_000, help="How often it reads each text.", rich_help_panel=TRAINING),
     ] = 2,
-    batch: Annotated[int, typer.Option(min=1, help="Texts a step.", rich_help_panel=TRAINING)] = 4,
+    batch: Annotated[
+        int, typer.Option(min=1, max=65_536, help="Texts a step.", rich_help_panel=TRAINING)
+    ] = 4,
     rate: Annotated[
         float,
         typer.Option("--learning-rate", min=0, max=FASTEST, help="At its peak.", rich_help_panel=TRAINING),

@@ -117,7 +117,7 @@ def ensemble(
         ),
     ] = None,
     n_tests: Annotated[
-        int | None, typer.Option(min=1, help="Prompts of --input to answer. \\[default: all]")
+        int | None, typer.Option(min=1, max=opt.MOST, help="Prompts of --input to answer. \\[default: all]")
     ] = None,
     device: opt.DeviceOption = None,
     draft_device: opt.DraftDeviceOption = None,

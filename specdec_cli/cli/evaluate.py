@@ -38,15 +38,20 @@ def evaluate(
         typer.Option("--bertscore-model", help="A folder or hub id. \\[default: a MiniLM out of a package]"),
     ] = None,
     bertscore_layers: Annotated[
-        int | None, typer.Option("--bertscore-layers", min=1, help="Layers of it. \\[default: all]")
+        int | None, typer.Option("--bertscore-layers", min=1, max=1000, help="Layers of it. \\[default: all]")
     ] = None,
     allow_code_execution: Annotated[
         bool, typer.Option("--allow-code-execution", help="Run the programs that humaneval tests.")
     ] = False,
     code_seconds: Annotated[
-        float, typer.Option("--code-seconds", min=0.1, callback=opt.finite, help="Time for each of them.")
+        float,
+        typer.Option(
+            "--code-seconds", min=0.1, max=86_400, callback=opt.finite, help="Time for each of them."
+        ),
     ] = 10.0,
-    code_memory: Annotated[int, typer.Option("--code-memory", min=64, help="Memory of each, in MB.")] = 1024,
+    code_memory: Annotated[
+        int, typer.Option("--code-memory", min=64, max=1 << 30, help="Memory of each, in MB.")
+    ] = 1024,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:

@@ -24,7 +24,7 @@ CONTEXT = 6  # tokens of text shown before a tree
 
 def inspect(
     prompt: opt.PromptOption = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps to draw.")] = STEPS,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=4096, help="Steps to draw.")] = STEPS,
     preset: opt.PresetOption = None,
     target: opt.TargetOption = None,
     draft: opt.DraftOption = None,

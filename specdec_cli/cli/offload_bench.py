@@ -37,8 +37,10 @@ def offload_bench(
     dataset: Annotated[
         str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
     ] = "prompts",
-    n_tests: Annotated[int, typer.Option(min=1, help="Prompts.")] = 6,
-    start: Annotated[int, typer.Option(min=0, help="Prompts to leave out at the beginning.")] = 0,
+    n_tests: Annotated[int, typer.Option(min=1, max=opt.MOST, help="Prompts.")] = 6,
+    start: Annotated[
+        int, typer.Option(min=0, max=opt.MOST, help="Prompts to leave out at the beginning.")
+    ] = 0,
     exp_name: Annotated[
         str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
     ] = None,

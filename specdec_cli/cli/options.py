@@ -14,6 +14,8 @@ import typer
 
 from specdec_cli.settings import DEFAULTS, RULES
 
+MOST = 2**31 - 1  # of what is counted: prompts, tokens
+
 
 def _option(setting: str, *names: str) -> Any:
     rule, default = RULES[setting], DEFAULTS[setting]

@@ -27,7 +27,8 @@ def replay(
         str | None, typer.Option("--methods", help="Methods, with commas. \\[default: the recorded one]")
     ] = None,
     draws: Annotated[
-        int, typer.Option(min=1, help="Trees to draw at each step where they are drawn by chance.")
+        int,
+        typer.Option(min=1, max=10_000, help="Trees to draw at each step where they are drawn by chance."),
     ] = DRAWS,
     verify: Annotated[str | None, opt.sweep("verify")] = None,
     gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,

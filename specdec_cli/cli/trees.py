@@ -47,7 +47,7 @@ def plan(
     fastest: Annotated[
         bool, typer.Option("--fastest", help="Weigh tokens by what passes cost on this machine.")
     ] = False,
-    n_tests: Annotated[int, typer.Option(min=1, help="Shipped prompts to measure on.")] = 8,
+    n_tests: Annotated[int, typer.Option(min=1, max=opt.MOST, help="Shipped prompts to measure on.")] = 8,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write the tree to this .json file.")
     ] = None,

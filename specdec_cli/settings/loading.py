@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -16,25 +15,14 @@ from specdec_cli.methods import METHODS, canonical
 from specdec_cli.settings.checks import check_together
 from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
-from specdec_cli.settings.rules import Rule
+from specdec_cli.settings.values import READERS, SEVERAL
 
 PREFIX = "SPECDEC_"
 PRESET_VARIABLE = "SPECDEC_PRESET"
 OTHER_VARIABLES = (PRESET_VARIABLE, "SPECDEC_CACHE", "SPECDEC_DEBUG")
-TRUTHS = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "0": False,
-    "false": False,
-    "no": False,
-    "off": False,
-}
 ONLY_BY_FLAG = ("trust_remote_code",)
 TYPES = get_type_hints(Settings)
 SHOWN = 60
-SEVERAL = re.compile("[,:]")  # between whole numbers; a sweep keeps commas for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,74 +227,3 @@ def _kind(setting: str) -> tuple[Any, bool]:
     hint = TYPES[setting]
     parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
     return next(part for part in parts if part is not NoneType), NoneType in parts
-
-
-def _text(value: object, rule: Rule) -> str:
-    if not isinstance(value, str) or (rule.choices and value not in rule.choices):
-        raise ValueError
-    if not value and not rule.empty:
-        raise ValueError
-    if len(value) > rule.longest:
-        raise ValueError
-    value.encode()  # a lone surrogate is no text
-    return value
-
-
-def _texts(value: object, rule: Rule) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else (value,)
-    if rule.listed:
-        parts = [each for part in parts for each in (part.split(",") if isinstance(part, str) else (part,))]
-    if len(parts) > rule.most:
-        raise ValueError
-    if rule.listed:
-        return tuple(_text(str(part).strip(), rule) for part in parts)  # numbers are weights
-    return tuple(_text(part, rule) for part in parts)
-
-
-def _truth(value: object, rule: Rule) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in TRUTHS:
-        return TRUTHS[value.strip().lower()]
-    raise ValueError
-
-
-def _whole(value: object, rule: Rule) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError
-    if isinstance(value, str) and value in rule.words:
-        return rule.words[value]
-    number = int(value)
-    if not rule.admits(number) or abs(number) >= 2**63:
-        raise ValueError
-    return number
-
-
-def _wholes(value: object, rule: Rule) -> tuple[int, ...]:
-    parts = SEVERAL.split(value) if isinstance(value, str) else value
-    parts = parts if isinstance(parts, list | tuple) else (parts,)
-    if len(parts) > rule.most:
-        raise ValueError
-    return tuple(_whole(part, rule) for part in parts)
-
-
-def _number(value: object, rule: Rule) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError
-    number = float(value)
-    if not rule.admits(number):
-        raise ValueError
-    return number
-
-
-READERS: dict[Any, tuple[Callable[[object, Rule], Any], str]] = {
-    str: (_text, "text of at most {longest:,} characters"),
-    tuple[str, ...]: (
-        _texts,
-        "text or a list of at most {most} texts, none of them empty or of more than {longest:,} characters",
-    ),
-    tuple[int, ...]: (_wholes, "at most {most} whole numbers, such as 1,5, each"),
-    bool: (_truth, "true or false"),
-    int: (_whole, "a whole number"),
-    float: (_number, "a number"),
-}

@@ -106,7 +106,7 @@ def _entries(path: Path) -> list[tuple[str, object, int]]:
             found = "is empty" if node is None else "is not a list of `setting: value` lines"
             raise InputError(f"The preset {path} {found}.", EXAMPLE)
         return [
-            (str(key.value), loader.construct_object(value, deep=True), key.start_mark.line + 1)
+            (str(key.value), _value(loader, value, path), key.start_mark.line + 1)
             for key, value in node.value
         ]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -114,3 +114,12 @@ def _entries(path: Path) -> list[tuple[str, object, int]]:
         where = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
         raise InputError(f"{path}{where} is not valid YAML: {reason}.", EXAMPLE) from error
+
+
+def _value(loader: _Loader, node: yaml.Node, path: Path) -> object:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, OverflowError) as error:  # a number of thousands of digits, a day that there is not
+        reason = str(error).partition(";")[0]
+        where = f"{path}, line {node.start_mark.line + 1}"
+        raise InputError(f"{where} is not valid YAML: {reason}.", EXAMPLE) from error
