@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine bench-forward \
-	bench-multi-draft bench-ensemble bench-specem bench-a-against-a architectures clean
+.PHONY: help demo test kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine \
+	bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made

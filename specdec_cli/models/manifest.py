@@ -17,6 +17,7 @@ from typing import Any
 
 from specdec_cli.models.cache_folder import cache_root
 from specdec_cli.models.gguf_files.parts import part_paths
+from specdec_cli.storage.atomic import write_whole
 
 MANIFEST = "specdec.json"
 FORMAT = 2  # raised whenever older folders must not be trusted; 1 had sizes alone
@@ -88,9 +89,4 @@ def _digest(path: Path) -> str:
 
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
     """Whole or not at all, since two processes may check one folder."""
-    part = folder / f".{MANIFEST}.{os.getpid()}"
-    try:
-        part.write_text(json.dumps(manifest, indent=2))
-        os.replace(part, folder / MANIFEST)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=2))
