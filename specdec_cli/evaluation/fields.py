@@ -12,7 +12,7 @@ REFERENCE_FIELDS = (
     "reference", "references", "answer", "output", "canonical_solution", "target", "highlights",
 )  # fmt: skip
 # Fields of data sets alone; in a file of results "response" is what was predicted.
-MORE_REFERENCES = (*REFERENCE_FIELDS, "answers", "response", "answerKey", "solution", "summary")
+MORE_REFERENCES = (*REFERENCE_FIELDS, "answers", "response", "answerKey", "solution", "summary", "completion")
 ID_FIELDS = ("id", "question_id", "task_id")
 CATEGORY_FIELDS = ("category", "dataset")
 CHOICE_FIELDS = ("choices", "options")
@@ -22,6 +22,7 @@ MATERIAL = ("context", "passage", "paragraph", "document", "story", "background"
 OBJECTS = ("question", "input", *MATERIAL, "text")
 NUMBERS_TOO = (str, int, float)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LONG = 30  # characters: what is shorter may stand in a sentence by chance
 
 
 def turns_of(row: Mapping[str, Any], place: str) -> list[str]:
@@ -39,10 +40,12 @@ def turns_of(row: Mapping[str, Any], place: str) -> list[str]:
     turns = texts(row[name], name, place, (str,)) or [""]
     if not turns[0].strip():
         return turns
-    before = [each for each in SYSTEM_FIELDS if name != "prompt"]
-    before += MATERIAL if name in ("prompt", "question", "input") else ()
-    after = OBJECTS if name == "instruction" else ("input",) if name == "question" else ()
+    before = [*SYSTEM_FIELDS, *(["instruction"] if name == "prompt" else [])]
+    before += MATERIAL if name in ("prompt", "question", "input", "turns") else ()
+    after = OBJECTS if name == "instruction" else ("input",) if name in ("prompt", "question") else ()
     parts = [turns[0]]
+    if _is_sample(row, place):
+        after = tuple(field for field in after if field != "text")
     for field in reversed(before):
         parts[:0] = _part(row, field, name, parts, place)
     for field in after:
@@ -117,7 +120,8 @@ def texts(value: object, name: str, place: str, kinds: tuple[type, ...] = NUMBER
     if isinstance(value, list):
         return [text for each in value for text in texts(each, name, place, kinds)]
     if not isinstance(value, kinds):
-        raise InputError(f"{place}: {name} is {kind_of(value)}, not text.", "Put quotes around it.")
+        hint = "Write the text itself." if isinstance(value, Mapping) else "Put quotes around it."
+        raise InputError(f"{place}: {name} is {kind_of(value)}, not text.", hint)
     return [str(value)]
 
 
@@ -132,8 +136,24 @@ def _part(row: Mapping[str, Any], field: str, main: str, parts: Sequence[str], p
     if field == main or row.get(field) is None:
         return []
     text = "\n".join(texts(row[field], field, place))
-    is_new = bool(text.strip()) and not any(text.strip() in part for part in parts)
+    anywhere = main == "prompt" or len(text.strip()) >= LONG  # a prompt is often made of the other fields
+    is_new = bool(text.strip()) and not any(_stands(text.strip(), part, anywhere) for part in parts)
     return [text] if is_new else []
+
+
+def _stands(text: str, part: str, anywhere: bool) -> bool:
+    """Whether a text stands in another: anywhere, or in lines of its own."""
+    return text in part if anywhere else f"\n{text}\n" in f"\n{part}\n"
+
+
+def _is_sample(row: Mapping[str, Any], place: str) -> bool:
+    """Whether `text` is the whole row written out for training, answer included, as Alpaca's is."""
+    text, instruction = row.get("text"), row.get("instruction")
+    if not isinstance(text, str) or not isinstance(instruction, str) or instruction.strip() not in text:
+        return False
+    known = ("input", first(row, MORE_REFERENCES) or "output")
+    others = [each for field in known if row.get(field) for each in texts(row[field], field, place)]
+    return any(each.strip() and each.strip() in text for each in others)
 
 
 def _chosen(reference: str, row: Mapping[str, Any], choices: Sequence[tuple[str, str]]) -> str:

@@ -137,7 +137,7 @@ def table_rows(path: Path) -> Iterator[Row]:
             if not any(cell.strip() for cell in cells):
                 continue
             if header is None:
-                header = [cell.strip() for cell in cells]
+                header = _header(cells, place)
                 continue
             if len(cells) != len(header):
                 line = number
@@ -148,3 +148,18 @@ def table_rows(path: Path) -> Iterator[Row]:
             raise too_long(f"{path}, line {line}") from error
         hint = "Give every row as many cells as the header; put quotes around commas and line breaks."
         raise InputError(f"{path}, line {line}: not valid CSV ({error}).", hint) from error
+
+
+def _header(cells: list[str], place: str) -> list[str]:
+    """The names of a table's columns.
+
+    Raises:
+        InputError: a name stands twice, or something else than commas parts them.
+    """
+    names = [cell.strip() for cell in cells]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise InputError(f"{place}: the column {twice[0]!r} stands twice.", "Give each a name of its own.")
+    for mark, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(names) == 1 and mark in names[0]:
+            raise InputError(f"{place}: the columns are parted by {called}.", "Save it with commas (CSV).")
+    return names

@@ -141,7 +141,7 @@ def test_txt(write: Write) -> None:
 
 
 def test_parquet(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = library(monkeypatch, [{"prompt": None, "input": "one"}, {"prompt": "two", "input": "other"}])
+    asked = library(monkeypatch, [{"prompt": None, "input": "one"}, {"prompt": "two", "input": None}])
     path = write("a.parquet", "")
     assert read_dataset(path) == [Item("1", "one"), Item("2", "two")]
     assert asked == [{"path": "parquet", "data_files": path, "split": "train", "streaming": True}]
@@ -524,6 +524,39 @@ JOINED = {
     "a prompt made of the rest": (
         {"prompt": "### Do: x\n### With: y", "instruction": "x", "input": "y"}, "### Do: x\n### With: y", [],
     ),
+    "Alpaca with its rows written out": (
+        {"instruction": "Give tips.", "input": "", "output": "Eat.",
+         "text": "Below is a task.\n\n### Instruction:\nGive tips.\n\n### Response:\nEat."},
+        "Give tips.", ["Eat."],
+    ),
+    "Alpaca written out with an input": (
+        {"instruction": "Give tips.", "input": "for boats", "output": "Paint.",
+         "text": "### Instruction:\nGive tips.\n\n### Input:\nfor boats\n\n### Response:\nPaint."},
+        "Give tips.\n\nfor boats", ["Paint."],
+    ),
+    "a text that holds the instruction's word": (
+        {"instruction": "Shorten", "text": "Shorten nothing in here."},
+        "Shorten\n\nShorten nothing in here.", [],
+    ),
+    "an input that the instruction names by chance": (
+        {"instruction": "Is it a cat or a dog?", "input": "cat"}, "Is it a cat or a dog?\n\ncat", [],
+    ),
+    "a short passage within the question": (
+        {"question": "What is 10 in 100?", "context": "10"}, "10\n\nWhat is 10 in 100?", [],
+    ),
+    "an input that stands in a line of the instruction": (
+        {"instruction": "Shorten this:\nLong.", "input": "Long."}, "Shorten this:\nLong.", [],
+    ),
+    "a prompt, its system prompt and its input": (
+        {"prompt": "Why?", "system": "Be brief.", "input": "The sea."}, "Be brief.\n\nWhy?\n\nThe sea.", [],
+    ),
+    "a prompt and an instruction": (
+        {"prompt": "Hello.", "instruction": "Translate."}, "Translate.\n\nHello.", [],
+    ),
+    "turns about a document": (
+        {"turns": ["Who?", "When?"], "document": "A story."}, "A story.\n\nWho?", [],
+    ),
+    "a prompt and its completion": ({"prompt": "Why?", "completion": "So."}, "Why?", ["So."]),
     "CNN": ({"article": "News.", "highlights": "Short.", "id": "1"}, "News.", ["Short."]),
     "references of one turn": ({"turns": ["a"], "reference": ["r", "s", "r"]}, "a", ["r", "s"]),
     "references of each turn": ({"turns": ["a", "b"], "reference": ["r", "s"]}, "a", ["r"]),
@@ -581,6 +614,28 @@ FILES = {
 @pytest.mark.parametrize("kind", FILES)
 def test_files_are_read_as_people_have_them(write: Write, kind: str) -> None:
     assert [item.prompt for item in read_dataset(write(*FILES[kind]))] == TWO
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("prompt;reference\na;b\n", "line 1: the columns are parted by semicolons"),
+        ("prompt\treference\na\tb\n", "line 1: the columns are parted by tabs"),
+        ("\nprompt,answer, prompt\na,b,c\n", "line 2: the column 'prompt' stands twice"),
+    ],
+)
+def test_a_table_whose_columns_cannot_be_told_is_refused(write: Write, content: str, said: str) -> None:
+    assert said in refusal(write("a.csv", content))
+
+
+def test_a_dialogue_in_place_of_a_prompt_is_refused_with_a_hint_that_helps(write: Write) -> None:
+    path = write("a.jsonl", '{"prompt": [{"role": "user", "content": "Why?"}]}')
+    with pytest.raises(InputError) as caught:
+        read_dataset(path)
+    assert ("prompt is an object, not text" in caught.value.problem, caught.value.hint) == (
+        True,
+        "Write the text itself.",
+    )
 
 
 def test_a_long_field_is_read(write: Write) -> None:

@@ -89,6 +89,7 @@ LETTERS = [
     ("A. Paris", "A"),
     ("A cat sat, so B", "B"),
     ("The answer is (B)", "B"),
+    ("option (c) is correct", "C"),
     ("The answer is (B).", "B"),
     ("The correct answer is **C. Paris**", "C"),
     ("answer is $\\boxed{D}$", "D"),

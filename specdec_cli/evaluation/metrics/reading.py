@@ -53,6 +53,7 @@ LEADING_LETTER = re.compile(r"\s*[(\[*_`]*([A-J])(?:[)\].:*_`,\s]|$)(?!\s*[a-z])
 LEADING_CHOICE = re.compile(r"\s*[(\[*_`]*([A-J])[)\].:*_`]+(?=\s|$)")
 LETTER = re.compile(r"\b[B-HJ]\b")
 WORD_LETTER = re.compile(r"(?<![.!?\n][ \n])(?<!^)\bA\b|\b[AI]\b(?![ \t]+[a-z]|')")
+BRACKETED = re.compile(r"\(([a-j])\)")
 BARE_LETTER = re.compile(r"[\s(\[*_`\"']*([A-Ja-j])[\s)\]*_`\"'.:]*")
 
 
@@ -82,7 +83,8 @@ def chosen_letter(text: str) -> str | None:
     """The letter that an answer settles on; None where there is none.
 
     It is the last one that it calls the answer, else the last in a LaTeX box, else one that it begins with,
-    else the last that stands alone (A and I only if no other does, and only where they are no words).
+    else the last that stands alone (A and I only if no other does, and only where they are no words), else
+    the last small one in brackets.
     """
     text = _before_next_question(without_thought(END_OF_TEXT.split(text, maxsplit=1)[0]))
     if bare := BARE_LETTER.fullmatch(text):
@@ -93,8 +95,8 @@ def chosen_letter(text: str) -> str | None:
     leading = LEADING_CHOICE.match(text) or LEADING_LETTER.match(text)
     if leading:
         return leading[1]
-    alone = LETTER.findall(text) or WORD_LETTER.findall(text)
-    return str(alone[-1]) if alone else None
+    alone = LETTER.findall(text) or WORD_LETTER.findall(text) or BRACKETED.findall(text)
+    return str(alone[-1]).upper() if alone else None
 
 
 def reference_letter(text: str) -> str | None:
