@@ -42,7 +42,8 @@ def turns_of(row: Mapping[str, Any], place: str) -> list[str]:
         return turns
     before = [*SYSTEM_FIELDS, *(["instruction"] if name == "prompt" else [])]
     before += MATERIAL if name in ("prompt", "question", "input", "turns") else ()
-    after = OBJECTS if name == "instruction" else ("input",) if name in ("prompt", "question") else ()
+    after: tuple[str, ...] = ("input",) if name in ("prompt", "question") else ()
+    after = OBJECTS if name == "instruction" else after
     parts = [turns[0]]
     if _is_sample(row, place):
         after = tuple(field for field in after if field != "text")

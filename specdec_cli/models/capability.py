@@ -14,6 +14,7 @@ from specdec_cli.errors import MismatchError
 from specdec_cli.models.forward.module import FULL, SLIDING, ModuleForward
 from specdec_cli.models.forward.rotary import REREAD
 from specdec_cli.models.loader import LoadedModel
+from specdec_cli.models.low_precision import Int4Linear, Int8Linear
 from specdec_cli.models.miniature import VOCABULARY, WINDOWS, miniature
 from specdec_cli.models.quiet import quiet
 from specdec_cli.models.runner import Runner
@@ -129,5 +130,16 @@ def _scores_trees(model: Any) -> bool:
     except Exception:  # whatever an unknown architecture does with a mask that it does not expect
         return False
     expected = alone.logits[0, -1].double()
-    rounding = torch.finfo(model.dtype).eps ** 0.5 * expected.abs().max()
+    rounding = torch.finfo(_coarsest(model)).eps ** 0.5 * expected.abs().max()
     return bool((beside - expected).abs().max() <= rounding)
+
+
+def _coarsest(model: Any) -> torch.dtype:
+    """The number format whose rounding the logits have: layers in 8 or 4 bits compute in one of their own."""
+    formats = [model.dtype]
+    for module in model.modules():
+        if isinstance(module, Int8Linear):
+            formats.append(torch.bfloat16)
+        elif isinstance(module, Int4Linear):
+            formats.append(module.grid.dtype)
+    return max(formats, key=lambda each: torch.finfo(each).eps)

@@ -32,7 +32,7 @@ class ChatTemplate:
         inner: the Hugging Face tokenizer, which has one.
 
     Raises:
-        InputError: it has several, and none is the default; or it is too large, or computes powers.
+        InputError: it has several, and none is the default; or it is no text, too large, or computes powers.
     """
 
     def __init__(self, inner: Any) -> None:
@@ -45,7 +45,10 @@ class ChatTemplate:
                 problem = f"The model has several chat templates and no default: {', '.join(names)}."
                 raise InputError(problem, RAW)
             self._name = names[0]
-        _require_harmless(inner.get_chat_template(self._name))
+        template = inner.get_chat_template(self._name)
+        if not isinstance(template, str):
+            raise InputError("The model's chat template is no text.", RAW)
+        _require_harmless(template)
 
     def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation up to where the answer starts.

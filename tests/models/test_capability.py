@@ -17,9 +17,10 @@ from random_models import (
 )
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.capability import PROVEN, _obstacle_further_on, require_tree_support
+from specdec_cli.models.capability import PROVEN, _obstacle_further_on, _scores_trees, require_tree_support
 from specdec_cli.models.forward.module import ModuleForward
 from specdec_cli.models.loader import LoadedModel, count_parameters
+from specdec_cli.models.lowering import lower_precision
 from specdec_cli.models.runner import Runner
 from specdec_cli.models.tokenizer import Tokenizer
 
@@ -114,6 +115,23 @@ def test_a_mixture_of_experts_passes_and_scores_trees_to_rounding(architecture):
 @pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_trial_allows_for_the_rounding_of_the_format(number_format):
     assert is_accepted(random_model(config("StableLm")).to(number_format))
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("int8", True), ("int4", True), (None, False)])
+def test_the_trial_allows_for_the_rounding_of_products_in_few_bits(kind, allowed):
+    model = random_model(config("StableLm", hidden_size=64, intermediate_size=64)).float()
+    if kind:
+        lower_precision(model, kind)
+
+    def rounded(module, args, options, output):
+        """Half a step of bfloat16 between the logits of a tree, which has a mask, and of a path alone."""
+        if options.get("attention_mask") is not None:
+            output.logits = output.logits * (1 + torch.finfo(torch.bfloat16).eps / 2)
+        return output
+
+    assert _scores_trees(model)
+    model.register_forward_hook(rounded, with_kwargs=True)
+    assert _scores_trees(model) is allowed
 
 
 def test_a_proven_architecture_is_not_tried_out(monkeypatch):

@@ -72,6 +72,7 @@ SEVERAL = "The model has several chat templates and no default: rag, tool_use."
     [
         ({"tool_use": PARTS, "rag": PARTS}, QUESTION, SEVERAL, RAW),
         (NO_SYSTEM, WITH_SYSTEM, "The model's chat template leaves the system message out.", SYSTEM),
+        (5, QUESTION, "The model's chat template is no text.", RAW),
         ("assistant:", QUESTION, "The model's chat template leaves the prompt out.", RAW),
         (
             "{{ messages[0]['content'] }}",

@@ -70,6 +70,15 @@ def test_a_part_of_a_model_of_other_tensors_is_refused(tmp_path):
         load_model(str(first))
 
 
+@pytest.mark.parametrize("name", ["blk.0.ffn_up.weight", "blk.1.ffn_down.weight"])
+def test_a_transposed_tensor_is_refused_though_it_has_as_many_numbers(tmp_path, name):
+    _, model = files.llama(tmp_path / "m.gguf")
+    tensors = files.arrays(model, "llama", paired=True)
+    path, _ = files.llama(tmp_path / "t.gguf", more={name: tensors[name].T.copy()})
+    with pytest.raises(InputError, match=rf"its tensor {name} has the sizes \[\d+, \d+\], and \S+ needs"):
+        load_model(str(path))
+
+
 def test_a_part_with_other_keys_is_refused(tmp_path):
     (first, second), _ = files.split(tmp_path / "m.gguf", 2)
     files.patched(second, b"split.count", b"split.coumt")

@@ -187,7 +187,13 @@ def _change(key: str, weight: Tensor, model: Any, architecture: Architecture) ->
     if architecture.fused and ".query_key_value." in key:
         groups = heads if architecture.fused == "heads" else getattr(config, "num_kv_heads", heads)
         return lambda parts: _interleaved(parts[0], heads, groups)
-    return lambda parts: parts[0].view(weight.shape) if parts[0].numel() == weight.numel() else parts[0]
+    return lambda parts: parts[0].view(weight.shape) if _same_but_ones(parts[0], weight) else parts[0]
+
+
+def _same_but_ones(found: Tensor, wanted: Tensor) -> bool:
+    """Whether two shapes differ in dimensions of size 1 alone; a transposed matrix is another one."""
+    one, other = ([size for size in each.shape if size != 1] for each in (found, wanted))
+    return one == other
 
 
 def _unpaired(rows: Tensor, heads: int) -> Tensor:
