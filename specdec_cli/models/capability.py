@@ -136,7 +136,7 @@ def _scores_trees(model: Any) -> bool:
 
 def _coarsest(model: Any) -> torch.dtype:
     """The number format whose rounding the logits have: layers in 8 or 4 bits compute in one of their own."""
-    formats = [model.dtype]
+    formats: list[torch.dtype] = [model.dtype]
     for module in model.modules():
         if isinstance(module, Int8Linear):
             formats.append(torch.bfloat16)
