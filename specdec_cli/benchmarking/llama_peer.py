@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -70,7 +71,7 @@ def llama_cpp_peers(
 
 def _gguf(target: str, report: Callable[[str], None]) -> Path:
     entry = REGISTRY.get(target)
-    return Path(target).expanduser() if entry is None else fetch(entry, report=report)
+    return Path(os.path.expanduser(target)) if entry is None else fetch(entry, report=report)
 
 
 def _run(model: Any, session: Session) -> Run:

@@ -26,7 +26,7 @@ from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, RoomError, SpecdecError
-from specdec_cli.storage.failures import is_full, reason
+from specdec_cli.storage.failures import is_full, is_out_of_memory, out_of_memory, reason
 
 COMMANDS = (
     generate,
@@ -178,6 +178,8 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
         return RoomError(
             problem, "Free some space, and run the same command again: what was finished is kept."
         )
+    if any(is_out_of_memory(each) for each in _causes(error)):
+        return out_of_memory("The command cannot go on")
     if isinstance(error, OSError):
         hint = "Check that there is space, and that what is read and written may be."
         return SpecdecError(f"The system refused a file: {error.strerror or error}{_place(error)}.", hint)

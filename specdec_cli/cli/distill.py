@@ -156,7 +156,8 @@ def run(
             report_warning(warning)
     found = distil(teacher.target, recipe, output, text, prompts, watch, store)
     interrupts.check()
-    drafting = replace(settings, method="specexec", draft=str(output), max_tokens=1)
+    place = str(output.absolute())  # not another model of that name
+    drafting = replace(settings, method="specexec", draft=place, max_tokens=1)
     with status("Measuring", quiet) as activity:
         session = Session.load(drafting, activity.update)
         appraisal = appraise(session, drafting, found.worth, activity.update)

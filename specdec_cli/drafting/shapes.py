@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -176,7 +177,9 @@ def _growmap_content(text: str) -> object:
         if is_zipfile(content) and sum(part.file_size for part in ZipFile(content).infolist()) > LARGEST_FILE:
             raise ValueError("it grows when it is unpacked")
         content.seek(0)
-        return {"Successors": torch.load(content, map_location="cpu", weights_only=True)["Successors"]}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles: what is not plain data is refused here anyway
+            return {"Successors": torch.load(content, map_location="cpu", weights_only=True)["Successors"]}
     except Exception as error:  # torch's reader raises whatever a broken or hostile file leads it to
         hint = "Give a growmap that Sequoia or SpecHub saved, or write the parents to a .json file."
         raise InputError(f"The file {text} is no growmap, or holds more than plain data.", hint) from error

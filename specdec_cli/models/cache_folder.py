@@ -35,9 +35,9 @@ _being_made: set[Path] = set()  # by this process
 def cache_root() -> Path:
     """The cache folder, whether or not it exists yet: $SPECDEC_CACHE, else specdec's part of the user's."""
     if own := os.environ.get("SPECDEC_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared).expanduser() / "specdec"
+        return Path(os.path.expanduser(shared)) / "specdec"
     return Path.home() / ".cache" / "specdec"
 
 

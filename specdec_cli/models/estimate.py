@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str 
         tokens: that the cache will hold.
         quantize: "none" or a key of `LOW_BITS`.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     local = name in REGISTRY or path.exists()
     size = size_of(name)
     if size is None:

@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.checkpoint import quantisation, read_generation_config, safetensors_files
 from specdec_cli.models.gptq_layer import PARTS, Quantised, layer_shape, unpack
 from specdec_cli.models.gptq_settings import GptqSettings, Numbers
@@ -53,7 +53,7 @@ def read_gptq(
         packed: keep 4-bit layers in 4 bits where torch can; all others, and the head, become dense.
 
     Raises:
-        SpecdecError: settings or numbers that cannot be read, or weights are missing or of another shape.
+        InputError: settings or numbers that cannot be read, or weights are missing or of another shape.
     """
     settings = GptqSettings(config)
     plain = copy.deepcopy(config)
@@ -78,7 +78,7 @@ def gptq_bytes(folder: Path, config: Any, dtype: torch.dtype, *, packed: bool) -
     """Bytes that the weights take once they are loaded: what is not packed is dense.
 
     Raises:
-        SpecdecError: as `read_gptq`, for what the headers of the files show.
+        InputError: as `read_gptq`, for what the headers of the files show.
     """
     with _opened(folder) as (shapes, _):
         layers = _layers(shapes, GptqSettings(config))
@@ -184,7 +184,7 @@ def _layers(shapes: Shapes, settings: GptqSettings) -> dict[str, _Layer]:
 def _require_known(folder: Path, unused: Iterable[str], layers: Mapping[str, _Layer]) -> None:
     strangers = sorted(f"{name}.qweight" for name in layers if f"{name}.weight" in unused)
     if strangers:
-        raise SpecdecError(f"{folder} holds {strangers[0]}, and the model has no layer of that name.", AGAIN)
+        raise InputError(f"{folder} holds {strangers[0]}, and the model has no layer of that name.", AGAIN)
 
 
 def _head_weight(model: Any) -> tuple[str, ...]:
@@ -198,7 +198,7 @@ def _opened(folder: Path) -> Iterator[tuple[Shapes, Read]]:
     """The shapes of a checkpoint's tensors, and what reads one of them.
 
     Raises:
-        SpecdecError: a tensor is in two files, or a pickle cannot be read.
+        InputError: a tensor is in two files, or a pickle cannot be read.
     """
     where: dict[str, Any] = {}
     shapes: dict[str, tuple[int, ...]] = {}
@@ -207,7 +207,7 @@ def _opened(folder: Path) -> Iterator[tuple[Shapes, Read]]:
             file = stack.enter_context(safe_open(path, framework="pt"))
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 if name in where:
-                    raise SpecdecError(f"{folder} holds {name} in two files.", AGAIN)
+                    raise InputError(f"{folder} holds {name} in two files.", AGAIN)
                 where[name], shapes[name] = file, tuple(file.get_slice(name).get_shape())
         if where:
             yield shapes, lambda name: where[name].get_tensor(name)
@@ -224,5 +224,5 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         if not all(isinstance(each, Tensor) for each in found.values()):
             raise TypeError("it holds something else than tensors")
     except Exception as error:  # whatever a damaged pickle makes torch raise
-        raise SpecdecError(f"{path} cannot be read: {first_line(error)}.", AGAIN) from error
+        raise InputError(f"{path} cannot be read: {first_line(error)}.", AGAIN) from error
     return found

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.four_bits import fits_4_bits
 from specdec_cli.models.gptq_settings import Numbers
 from specdec_cli.models.low_precision import Int4Linear
@@ -67,11 +67,11 @@ def layer_shape(name: str, shapes: Mapping[str, tuple[int, ...]], numbers: Numbe
     """Outputs N and inputs K of a layer, from the shapes of its parts, which are checked.
 
     Raises:
-        SpecdecError: a part is missing or has another shape than the others ask for.
+        InputError: a part is missing or has another shape than the others ask for.
     """
     for part in PARTS[:3]:
         if part not in shapes:
-            raise SpecdecError(f"The GPTQ layer {name} lacks its {part}.", AGAIN)
+            raise InputError(f"The GPTQ layer {name} lacks its {part}.", AGAIN)
         if len(shapes[part]) != 2:
             raise _wrong(f"{name}.{part}", shapes[part], "two dimensions")
     words, outputs = shapes["qweight"]
@@ -90,7 +90,7 @@ def layer_shape(name: str, shapes: Mapping[str, tuple[int, ...]], numbers: Numbe
         right["g_idx"] = (inputs,)
     elif numbers.act_order and groups > 1:
         problem = f"The GPTQ layer {name} lacks its g_idx, and its settings say desc_act."
-        raise SpecdecError(problem, AGAIN)
+        raise InputError(problem, AGAIN)
     for part, shape in right.items():
         if shapes[part] != shape:
             wanted = f"{' x '.join(map(str, shape))} for {numbers.bits} bits in groups of {numbers.group}"
@@ -102,21 +102,21 @@ def unpack(name: str, parts: Mapping[str, Tensor], numbers: Numbers) -> Quantise
     """A layer's numbers from its parts, whose shapes are sound.
 
     Raises:
-        SpecdecError: a part holds what cannot be there.
+        InputError: a part holds what cannot be there.
     """
     for part in ("qweight", "qzeros"):
         if parts[part].dtype != torch.int32:
             raise _wrong(f"{name}.{part}", (), f"32-bit words, and it holds {parts[part].dtype}")
     scale = parts["scales"].float()
     if not bool(scale.isfinite().all()):
-        raise SpecdecError(f"{name}.scales holds values that are no finite numbers.", AGAIN)
+        raise InputError(f"{name}.scales holds values that are no finite numbers.", AGAIN)
     whole = _fields(parts["qweight"].T, numbers).T
     inputs, groups = len(whole), len(scale)
     group = parts.get("g_idx")
     if group is None or not group.numel():
         group = torch.arange(inputs) // (inputs if numbers.group == -1 else numbers.group)
     elif group.is_floating_point() or bool(((group < 0) | (group >= groups)).any()):
-        raise SpecdecError(f"{name}.g_idx names groups outside 0 to {groups - 1}.", AGAIN)
+        raise InputError(f"{name}.g_idx names groups outside 0 to {groups - 1}.", AGAIN)
     return Quantised(whole, _zeros(parts["qzeros"], numbers)[:, : scale.shape[1]], scale, group.long())
 
 
@@ -165,6 +165,6 @@ def _planes(words: Tensor, bits: int) -> Tensor:
     return found.flatten(1)
 
 
-def _wrong(name: str, shape: tuple[int, ...], wanted: str) -> SpecdecError:
+def _wrong(name: str, shape: tuple[int, ...], wanted: str) -> InputError:
     has = f" has the shape {' x '.join(map(str, shape))}, and" if shape else ""
-    return SpecdecError(f"{name}{has} should have {wanted}.", SETTINGS)
+    return InputError(f"{name}{has} should have {wanted}.", SETTINGS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.checkpoint import quantisation
 from specdec_cli.models.unused_tensors import AGAIN
 
@@ -53,7 +53,7 @@ class GptqSettings:
         config: the configuration, with `quantization_config`.
 
     Raises:
-        SpecdecError: a format or number of bits that is not read, or settings that cannot be.
+        InputError: a format or number of bits that is not read, or settings that cannot be.
     """
 
     def __init__(self, config: Any) -> None:
@@ -62,9 +62,9 @@ class GptqSettings:
         if found.get("is_marlin_format"):
             form = "marlin"
         if form not in FORMATS:
-            raise SpecdecError(f"GPTQ weights in the format {form} cannot be read.", OTHER)
+            raise InputError(f"GPTQ weights in the format {form} cannot be read.", OTHER)
         if str(found.get("pack_dtype") or "int32") != "int32":
-            raise SpecdecError(f"GPTQ weights packed in {found['pack_dtype']} cannot be read.", OTHER)
+            raise InputError(f"GPTQ weights packed in {found['pack_dtype']} cannot be read.", OTHER)
         self._whole = _override(Numbers(4, -1, False, None, form), found, "quantization_config")
         self._rules = list(_rules(found.get("dynamic") or {}))
 
@@ -72,7 +72,7 @@ class GptqSettings:
         """The numbers of the layer of that name: the first rule that matches its beginning decides.
 
         Raises:
-            SpecdecError: a rule says that the layer is not quantised.
+            InputError: a rule says that the layer is not quantised.
         """
         for pattern, override in self._rules:
             if pattern.match(name):
@@ -80,7 +80,7 @@ class GptqSettings:
                     problem = (
                         f"{name} is stored quantised, and the settings leave it out ({pattern.pattern})."
                     )
-                    raise SpecdecError(problem, AGAIN)
+                    raise InputError(problem, AGAIN)
                 return _override(self._whole, override, pattern.pattern)
         return self._whole
 
@@ -110,7 +110,7 @@ def _override(numbers: Numbers, found: Mapping[str, Any], where: str) -> Numbers
         raise _unreadable(where) from error
     if bits not in BITS:
         hint = f"Choose a checkpoint of {', '.join(map(str, BITS))} bits."
-        raise SpecdecError(f"GPTQ weights of {bits} bits cannot be read.", hint)
+        raise InputError(f"GPTQ weights of {bits} bits cannot be read.", hint)
     if group < 1 and group != -1:
         raise _unreadable(where)
     return replace(
@@ -122,8 +122,6 @@ def _override(numbers: Numbers, found: Mapping[str, Any], where: str) -> Numbers
     )
 
 
-def _unreadable(where: str) -> SpecdecError:
+def _unreadable(where: str) -> InputError:
     problem = f"The checkpoint's GPTQ settings cannot be read: {where} is not what the format has there."
-    return SpecdecError(
-        problem, "Compare quantization_config in config.json with the checkpoint it came from."
-    )
+    return InputError(problem, "Compare quantization_config in config.json with the checkpoint it came from.")

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.checkpoint import is_quantised, require_generation_config
 from specdec_cli.models.quiet import first_line, quiet
 from specdec_cli.models.unused_tensors import require_all_weights, require_no_quantisation
 from specdec_cli.models.weight_map import mismatch
+from specdec_cli.storage.failures import is_out_of_memory, out_of_memory
 
 
 def read_pretrained(
@@ -34,7 +35,8 @@ def read_pretrained(
         device: where rounded weights go.
 
     Raises:
-        SpecdecError: it cannot be loaded, weights are missing, or one has another shape than the model's.
+        InputError: it cannot be loaded, weights are missing, or one has another shape than the model's.
+        SpecdecError: bitsandbytes fails.
     """
     from transformers import AutoModelForCausalLM
 
@@ -53,14 +55,20 @@ def read_pretrained(
                 **more,
             )
     except Exception as error:
-        by = "" if rounding is None else " by bitsandbytes"
-        hint = "Check that config.json and the weights belong together and that nothing is cut short."
-        if rounding is not None:
-            hint = "Use --quantize int8 or int4 on a CPU, or leave it out."
-        raise SpecdecError(f"{folder} cannot be loaded{by}: {first_line(error)}.", hint) from error
+        raise _unloadable(folder, rounding, error) from error
     if not is_quantised(model.config):
         require_no_quantisation(folder, info["unexpected_keys"])
     if info["mismatched_keys"]:
         raise mismatch(*min(info["mismatched_keys"]))
     require_all_weights(folder, info["missing_keys"])
     return model, tuple(info["unexpected_keys"])
+
+
+def _unloadable(folder: Path, rounding: Any, error: Exception) -> SpecdecError:
+    if is_out_of_memory(error):
+        return out_of_memory(f"{folder} cannot be loaded")
+    if rounding is not None:
+        hint = "Use --quantize int8 or int4 on a CPU, or leave it out."
+        return SpecdecError(f"{folder} cannot be loaded by bitsandbytes: {first_line(error)}.", hint)
+    hint = "Check that config.json and the weights belong together and that nothing is cut short."
+    return InputError(f"{folder} cannot be loaded: {first_line(error)}.", hint)

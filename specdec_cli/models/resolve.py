@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from specdec_cli.models.manifest import converted_folder, is_whole
 from specdec_cli.models.registry import REGISTRY, ModelEntry, Terms
 
 Report = Callable[[str], None]
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def resolve(
         if entry.terms is not None and not accept_terms and not _is_here(entry):
             raise _unaccepted(entry, entry.terms)
         return _registered(entry, revision, weights, report)
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.exists():
         if revision is not None:
             raise InputError(f"{name} is on this disk and has no revisions.", "Leave --revision out.")
@@ -181,6 +184,9 @@ def _unaccepted(entry: ModelEntry, terms: Terms) -> InputError:
 
 def _unknown(name: str) -> SpecdecError:
     near = registry.suggest(name)
+    if HUB_ID.fullmatch(name) is None:
+        problem = f"{name} is neither a folder nor a registry name, and no name that a hub can have."
+        return InputError(problem, f"Did you mean {near}?" if near else "`specdec models list` shows names.")
     problem = f"{name} is neither a folder nor a registry name, and no model hub can be reached."
     if near is not None:
         return SpecdecError(problem, f"Did you mean {near}? `specdec models list` shows every name.")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.chat import ChatTemplate
 from specdec_cli.models.quiet import first_line, quiet
 
@@ -156,7 +156,7 @@ def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenize
     """The tokenizer in a model folder.
 
     Raises:
-        SpecdecError: there is none, or it cannot be read.
+        InputError: there is none, or it cannot be read.
     """
     from transformers import AutoTokenizer
 
@@ -167,5 +167,5 @@ def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenize
             )
     except Exception as error:  # a damaged tokenizer.json raises a bare Exception
         hint = "A model folder needs its tokenizer too: tokenizer.json and tokenizer_config.json, as a rule."
-        raise SpecdecError(f"{folder} has no usable tokenizer: {first_line(error)}.", hint) from error
+        raise InputError(f"{folder} has no usable tokenizer: {first_line(error)}.", hint) from error
     return Tokenizer(inner)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 
 AGAIN = "Copy or download the model again, all files of it."
 # Tables that older releases stored, and heads that guess several tokens ahead, which only training uses here.
@@ -25,24 +25,24 @@ def require_all_weights(folder: Path, missing: Iterable[str]) -> None:
     """Check that nothing is missing: transformers fills it in with random numbers, and only warns.
 
     Raises:
-        SpecdecError: weights are missing.
+        InputError: weights are missing.
     """
     names = sorted(missing)
     if names:
         problem = f"{folder} lacks {len(names)} of the model's weights, such as {names[0]}."
-        raise SpecdecError(problem, AGAIN)
+        raise InputError(problem, AGAIN)
 
 
 def require_no_quantisation(folder: Path, unused: Iterable[str]) -> None:
     """Check that nothing left over belongs to quantised weights, which would be taken for plain ones.
 
     Raises:
-        SpecdecError: something does, and config.json says nothing of it.
+        InputError: something does, and config.json says nothing of it.
     """
     scales = sorted(name for name in unused if QUANTISED.search(name))
     if scales:
         problem = f"{folder} holds quantised weights ({scales[0]}), and config.json does not say in what way."
-        raise SpecdecError(problem, "Add the settings that came with them, or choose another checkpoint.")
+        raise InputError(problem, "Add the settings that came with them, or choose another checkpoint.")
 
 
 def unused_warnings(folder: Path, unused: Iterable[str]) -> tuple[str, ...]:

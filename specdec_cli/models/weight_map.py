@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.quiet import first_line, quiet
 from specdec_cli.models.unused_tensors import AGAIN, require_all_weights, require_no_quantisation
 
@@ -49,7 +49,7 @@ class Recipe:
         """The weights, by the model's names, from the tensors, by the checkpoint's.
 
         Raises:
-            SpecdecError: they do not fit together.
+            InputError: they do not fit together.
         """
         if self.converter is None:
             return {self.target: tensors[self.pieces[0]]}
@@ -59,7 +59,7 @@ class Recipe:
             made = self.converter.convert(self.target, model=self.model, config=self.model.config)
         except Exception as error:
             problem = f"{self.pieces[0]} and what belongs to it make no {self.target}: {first_line(error)}."
-            raise SpecdecError(problem, AGAIN) from error
+            raise InputError(problem, AGAIN) from error
         return {name: each[0] if isinstance(each, list) else each for name, each in made.items()}
 
 
@@ -101,7 +101,7 @@ def map_weights(model: Any, stored: Iterable[str], folder: Path) -> WeightMap:
         folder: of the checkpoint, for what is said of it.
 
     Raises:
-        SpecdecError: weights are missing, or are quantised in a way that nobody names.
+        InputError: weights are missing, or are quantised in a way that nobody names.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key
@@ -163,7 +163,7 @@ def made_shapes(recipe: Recipe, shapes: Mapping[str, Sequence[int]]) -> dict[str
     """The shapes of the weights that a recipe makes from tensors of these shapes.
 
     Raises:
-        SpecdecError: they are not those that the model's configuration asks for.
+        InputError: they are not those that the model's configuration asks for.
     """
     pieces = {name: torch.empty(tuple(shapes[name]), device="meta") for name in recipe.pieces}
     found = {name: tuple(each.shape) for name, each in recipe.make(pieces).items()}
@@ -176,11 +176,11 @@ def made_shapes(recipe: Recipe, shapes: Mapping[str, Sequence[int]]) -> dict[str
     return found
 
 
-def mismatch(name: str, found: Sequence[int], right: Sequence[int]) -> SpecdecError:
+def mismatch(name: str, found: Sequence[int], right: Sequence[int]) -> InputError:
     """The error of a tensor whose shape is not that of its place in the model."""
     problem = f"The weights cannot be loaded: {name} has the shape {_words(found)}, and config.json asks for "
     hint = "Check that config.json and the weights belong together; copy or download the model again."
-    return SpecdecError(f"{problem}{_words(right)}.", hint)
+    return InputError(f"{problem}{_words(right)}.", hint)
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What the system says when a file cannot be written, as errors that a user can put right."""
+"""What the system says when a file cannot be written or memory ends, as errors that a user can put right."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from specdec_cli.errors import RoomError, SpecdecError
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 MORE_ROOM = "Free some space, or name a folder on a larger disk."
 ANOTHER = "Name a folder that can be written to."
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")  # as torch says it
 
 
 def is_full(error: BaseException) -> bool:
@@ -37,6 +38,18 @@ def reason(error: OSError) -> str:
     """What the system said, in its own words and without numbers."""
     said = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     return said.partition("\n")[0].rstrip(".")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY)
+
+
+def out_of_memory(what: str) -> RoomError:
+    """The error for something that memory ran out for; `what` is the beginning of a sentence."""
+    hint = "Choose a smaller model, context or batch, or end other programs."
+    return RoomError(f"{what}: there is not enough memory.", hint)
 
 
 @contextmanager

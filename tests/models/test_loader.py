@@ -189,7 +189,7 @@ def test_a_damaged_folder_is_one_line_not_a_traceback(folder, damage, message):
     damage(folder)
     with pytest.raises(SpecdecError, match=message) as caught:
         load_model(str(folder))
-    assert caught.value.exit_code == 1
+    assert caught.value.exit_code == 2
     assert "\n" not in caught.value.problem + caught.value.hint
 
 

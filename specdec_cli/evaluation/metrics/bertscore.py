@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -40,7 +41,7 @@ def encoder_of(model: str, layers: int | None) -> Encoder:
     Raises:
         InputError: the folder holds no model, or has fewer layers than asked for.
     """
-    path = Path(model).expanduser()
+    path = Path(os.path.expanduser(model))
     if not path.is_dir():
         return Encoder(model, layers, model)
     config = path / "config.json"
