@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 .PHONY: help demo test kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine \
-	bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a architectures clean
+	bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -89,6 +89,13 @@ bench-specem: $(READY)  ## SpecEM's rounds per second with the caches kept and w
 bench-ensemble: $(READY)  ## Ensembles: each way to sample a law beside asking every model for every token
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/ensemble_speed.py
+
+# `make fuzz SEED=1 CASE=37` repeats one case, and shows it.
+SEED ?= 0
+CASE ?=
+
+fuzz: $(READY)  ## The program on 1,500 damaged inputs and odd flags: clear errors, right exit codes, within bounds
+	$(BIN)/python benchmarks/fuzz.py --seed $(SEED) $(if $(CASE),--case $(CASE))
 
 architectures: $(READY)  ## Every causal architecture of transformers on a tiny model: right, or refused in one line?
 	$(BIN)/python benchmarks/architectures.py --output architectures.md

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ def specdec(
 def main() -> None:
     """Run the program. It ends in SystemExit, with the exit code of the contract."""
     _open_streams()
+    _forget_odd_widths()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to stop
@@ -115,6 +117,13 @@ def _open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
+
+
+def _forget_odd_widths() -> None:
+    """Leave out sizes of the screen that rich would stumble over: it takes all that is called a digit."""
+    for name in ("COLUMNS", "LINES"):
+        if re.fullmatch("[0-9]{1,5}", os.environ.get(name, "")) is None:
+            os.environ.pop(name, None)
 
 
 def _nowhere() -> io.TextIOWrapper:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.config_sizes import read_sizes, require_room_for_sizes
 from specdec_cli.models.headers import BITS, Stored, read_header
 from specdec_cli.models.model_files import damaged, read_model_json
@@ -42,7 +42,7 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
 
     Raises:
         InputError: its code is its own and `trust_remote_code` was not given.
-        SpecdecError: there is none, it cannot be read, or it is of another kind of model.
+        InputError: there is none, it cannot be read, or it is of another kind of model.
     """
     if not (folder / "config.json").is_file():
         raise _no_config(folder)
@@ -59,7 +59,7 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
             problem = f"The model in {folder} brings its own Python code."
             raise InputError(problem, "Read that code, then pass --trust-remote-code to run it.") from error
         hint = "A newer transformers may know it; otherwise choose another model."
-        raise SpecdecError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
+        raise InputError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
     _require_causal(config, folder)
     _require_stored(folder, sizes)
     _add_quantisation(config, folder)
@@ -84,7 +84,7 @@ def _add_quantisation(config: Any, folder: Path) -> None:
     """Read the settings of GPTQ where they lie in a file of their own, as some writers leave them.
 
     Raises:
-        SpecdecError: that file is damaged.
+        InputError: that file is damaged.
     """
     path = folder / QUANTISATION
     if is_quantised(config) or not path.is_file():
@@ -97,7 +97,7 @@ def read_generation_config(model: Any, folder: Path) -> None:
     """Give a model that `from_pretrained` did not load its folder's generation settings, if there are any.
 
     Raises:
-        SpecdecError: they cannot be read.
+        InputError: they cannot be read.
     """
     from transformers import GenerationConfig
 
@@ -111,7 +111,7 @@ def require_generation_config(folder: Path) -> None:
     """Check the file that says where a text ends: transformers goes on without it if it cannot be read.
 
     Raises:
-        SpecdecError: it is damaged.
+        InputError: it is damaged.
     """
     path = folder / GENERATION
     if not path.is_file():
@@ -155,7 +155,7 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Bytes the folder's weights take in memory once floats are of `dtype`; integers stay as they are.
 
     Raises:
-        SpecdecError: there are no weights, or a file is missing, cut short or not what it claims to be.
+        InputError: there are no weights, or a file is missing, cut short or not what it claims to be.
     """
     paths = safetensors_files(folder)
     if paths:
@@ -163,7 +163,7 @@ def weight_bytes(folder: Path, dtype: torch.dtype) -> int:
     pickles = sorted(folder.glob("pytorch_model*.bin"))
     if not pickles:
         hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
-        raise SpecdecError(f"{folder} holds no weights.", hint)
+        raise InputError(f"{folder} holds no weights.", hint)
     return sum(path.stat().st_size for path in pickles)
 
 
@@ -174,7 +174,7 @@ def safetensors_files(folder: Path) -> list[Path]:
     does not count.
 
     Raises:
-        SpecdecError: the index cannot be read, or lists a file that is not there.
+        InputError: the index cannot be read, or lists a file that is not there.
     """
     index = folder / INDEX
     if (folder / WEIGHTS).is_file():
@@ -192,7 +192,7 @@ def _listed(folder: Path) -> dict[str, bool]:
     """The files that the folder's index lists, in order, and whether each is there; none if it has no index.
 
     Raises:
-        SpecdecError: the index cannot be read.
+        InputError: the index cannot be read.
     """
     index = folder / INDEX
     if (folder / WEIGHTS).is_file() or not index.is_file():
@@ -210,7 +210,7 @@ def stored_tensors(folder: Path) -> list[Stored]:
     """What the headers of the folder's safetensors files say of each tensor; none where it has none.
 
     Raises:
-        SpecdecError: the index or a header is damaged.
+        InputError: the index or a header is damaged.
     """
     files = safetensors_files(folder)
     return [tensor for path in files for tensor in read_header(path).tensors.values()]
@@ -246,17 +246,15 @@ def _require_causal(config: Any, folder: Path) -> None:
     if own_code or (type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and not encodes and not masked):
         return
     hint = "Choose a causal (decoder-only) model, such as smollm2-135m."
-    raise SpecdecError(
-        f"{folder} holds a {config.model_type} model, which is no causal language model.", hint
-    )
+    raise InputError(f"{folder} holds a {config.model_type} model, which is no causal language model.", hint)
 
 
-def _no_config(folder: Path) -> SpecdecError:
+def _no_config(folder: Path) -> InputError:
     ggufs = sorted(folder.glob("*.gguf"))
     if ggufs:
-        return SpecdecError(f"{folder} holds no config.json.", f"Give the path of the GGUF file: {ggufs[0]}.")
+        return InputError(f"{folder} holds no config.json.", f"Give the path of the GGUF file: {ggufs[0]}.")
     if (folder / "adapter_config.json").is_file():
         hint = "Merge it into its base model first (PEFT's merge_and_unload), and give the merged folder."
-        return SpecdecError(f"{folder} holds an adapter, not a model.", hint)
+        return InputError(f"{folder} holds an adapter, not a model.", hint)
     hint = "A model folder holds config.json, *.safetensors and the tokenizer's files."
-    return SpecdecError(f"{folder} holds no config.json.", hint)
+    return InputError(f"{folder} holds no config.json.", hint)

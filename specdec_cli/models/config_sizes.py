@@ -38,7 +38,7 @@ def read_sizes(folder: Path) -> dict[str, Any]:
     """The content of a model's config.json, if its sizes are those of a model.
 
     Raises:
-        SpecdecError: the file cannot be read, or one of its numbers is out of the question.
+        InputError: the file cannot be read, or one of its numbers is out of the question.
     """
     path = folder / CONFIG
     config = read_model_json(path, dict[str, Any], KNOWN, said="cannot be used")
@@ -65,7 +65,7 @@ def require_room_for_sizes(
         tensors: that they hold; None where that is not known.
 
     Raises:
-        SpecdecError: they are.
+        InputError: they are.
     """
     path = folder / CONFIG
     for part in _parts(config):

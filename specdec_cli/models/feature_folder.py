@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from specdec_cli.errors import InputError, MismatchError, NotFiniteError, SpecdecError
+from specdec_cli.errors import InputError, MismatchError, NotFiniteError
 from specdec_cli.models.feature_head import FeatureHead, new_feature_head, stored_weights
 from specdec_cli.models.four_bits import FourBits, fits_4_bits, names_of_4_bits
 from specdec_cli.models.head_files import (
@@ -47,7 +47,7 @@ def require_vocabulary(folder: Path, name: str, tokenizer: Tokenizer) -> None:
 
     Raises:
         MismatchError: it was made for another one.
-        SpecdecError: its configuration is damaged.
+        InputError: its configuration is damaged.
     """
     made_for = MadeFor(**head_config(folder)["made_for"])
     if made_for.vocabulary != vocabulary_digest(tokenizer):
@@ -117,7 +117,7 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
     Raises:
         InputError: weights of that precision cannot be had on the target's device.
         MismatchError: it was made for another target.
-        SpecdecError: a file is missing or damaged.
+        InputError: a file is missing or damaged.
     """
     config = head_config(folder)
     embedding = target.model.get_input_embeddings()
@@ -153,7 +153,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
     """A folder's weights as floats, by name, and those of them that are held in 4 bits.
 
     Raises:
-        SpecdecError: the file is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     head_tensors(folder)  # what it holds is sound, and belongs to its configuration
     try:
@@ -163,11 +163,11 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
         dense = rest | {name: weight.dense() for name, weight in low.items()}
         dense[TOKENS]
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise SpecdecError(f"{folder / WEIGHTS} is missing or damaged.", HINT) from error
+        raise InputError(f"{folder / WEIGHTS} is missing or damaged.", HINT) from error
     infinite = next((name for name, weight in dense.items() if not bool(weight.isfinite().all())), None)
     if infinite is not None:
         problem = f"{folder / WEIGHTS} is missing or damaged: {infinite} holds numbers that are not finite."
-        raise SpecdecError(problem, HINT)
+        raise InputError(problem, HINT)
     return dense, low
 
 
@@ -176,7 +176,7 @@ def require_roundable(folder: Path, name: str) -> None:
 
     Raises:
         InputError: they are.
-        SpecdecError: its configuration is damaged.
+        InputError: its configuration is damaged.
     """
     if head_config(folder).get("store") == "int4":
         raise InputError(f"The weights of {name} are held in 4 bits already.", "Leave out --draft-quantize.")
@@ -201,7 +201,7 @@ def _fill(head: FeatureHead, stored: dict[str, torch.Tensor], folder: Path) -> N
     try:
         missing, unexpected = head.load_state_dict(stored, strict=False)
     except RuntimeError as error:
-        raise SpecdecError(f"The weights in {folder} do not fit its {CONFIG}.", HINT) from error
+        raise InputError(f"The weights in {folder} do not fit its {CONFIG}.", HINT) from error
     lacking = set(missing) & set(stored_weights(head))
     if lacking or unexpected:
-        raise SpecdecError(f"The weights in {folder} do not fit its {CONFIG}.", HINT)
+        raise InputError(f"The weights in {folder} do not fit its {CONFIG}.", HINT)

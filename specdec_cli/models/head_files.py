@@ -96,17 +96,17 @@ def head_config(folder: Path) -> dict[str, Any]:
     """A head's configuration, checked: `made_for`, `layers`, `shape`, and `store` if it says so.
 
     Raises:
-        SpecdecError: it is missing, damaged, or of another version.
+        InputError: it is missing, damaged, or of another version.
     """
     path = folder / CONFIG
     stated = read_model_json(path, dict[str, Any], HINT, said="is missing or damaged")
     if type(stated.get("format")) is int and stated["format"] != FORMAT:
         problem = f"{folder} was made by another version of specdec, in format {stated['format']}."
-        raise SpecdecError(problem, "Distil it again with `specdec distill`.")
+        raise InputError(problem, "Distil it again with `specdec distill`.")
     try:
         config = conform(stated, _HeadConfig, f"{path} is missing or damaged", HINT)
     except InputError as error:
-        raise SpecdecError(error.problem, HINT) from error
+        raise InputError(error.problem, HINT) from error
     shape = config.shape
     if shape.num_attention_heads % shape.num_key_value_heads:
         why = f"{shape.num_attention_heads} heads cannot share {shape.num_key_value_heads} heads of keys"
@@ -126,7 +126,7 @@ def head_size(folder: Path, itemsize: int, on_cpu: bool) -> tuple[int, int]:
         on_cpu: where 4 bits stay 4 bits.
 
     Raises:
-        SpecdecError: the file is missing or damaged.
+        InputError: the file is missing or damaged.
     """
     numbers = {name: tensor.numbers for name, tensor in head_tensors(folder).items()}
     pairs = sum(count for name, count in numbers.items() if name.endswith(WHOLE))
@@ -140,17 +140,17 @@ def head_tensors(folder: Path) -> dict[str, Stored]:
     """What the header of a head's weights says, checked against its configuration.
 
     Raises:
-        SpecdecError: a file is missing or damaged, or the two do not belong together.
+        InputError: a file is missing or damaged, or the two do not belong together.
     """
     path = folder / WEIGHTS
     try:
         tensors = dict(read_header(path, HINT).tensors)
     except SpecdecError as error:
-        raise SpecdecError(f"{path} is missing or damaged: {_reason(error, path)}", HINT) from error
+        raise InputError(f"{path} is missing or damaged: {_reason(error, path)}", HINT) from error
     for name, tensor in tensors.items():
         _require_kind(path, name, tensor, tensors)
     if TOKENS not in tensors:
-        raise SpecdecError(f"{path} is missing or damaged: it has no {TOKENS}.", HINT)
+        raise InputError(f"{path} is missing or damaged: it has no {TOKENS}.", HINT)
     config = head_config(folder)
     shape = config["shape"]
     hidden = shape["hidden_size"]
@@ -161,7 +161,7 @@ def head_tensors(folder: Path) -> dict[str, Stored]:
     )
     stored = sum((2 if name.endswith(WHOLE) else 1) * tensor.numbers for name, tensor in tensors.items())
     if least > stored:  # so that nothing is built that no file fills
-        raise SpecdecError(f"The weights in {folder} do not fit its {CONFIG}.", HINT)
+        raise InputError(f"The weights in {folder} do not fit its {CONFIG}.", HINT)
     return tensors
 
 
@@ -180,7 +180,7 @@ def _require_kind(path: Path, name: str, tensor: Stored, tensors: Mapping[str, S
     elif tensor.dtype not in FLOATS:
         why = f"holds {tensor.dtype}, not floats"
     if why:
-        raise SpecdecError(f"{path} is missing or damaged: {name} {why}.", HINT)
+        raise InputError(f"{path} is missing or damaged: {name} {why}.", HINT)
 
 
 def _is_matrix(whole: Stored, grid: Stored) -> bool:

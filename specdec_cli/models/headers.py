@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.model_files import COPY_AGAIN, damaged
 from specdec_cli.storage.numbers import Count
 from specdec_cli.storage.reading import conform, parse_json
@@ -65,7 +65,7 @@ def read_header(path: Path, hint: str = COPY_AGAIN) -> Header:
     """A file's header, if all of it is true: every tensor has its bytes, all bytes their tensor.
 
     Raises:
-        SpecdecError: the file cannot be read, is cut short, or its header is damaged.
+        InputError: the file cannot be read, is cut short, or its header is damaged.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -81,11 +81,11 @@ def read_header(path: Path, hint: str = COPY_AGAIN) -> Header:
                 )
             text = file.read(length)
     except OSError as error:
-        raise SpecdecError(f"{path} cannot be read: {error.strerror}.", hint) from error
+        raise InputError(f"{path} cannot be read: {error.strerror}.", hint) from error
     try:
         tensors = _tensors(text, path, hint)
     except InputError as error:
-        raise SpecdecError(error.problem, hint) from error
+        raise InputError(error.problem, hint) from error
     _require_filled(path, tensors, size - PREFIX - length, hint)
     return Header(tensors, PREFIX + length)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from specdec_cli.errors import InputError, SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.storage.reading import parse_json, read_text
 
 Schema = TypeVar("Schema")
@@ -25,14 +25,14 @@ def read_model_json(
         said: of a damaged one, before what is wrong.
 
     Raises:
-        SpecdecError: it cannot be read, or is not as the schema says.
+        InputError: it cannot be read, or is not as the schema says.
     """
     try:
         return parse_json(read_text(path, "The file", LARGEST), schema, f"{path} {said}", hint)
     except InputError as error:
-        raise SpecdecError(error.problem, hint) from error
+        raise InputError(error.problem, hint) from error
 
 
-def damaged(path: Path, why: str, hint: str = COPY_AGAIN) -> SpecdecError:
+def damaged(path: Path, why: str, hint: str = COPY_AGAIN) -> InputError:
     """The error for a model's file that is not what it should be."""
-    return SpecdecError(f"{path} is damaged: {why}.", hint)
+    return InputError(f"{path} is damaged: {why}.", hint)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from specdec_cli.errors import SpecdecError
+from specdec_cli.errors import InputError
 from specdec_cli.models.headers import read_header
 from specdec_cli.models.model_files import damaged
 from specdec_cli.sampling.vocabulary import spread
@@ -56,7 +56,7 @@ def reduce_vocabulary(model: Any, folder: Path) -> None:
     """Cut a model's output layer, in place, to the tokens that its folder names; nothing if it names none.
 
     Raises:
-        SpecdecError: the file that names them is damaged.
+        InputError: the file that names them is damaged.
     """
     path = folder / REDUCED
     if not path.is_file():
@@ -68,7 +68,7 @@ def reduce_vocabulary(model: Any, folder: Path) -> None:
     try:
         tokens = load_file(path)["tokens"].long()
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise SpecdecError(f"{path} is damaged.", COPY_AGAIN) from error
+        raise InputError(f"{path} is damaged.", COPY_AGAIN) from error
     require_ascending(tokens, head.out_features, path)
     rows = head.weight.data[tokens]
     inner = nn.Linear(head.in_features, len(tokens), bias=False, device="meta")
@@ -85,11 +85,11 @@ def require_ascending(tokens: Tensor, width: int, path: Path) -> None:
         path: of that file.
 
     Raises:
-        SpecdecError: they are something else.
+        InputError: they are something else.
     """
     inside = tokens.dim() == 1 and bool(((tokens >= 0) & (tokens < width)).all())
     if not inside or not tokens.numel() or bool((tokens.diff() <= 0).any()):
-        raise SpecdecError(f"{path} is damaged: its tokens are not ids in order.", COPY_AGAIN)
+        raise InputError(f"{path} is damaged: its tokens are not ids in order.", COPY_AGAIN)
 
 
 def likely_tokens(counts: Tensor, size: int, always: frozenset[int]) -> Tensor:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import pkgutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
+import torch
+import transformers
 from fuzzing.children import Child, Ended, finish, start
 from fuzzing.files import FILES
 from fuzzing.flags import FLAGS
 from fuzzing.inputs import Inputs
 from fuzzing.kinds import Kind, faults
 
+import specdec_cli
+
 KINDS = (*FILES, *FLAGS)
+OPTIONAL = ("llama_peer", "bnb", "bertscore", "plots")  # they import packages that may be missing
+LAZY = ("AutoModelForCausalLM", "AutoTokenizer", "AutoConfig", "LlamaForCausalLM", "GenerationConfig")
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,18 @@ def kind_of(number: int, kinds: Sequence[Kind] = KINDS) -> Kind:
     return turns[number % len(turns)]
 
 
+def import_program() -> None:
+    """Import what cases would, once: then the children of this process have it."""
+    torch.set_num_threads(1)  # threads do not outlive a fork
+    for module in pkgutil.walk_packages(specdec_cli.__path__, "specdec_cli."):
+        if not module.name.endswith(("__main__", "_child", *OPTIONAL)):
+            import_module(module.name)
+    for name in LAZY:
+        getattr(transformers, name)
+    gc.collect()
+    gc.freeze()
+
+
 def run_cases(
     seed: int, numbers: Sequence[int], jobs: int, root: Path, kinds: Sequence[Kind] = KINDS
 ) -> Iterator[Result]:
@@ -55,6 +76,7 @@ def run_cases(
         root: an empty folder.
         kinds: that take turns.
     """
+    import_program()
     inputs = Inputs(root / "inputs")
     inputs.root.mkdir()
     for name in dict.fromkeys(need for number in numbers for need in kind_of(number, kinds).needs):

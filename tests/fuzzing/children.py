@@ -164,6 +164,7 @@ def _redirect(folder: Path) -> None:
         opened = os.open(folder / name, flags, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
 
 
 def _limit() -> None:

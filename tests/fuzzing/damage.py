@@ -13,9 +13,9 @@ from typing import Any
 
 DEEP = 20_000
 VALUES: tuple[Any, ...] = (
-    None, True, False, -1, 0, 1, 2, 3, 0.5, -0.5, 7, 1000, 2**31, 2**63, -(2**63), 10**30, 1e308, -1e308, 1e-320,
-    math.nan, math.inf, -math.inf, "", " ", "0", "nan", "x" * 10_000, "\x00", "\x1b[31m", "ü漢字🙂", "\ud800", [],
-    {}, [[]], [None], {"": None}, [0] * 1000, "../../x", "~no-such-user/x", "gelu", "/dev/null",
+    None, True, False, -1, 0, 1, 2, 3, 0.5, -0.5, 7, 1000, 2**31, 2**63, -(2**63), 10**30, 1e308, -1e308,
+    1e-320, math.nan, math.inf, -math.inf, "", " ", "0", "nan", "x" * 10_000, "\x00", "\x1b[31m", "ü漢字🙂",
+    "\ud800", [], {}, [[]], [None], {"": None}, [0] * 1000, "../../x", "~no-such-user/x", "gelu", "/dev/null",
 )  # fmt: skip
 COUNTS = (0, 1, 2**16, 10**6, 2**31 - 1, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 
@@ -78,7 +78,7 @@ def as_json(value: Any) -> bytes:
 
 
 def damaged_bytes(random: Random, content: bytes, head: int | None = None) -> bytes:
-    """Bytes cut, flipped, overwritten, or with others among them; in the first `head` of them only, if given."""
+    """Bytes cut, flipped, overwritten, or with others among them; of the first `head` of them, if given."""
     data, span = bytearray(content), max(1, min(len(content), head or len(content)))
     for _ in range(random.choice((1, 1, 2, 4))):
         place = random.randrange(span)

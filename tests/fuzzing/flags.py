@@ -100,7 +100,7 @@ def _flags(random: Random, inputs: Inputs, *, count: int) -> Run:
     for name, switch in random.choices(known[command], k=count):
         flags += [name] if switch else [f"{name}={random.choice(VALUES)}"]
     base = BASES[command]
-    if random.random() < 0.1 and not base[:1] == ("--",):
+    if random.random() < 0.1:
         base = tuple(
             random.choice(VALUES) if not each.startswith("-") and random.random() < 0.3 else each
             for each in base

@@ -19,7 +19,8 @@ from specdec_cli.models.feature_head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 
 SHARP = {"initializer_range": 0.3, "max_position_embeddings": 256}
-DISTIL = ("--tokens", "320", "--texts", "8", "--length", "32", "--batch", "4", "--epochs", "1", "--unroll", "2")  # fmt: skip
+TEXT = ("--tokens", "320", "--texts", "8", "--length", "32")
+DISTIL = (*TEXT, "--batch", "4", "--epochs", "1", "--unroll", "2")
 PROMPTS = [
     {"id": f"p{n}", "prompt": f"the cat {n}", "category": "a", "reference": f"dog {n}"} for n in range(3)
 ]
@@ -112,9 +113,9 @@ class Inputs:
         self._run(path, "distill", "--target", "../target", "-o", "distilled", *DISTIL, "--quiet")
 
     def _growmap(self, path: Path) -> None:
-        successors = [[1, 2], [3], [], []]
-        torch.save({"roots": [[0], [1, 2], [3]], "branches": [[2], [1, 0], [0]], "Successors": successors,
-                    "mask": torch.ones(4, 4), "depth": torch.tensor([0, 1, 1, 2]), "size": 4}, path)  # fmt: skip
+        found = {"roots": [[0], [1, 2], [3]], "branches": [[2], [1, 0], [0]], "mask": torch.ones(4, 4)}
+        found |= {"Successors": [[1, 2], [3], [], []], "depth": torch.tensor([0, 1, 1, 2]), "size": 4}
+        torch.save(found, path)
 
     def _measured(self, path: Path, *flags: str) -> None:
         self.make("target", "prompts.jsonl")

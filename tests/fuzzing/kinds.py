@@ -15,9 +15,9 @@ from fuzzing.inputs import Inputs
 DONE, RUNTIME, INPUT, MISMATCH, ROOM, CHECKED = 0, 1, 2, 3, 4, 5
 # Exit code 1 is right for numbers that are known to be damaged only when they compute, and without a hub.
 WHILE_RUNNING = ("not finite numbers", "no model hub can be reached")
-BARE = re.compile(
-    r"Traceback \(most|Run again with --debug|Error:\s+(\w+\.)*\w+(Error|Exception|Interrupt)\b"
-)
+BARE = re.compile(r"Traceback \(most|Run again with --debug|Error:\s+[\w.]+(Error|Exception|Interrupt)\b")
+TWO_LINES = re.compile(r"^Error: [^\n]+\n(.*\n)*Hint: ", re.MULTILINE)
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 LIBRARY = re.compile(r"^\S+\.py:\d+: \w*Warning|^\[W\d+|^WARNING:", re.MULTILINE)
 DEVICES = tuple(map(Path, ("/dev/full", "/dev/null", "/dev/zero")))
 
@@ -43,18 +43,18 @@ class Kind:
 
 def faults(kind: Kind, ended: Ended, folder: Path) -> list[str]:
     """What is wrong with how a run ended; nothing, if all is as it must be."""
-    found = []
+    found, said = [], COLOUR.sub("", ended.err)
     if ended.code == UNPREPARED:
         return ["the harness failed"]
-    if ended.code == ESCAPED or BARE.search(ended.err):
+    if ended.code == ESCAPED or BARE.search(said):
         found.append("bare exception")
     if ended.hung or ended.seconds > MOST_SECONDS:
         found.append("too long")
     elif not _may_end_so(kind, ended):
         found.append(f"exit code {ended.code}")
-    elif ended.code in (RUNTIME, INPUT, ROOM) and not re.search(r"^Error: (.|\n)+^Hint: ", ended.err, re.M):
+    elif ended.code in (RUNTIME, INPUT, ROOM) and not TWO_LINES.search(said):
         found.append("no problem and hint")
-    if ended.code and LIBRARY.search(ended.err):
+    if ended.code and LIBRARY.search(said):
         found.append("a library's warning")
     if ended.memory > MOST_MEMORY:
         found.append("too much memory")

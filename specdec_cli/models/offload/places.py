@@ -56,7 +56,7 @@ def read_places(folder: Path) -> dict[str, Place]:
 
     Raises:
         InputError: the weights are of another kind of file, or of an unusual number format.
-        SpecdecError: a file is missing or cut short, or the index promises what its files do not hold.
+        InputError: a file is missing or cut short, or the index promises what its files do not hold.
     """
     files = safetensors_files(folder)
     if not files:
@@ -68,7 +68,7 @@ def read_places(folder: Path) -> dict[str, Place]:
         found = file_places(file)
         twice = places.keys() & found.keys()
         if twice:
-            raise SpecdecError(f"{folder} holds {min(twice)} in two files.", AGAIN)
+            raise InputError(f"{folder} holds {min(twice)} in two files.", AGAIN)
         places |= found
     _require_honest_index(folder, places)
     return places
@@ -79,7 +79,7 @@ def file_places(file: Path) -> dict[str, Place]:
 
     Raises:
         InputError: a number format that is not streamed.
-        SpecdecError: the file is damaged.
+        InputError: the file is damaged.
     """
     header = read_header(file)
     return {name: _place(file, header.data, name, entry) for name, entry in header.tensors.items()}
@@ -99,7 +99,7 @@ def _require_honest_index(folder: Path, places: Mapping[str, Place]) -> None:
     for name, file in read_model_json(index, Index).weight_map.items():
         if name not in places or places[name].file.name != file:
             problem = f"{index} is damaged: {file} does not hold {name}, which it lists there."
-            raise SpecdecError(problem, AGAIN)
+            raise InputError(problem, AGAIN)
 
 
 def read_tensor(place: Place, dtype: torch.dtype | None = None) -> Tensor:
