@@ -105,6 +105,7 @@ def distill(
     from specdec_cli.distillation.recipe import Recipe, require_store
 
     require_store(kind, store)
+    output = in_home(output)
     settings = load_settings(flags=opt.given_settings(locals())).settings
     said = None if prompts is None else read_prompts(prompts, quiet)
     recipe = Recipe(
@@ -176,6 +177,19 @@ def read_prompts(name: str, quiet: bool) -> list[str]:
     if not quiet:
         report_line(introduction(items))
     return [item.prompt for item in items]
+
+
+def in_home(output: Path) -> Path:
+    """The folder, `~` the home folder as for whoever reads it: shells leave `--output=~/x` as it is.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return output.expanduser()
+    except RuntimeError as error:
+        problem = f"--output {output} cannot be found: there is no such user."
+        raise InputError(problem, "Name a folder.") from error
 
 
 def require_folder(output: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 import pytest
+import torch
 from program import Program
 
 from specdec_cli import __version__
@@ -78,6 +79,51 @@ def test_any_other_error_is_named_in_one_line(specdec: Program, monkeypatch: pyt
     outcome = specdec("presets", "show", "creative")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err == "Error: RuntimeError: broken\nHint:  Run again with --debug to see where.\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    ],
+    ids=["python", "processor", "gpu"],
+)
+def test_memory_that_ends_is_exit_code_4(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    fail_with(monkeypatch, error)
+    outcome = specdec("presets", "show", "creative")
+    assert (outcome.code, outcome.out) == (4, "")
+    assert outcome.err.startswith("Error: The command cannot go on: there is not enough memory.\nHint:  ")
+
+
+@pytest.mark.parametrize("columns", ["9" * 5000, "\N{SUPERSCRIPT TWO}", "-1", "wide", "", "0", "00080"])
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+def test_a_screen_of_any_size_is_written_to(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, name: str, columns: str
+) -> None:
+    monkeypatch.setenv(name, columns)
+    assert specdec("trees", "show", "2x2").code == 0
+    assert specdec("trees", "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["~no-such-user/x", "self:int4", "nan:1", "\N{FULLWIDTH DIGIT ONE}", "a b", "-x"]
+)
+def test_a_name_that_no_model_can_have_is_a_usage_error(specdec: Program, name: str) -> None:
+    for arguments in (
+        ("models", "check", name, name),
+        ("demo", f"--target={name}"),
+        ("models", "pull", name),
+    ):
+        outcome = specdec(*arguments)
+        assert (outcome.code, outcome.out) == (2, ""), outcome.err
+        assert outcome.err.startswith("Error: ")
+        assert "Hint:  " in outcome.err
 
 
 @pytest.mark.parametrize("place", ["before", "after", "variable"])

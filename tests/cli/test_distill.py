@@ -140,7 +140,7 @@ def test_a_finished_head_is_stored_in_four_bits_by_the_same_command_without_trai
 def test_a_damaged_head_is_named(specdec, target, draft):
     (draft / "model.safetensors").write_bytes(b"no weights")
     outcome = specdec("generate", "-p", "ab", "--target", target, "--draft", str(draft), "--method", "sps")
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "model.safetensors is missing or damaged" in outcome.err
 
 
@@ -165,3 +165,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(specdec, target, other
     outcome = specdec("distill", "--target", target, "-o", other, *SMALL)
     assert outcome.code == 2
     assert "not made by distill" in outcome.err
+
+
+@pytest.mark.parametrize("name", ["~/new", "smollm2-135m", "ngram"])
+def test_a_draft_may_have_any_folders_name(specdec, target, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    outcome = specdec("distill", "--target", target, f"--output={name}", *SMALL)
+    assert outcome.code == 0, outcome.err
+    assert "Predicted on this machine" in outcome.out
+    assert (tmp_path / name.replace("~", "home") / "draft.json").exists()
+
+
+def test_a_draft_of_a_user_that_is_not_there_is_refused(specdec, target):
+    outcome = specdec("distill", "--target", target, "--output=~no-such-user/x", *SMALL)
+    assert outcome.code == 2
+    assert "no such user" in outcome.err

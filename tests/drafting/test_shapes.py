@@ -213,7 +213,7 @@ def test_a_pt_file_that_is_no_growmap_is_refused(tmp_path, content):
     assert "is no growmap" in refusal(written(tmp_path / "tree.pt", content))
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut short"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 cut short", pickle.dumps({"size": 4}, 4)])
 def test_a_damaged_pt_file_is_refused(tmp_path, content):
     (tmp_path / "tree.pt").write_bytes(content)
     assert "is no growmap" in refusal(str(tmp_path / "tree.pt"))

@@ -70,7 +70,7 @@ def refusal(call, *arguments):
     with pytest.raises(SpecdecError) as refused:
         call(*arguments)
     assert time.monotonic() - begun < 10
-    assert refused.value.exit_code == 1
+    assert refused.value.exit_code == 2
     assert "\n" not in refused.value.problem
     return refused.value.problem
 

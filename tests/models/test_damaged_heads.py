@@ -50,7 +50,7 @@ def folder(made, tmp_path, request):
 def refusal(call, *arguments):
     with pytest.raises(SpecdecError) as refused:
         call(*arguments)
-    assert refused.value.exit_code == 1
+    assert refused.value.exit_code == 2
     assert "distill" in refused.value.hint
     return refused.value.problem
 
