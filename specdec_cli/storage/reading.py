@@ -147,6 +147,8 @@ def conform(value: Any, schema: type[Schema], place: str, hint: str) -> Schema:
         raise InputError(f"{place}: it is nested too deeply.", hint) from error
     except msgspec.ValidationError as error:
         raise InputError(f"{place}: {_in_words(str(error))}.", hint) from error
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
+        raise InputError(f"{place}: it holds text that is no Unicode.", hint) from error
 
 
 def _unreadable(path: Path, what: str, error: BaseException) -> InputError:

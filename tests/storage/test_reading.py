@@ -90,6 +90,7 @@ def test_a_link_to_a_file_is_read(tmp_path):
         ('{"name": "x"', "not valid JSON"),
         ('{"name": "x"} {}', "not valid JSON"),
         ("[" * 100_000, "nested too deeply"),
+        (r'{"\ud800": 1, "name": "x", "counts": [1]}', "no Unicode"),
         ('{"name": "x", "counts": [' + "9" * 5000 + "]}", "not valid JSON"),
     ],
 )
