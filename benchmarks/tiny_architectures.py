@@ -123,12 +123,20 @@ def rope_changes(config: Any, kind: str) -> dict[str, Any] | None:
     return changes
 
 
+def _full_layer(config: Any) -> Any:
+    """The configuration of a layer that sees all of the text, where layers have their own."""
+    if not getattr(config, "per_layer_config", None) or not getattr(config, "layer_types", None):
+        return config
+    return config.per_layer_config[list(config.layer_types).index(FULL)]
+
+
 def _scaled(config: Any, rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """One kind of layer's rotary parameters, scaled."""
     kept = {name: rope[name] for name in ("rope_theta", "partial_rotary_factor") if name in rope}
     if kind == "dynamic":
         return {"rope_type": "dynamic", "factor": 4.0, **kept}
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    each = _full_layer(config)
+    size = getattr(each, "head_dim", None) or each.hidden_size // each.num_attention_heads
     count = int(size * rope.get("partial_rotary_factor", 1.0)) // 2
     lists = {"short_factor": [1.0] * count, "long_factor": [1.0 + place for place in range(count)]}
     scales = {"short_mscale": 1.0, "long_mscale": 1.2} if config.model_type == "phimoe" else {}
