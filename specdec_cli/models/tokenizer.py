@@ -49,7 +49,8 @@ class Tokenizer:
     def special_names(self) -> dict[int, str]:
         """The strings of the tokens that `decode` leaves out, by id."""
         names = {token: str(each) for token, each in self._added.items() if each.special}
-        return names | {int(self.inner.convert_tokens_to_ids(each)): each for each in self._special}
+        found = {each: self.inner.convert_tokens_to_ids(each) for each in self._special}
+        return names | {int(token): each for each, token in found.items() if token is not None}
 
     @property
     def _added(self) -> dict[int, Any]:

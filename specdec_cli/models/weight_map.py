@@ -79,13 +79,23 @@ class WeightMap:
 
 
 def empty_model(config: Any, dtype: torch.dtype, trust_remote_code: bool) -> Any:
-    """The model in eval mode, its weights on the meta device and none of them tied, its tables computed."""
+    """The model in eval mode, its weights on the meta device and none of them tied, its tables computed.
+
+    Raises:
+        InputError: transformers cannot build it from the configuration.
+    """
     from accelerate import init_empty_weights
     from transformers import AutoModelForCausalLM
 
     build: Any = AutoModelForCausalLM.from_config  # not annotated
-    with quiet(), init_empty_weights(include_buffers=False):
-        model = build(config, dtype=dtype, trust_remote_code=trust_remote_code)
+    try:
+        with quiet(), init_empty_weights(include_buffers=False):
+            model = build(config, dtype=dtype, trust_remote_code=trust_remote_code)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a value leads its code to
+        problem = f"The model's config.json cannot be used: {type(error).__name__}, {first_line(error)}."
+        raise InputError(problem, "Compare it with the checkpoint it came from.") from error
     for name in model.all_tied_weights_keys:
         table, key = _holder(model, name)
         table[key] = nn.Parameter(torch.empty_like(table[key], device="meta"), requires_grad=False)

@@ -99,3 +99,37 @@ def test_compile_refuses_what_it_cannot_compile(specdec: Program, tmp_path: Path
     outcome = specdec("models", "compile", folder)
     assert (outcome.code, outcome.out) == (1, "")
     assert "A gpt2 model on cpu cannot be compiled" in outcome.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rope_parameters": {"rope_theta": 10000.0, "rope_type": -1}},
+        {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "spiral"}},
+        {"hidden_act": " "},
+        {"hidden_act": "SILU"},
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--offload", "disk"), ("--quantize", "int8")])
+def test_a_configuration_that_builds_no_model_is_a_usage_error_however_it_is_loaded(
+    specdec, tmp_path, change, options
+):
+    folder = tiny.folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    outcome = specdec("generate", "-m", str(folder), "--method", "autoregressive", "-p", "a", *options)
+    assert (outcome.code, outcome.out) == (2, ""), outcome.err
+    assert outcome.err.startswith("Error: ")
+    assert "--debug" not in outcome.err
+
+
+def test_a_special_token_without_an_id_is_left_out(specdec, tmp_path):
+    folder = tiny.folder(tmp_path / "model")
+    config = json.loads((folder / "tokenizer.json").read_text())
+    del config["model"]["vocab"]["</s>"]
+    config["added_tokens"] = [each for each in config["added_tokens"] if each["content"] != "</s>"]
+    (folder / "tokenizer.json").write_text(json.dumps(config))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "</s>"}))
+    outcome = specdec("generate", "-m", str(folder), "--method", "autoregressive", "-p", "a", "-n", "3")
+    assert outcome.code == 0, outcome.err
