@@ -146,13 +146,23 @@ def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Re
 
 
 def replay_recorded(run: TracedRun, width: int) -> Replayed:
-    """The recorded verifier on the recorded trees: what the trace lost shows in the difference."""
+    """The recorded verifier on the recorded trees: what the trace lost shows in the difference.
+
+    Raises:
+        InputError: a guess could not have been drawn from what the trace holds.
+    """
     sampling, verifier = sampling_of(run.settings), verifier_of(run.settings)
     expected = 0.0
     for step in run.steps:
         place = Place(step, width, sampling)
         tree = replace(place.tree, proposals=_proposals(step, place, sampling))
-        expected += expected_accepted(verifier, tree, _Rows(place, tree))
+        try:
+            expected += expected_accepted(verifier, tree, _Rows(place, tree))
+        except ZeroDivisionError as error:  # accepted by the ratio to a proposal of 0
+            problem = (
+                f"The trace has a guess at position {step.position} that its draft could not have drawn."
+            )
+            raise InputError(problem, "The file is damaged: record it again with --trace.") from error
     drafted = float(sum(len(step.tokens) for step in run.steps))
     return Replayed(run.item, len(run.steps), expected, drafted, 0.0)
 

@@ -240,3 +240,19 @@ def test_a_budget_from_the_hardware_is_refused(session: Session, settings: Setti
     trace = write(session, tmp_path / "t.jsonl", of(settings, "specexec"), 2)
     with pytest.raises(InputError, match="a trace holds no passes"):
         replay(trace.runs[0], replace(of(settings, "specexec"), max_budget=AUTO), trace.width)
+
+
+def test_a_guess_that_its_draft_could_not_have_drawn_is_damage(
+    session: Session, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    cold = replace(of(settings, "sps"), temperature=0.0, gammas=(3,))
+    write(session, path, cold, 4)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if "step" in line and len(line["step"]["tokens"]) > 1:
+            line["step"]["tokens"][0] = (line["step"]["tokens"][0] + 1) % 90
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    trace = read_trace(path)
+    with pytest.raises(InputError, match="could not have drawn"):
+        replay_recorded(trace.runs[0], trace.width)
