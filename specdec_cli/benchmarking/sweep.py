@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 
 from specdec_cli.errors import InputError
 from specdec_cli.methods import METHODS, canonical
@@ -54,6 +55,7 @@ EXECUTED = {  # what changes how its law is sampled, by the execution that its n
     "chef": ("gamma",),
 }
 STATIC = ("tree", "draft", "verify")
+MOST = 2048  # configurations
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ def configurations(
         if method not in METHODS:
             raise InputError(f"There is no method {method!r}.", f"The methods are {', '.join(METHODS)}.")
     choices = {setting: values(text) for setting, text in swept.items()}
+    if prod(map(len, choices.values())) > MOST:
+        problem = f"The sweeps are {prod(map(len, choices.values())):,} configurations."
+        raise InputError(problem, f"At most {MOST:,} are run together: sweep fewer values.")
     found: dict[str, Configuration] = {}
     plain = dict.fromkeys(plain_of(method) for method in methods or ["autoregressive"])
     for method, is_plain in (*((name, True) for name in plain), *((name, False) for name in methods)):

@@ -192,6 +192,9 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
     if isinstance(error, OSError):
         hint = "Check that there is space, and that what is read and written may be."
         return SpecdecError(f"The system refused a file: {error.strerror or error}{_place(error)}.", hint)
+    if isinstance(error, RecursionError):
+        hint = "Check what was given: a file, a preset, a chat template."
+        return InputError("Something that was given is nested too deeply.", hint)
     message = ": ".join(filter(None, (type(error).__name__, str(error).partition("\n")[0])))
     return SpecdecError(message, "Run again with --debug to see where.")
 

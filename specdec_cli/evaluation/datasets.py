@@ -39,7 +39,7 @@ from specdec_cli.evaluation.files import (
     too_long,
 )
 from specdec_cli.resources import data_folder
-from specdec_cli.storage.reading import size_in_words
+from specdec_cli.storage.reading import is_text, size_in_words
 
 SCORING_FIELDS = ("test", "entry_point")
 SECONDS_TO_ANSWER = 5.0
@@ -245,6 +245,8 @@ def _item(row: Row) -> Item:
         raise InputError(f"{place}: an empty prompt.", "Fill it in, or take it out.")
     if len(turns[0]) > MOST_CHARACTERS:
         raise too_long(place)
+    if not all(map(is_text, turns)):
+        raise InputError(f"{place}: half of a character in its prompt.", "Write both halves, or none.")
     name = field_text(record, ID_FIELDS, place) or str(number)
     references = references_of(record, len(turns), place)
     extra: dict[str, Any] = {"references": references} if len(references) > 1 else {}

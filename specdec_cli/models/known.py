@@ -55,7 +55,7 @@ KNOWN = {
     "mistralai/Mixtral-8x7B-Instruct-v0.1": ModelSize(46_702_792_704, 32, 8, 128, gated=True),
     "princeton-nlp/Sheared-LLaMA-1.3B": ModelSize(1_345_423_360, 24, 16, 128),
 }
-COUNT = re.compile(r"(?<![0-9.])([0-9]+(?:\.[0-9]+)?)([bm])(?![a-z])", re.IGNORECASE)
+COUNT = re.compile(r"(?<![0-9.])([0-9]{1,6}(?:\.[0-9]{1,6})?)([bm])(?![a-z])", re.IGNORECASE)
 FOUR_BITS = re.compile(r"gptq|awq|4bit|int4", re.IGNORECASE)
 
 

@@ -169,4 +169,13 @@ def read_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenize
     except Exception as error:  # a damaged tokenizer.json raises a bare Exception
         hint = "A model folder needs its tokenizer too: tokenizer.json and tokenizer_config.json, as a rule."
         raise InputError(f"{folder} has no usable tokenizer: {first_line(error)}.", hint) from error
+    _require_templates(inner.chat_template, folder)
     return Tokenizer(inner)
+
+
+def _require_templates(templates: object, folder: Path) -> None:
+    """Check that chat templates are texts: what stands in a file is kept by transformers as it is."""
+    named = templates.values() if isinstance(templates, dict) else [templates]
+    if not all(each is None or isinstance(each, str) for each in named):
+        problem = f"{folder} has no usable tokenizer: its chat template is no text."
+        raise InputError(problem, "Correct chat_template in tokenizer_config.json, or take it out.")

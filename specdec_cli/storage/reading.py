@@ -42,10 +42,10 @@ def read_file(path: Path, what: str, limit: int) -> bytes:
         InputError: it cannot be read, is no regular file, or is larger than the limit.
     """
     try:
-        path = path.expanduser()
+        path = expanded(path)
         # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, what, error) from error
     try:
         _require_regular(os.fstat(descriptor).st_mode, path, what)
@@ -61,6 +61,19 @@ def read_file(path: Path, what: str, limit: int) -> bytes:
     return content
 
 
+def expanded(path: Path | str) -> Path:
+    """A path with `~` resolved.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        problem = f"The home folder in {_named(Path(path))} is not known."
+        raise InputError(problem, "Write the path out, from / on.") from error
+
+
 def existing_file(path: Path, what: str, hint: str) -> Path:
     """The path of a file that is there, its `~` resolved.
 
@@ -73,11 +86,11 @@ def existing_file(path: Path, what: str, hint: str) -> Path:
         InputError: there is none, or it is no regular file.
     """
     try:
-        found = path.expanduser()
+        found = expanded(path)
         mode = os.stat(found).st_mode
     except FileNotFoundError:
         raise InputError(f"There is no file {_named(path)}.", hint) from None
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, what, error) from error
     _require_regular(mode, path, what)
     return found
@@ -95,6 +108,15 @@ def read_text(path: Path, what: str, limit: int) -> str:
     except UnicodeDecodeError as error:
         found = "UTF-16 text" if content.startswith(UTF_16) else "not UTF-8 text"
         raise InputError(f"{what} {_named(path)} is {found}.", "Save it as UTF-8.") from error
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be written down: JSON can spell halves of characters, which are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_json(path: Path, schema: type[Schema], what: str, limit: int, hint: str) -> Schema:
