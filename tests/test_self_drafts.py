@@ -83,8 +83,8 @@ def test_how_much_of_a_mixture_is_rounded_is_a_warning(tmp_path):
 
 
 @pytest.mark.parametrize("count", [4, 99])
-def test_more_layers_than_there_are_are_refused_before_weights_are_read(tmp_path, count):
+def test_more_layers_than_there_are_are_refused_before_weights_are_read(tmp_path, count, monkeypatch):
     folder = tiny.folder(tmp_path / "tiny", **SIZES)
-    (folder / "model.safetensors").write_bytes(b"not read")
+    monkeypatch.setattr("specdec_cli.session.load_model", lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(InputError, match=f"has 4 layers, so a draft of {count}"):
         Session.load(settings(folder, method="sps", draft=f"layers:{count}"))

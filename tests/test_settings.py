@@ -279,7 +279,9 @@ def test_a_preset_that_cannot_be_read_is_an_input_error(tmp_path: Path) -> None:
     assert "not UTF-8" in refusal(str(tmp_path / "latin.yaml"))
     assert "cannot be read" in refusal(str(tmp_path / "none.yaml"))
     assert "is a folder" in refusal(f"{tmp_path}/")
-    assert "cannot be read" in refusal("~nobody-of-this-name/own.yaml")
+    assert "The home folder in ~nobody-of-this-name/own.yaml is not known" in refusal(
+        "~nobody-of-this-name/own.yaml"
+    )
     os.mkfifo(tmp_path / "pipe.yaml")
     assert "is a pipe" in refusal(str(tmp_path / "pipe.yaml"))
     (tmp_path / "long.yaml").write_text("system: x\n" * 10_000)

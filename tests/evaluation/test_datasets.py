@@ -253,7 +253,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert f"{path} cannot be read: No such file or directory." in refusal(str(path))
     (tmp_path / "folder.txt").mkdir()
     assert "folder.txt is a folder, not a file." in refusal(str(tmp_path / "folder.txt"))
-    assert "cannot be read" in refusal("~nobody-of-that-name/a.txt")
+    assert "The home folder in ~nobody-of-that-name/a.txt is not known" in refusal(
+        "~nobody-of-that-name/a.txt"
+    )
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,16 @@ def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path, monkeypat
     listening.close()
 
 
-@pytest.mark.parametrize("name", ["none", "~nobody-of-this-name/x", "nul\0", "x" * 5000])
+@pytest.mark.parametrize("name", ["none", "nul\0", "x" * 5000])
 def test_a_path_that_leads_nowhere_is_told_in_one_line(tmp_path, name):
-    path = tmp_path / name if not name.startswith("~") else type(tmp_path)(name)
-    assert "cannot be read" in refusal(read_file, path, "The file", 9)
+    assert "cannot be read" in refusal(read_file, tmp_path / name, "The file", 9)
+
+
+def test_the_home_folder_of_nobody_is_told_in_one_line(tmp_path):
+    path = type(tmp_path)("~nobody-of-this-name/x")
+    assert (
+        refusal(read_file, path, "The file", 9) == "The home folder in ~nobody-of-this-name/x is not known."
+    )
 
 
 def test_of_a_long_path_the_end_is_shown(tmp_path):
