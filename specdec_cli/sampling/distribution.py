@@ -58,7 +58,7 @@ def require_finite(logits: Tensor, source: str, hint: str = BROKEN) -> None:
         NotFiniteError: naming the source.
     """
     # The greatest of a row is NaN if any entry is, and infinite if one is or all are impossible.
-    if not bool(logits.amax(-1).isfinite().all()):
+    if not _are_finite(logits.amax(-1)):
         raise NotFiniteError(f"{source} gave logits that are not finite numbers.", hint)
 
 
@@ -95,7 +95,7 @@ def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, T
     scores = logits if logits.dtype == torch.float64 else logits.float()
     if temperature >= COLDEST and temperature != 1:
         warm = scores / temperature
-        scores = warm if bool(warm.amax(-1).isfinite().all()) else _centred(scores, temperature)
+        scores = warm if _are_finite(warm.amax(-1)) else _centred(scores, temperature)
     _require_numbers(scores.amax(-1))
     tokens = scores.topk(min(width, scores.shape[-1]), dim=-1).indices
     return scores.log_softmax(-1).gather(-1, tokens), tokens
@@ -124,8 +124,13 @@ def excess(target: Tensor, proposal: Tensor, scale: float = 1.0) -> tuple[Tensor
 
 def _require_numbers(best: Tensor) -> None:
     """Refuse rows by the greatest of their scores (...)."""
-    if not bool(best.isfinite().all()):
+    if not _are_finite(best):
         raise NotFiniteError("The logits, as they are combined here, are not finite numbers.", UNUSABLE)
+
+
+def _are_finite(few: Tensor) -> bool:
+    """Whether all of a few numbers are finite: in Python, which takes less time than two calls of torch."""
+    return all(map(math.isfinite, few.flatten().tolist()))
 
 
 def _centred(scores: Tensor, temperature: float) -> Tensor:
