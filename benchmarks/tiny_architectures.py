@@ -125,9 +125,10 @@ def rope_changes(config: Any, kind: str) -> dict[str, Any] | None:
 
 def _full_layer(config: Any) -> Any:
     """The configuration of a layer that sees all of the text, where layers have their own."""
-    if not getattr(config, "per_layer_config", None) or not getattr(config, "layer_types", None):
+    kinds = list(getattr(config, "layer_types", None) or ())
+    if not getattr(config, "per_layer_config", None) or FULL not in kinds:
         return config
-    return config.per_layer_config[list(config.layer_types).index(FULL)]
+    return config.per_layer_config[kinds.index(FULL)]
 
 
 def _scaled(config: Any, rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
