@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from program import Program
 
+from specdec_cli.errors import SpecdecError
+from specdec_cli.evaluation import sandbox
+
 RECORDS = [
     {"instruction": "Say hi", "output": "The cat sat on the mat.", "spec_pred": "The cat is on the mat."},
     {"instruction": "Say ho", "output": "It rains today.", "spec_pred": ""},
@@ -73,6 +76,12 @@ def test_programs_are_run_once_that_is_allowed(specdec: Program, tmp_path: Path)
     outcome = specdec(
         "evaluate", str(path), "--metrics", "humaneval", "--allow-code-execution", "--json", "--quiet"
     )
+    try:
+        sandbox.require_sandbox()
+    except SpecdecError as error:  # as root, that takes bubblewrap
+        assert (outcome.code, outcome.out) == (error.exit_code, "")
+        assert error.problem in outcome.err
+        return
     row = json.loads(outcome.out)["files"][0]["rows"][0]
     assert row["scores"]["humaneval"]["value"] == 100
 

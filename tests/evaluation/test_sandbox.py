@@ -287,12 +287,17 @@ def test_a_sandbox_that_does_not_start_is_an_error_and_no_wrong_answer(fence: Fe
     [
         (Limits(memory=1 << 70), "--code-memory is"),
         (Limits(seconds=1e300), "--code-seconds is 1e\\+300"),
-        (Limits(memory=1 << 20), "takes one megabyte|did not start"),
     ],
 )
 def test_limits_that_no_right_program_could_meet_are_refused(limits: Limits, said: str) -> None:
     with pytest.raises(SpecdecError, match=said):
         sandbox.require_sandbox(limits)
+
+
+def test_a_memory_that_no_program_starts_in_is_refused(fence: Fence, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "fence", lambda: fence)
+    with pytest.raises(SpecdecError, match=r"takes one megabyte|did not start"):
+        sandbox.require_sandbox(Limits(memory=1 << 20))
 
 
 def test_a_memory_above_the_systems_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
