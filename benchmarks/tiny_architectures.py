@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from transformers.integrations.heterogeneity.configuration_utils import AmbiguousGlobalPerLayerAttributeError
 
 from specdec_cli.models.miniature import CONTEXT, SMALL, SWITCH, sizes_for, small_fields
 
@@ -123,12 +124,13 @@ def rope_changes(config: Any, kind: str) -> dict[str, Any] | None:
     return changes
 
 
-def _full_layer(config: Any) -> Any:
-    """The configuration of a layer that sees all of the text, where layers have their own."""
-    kinds = list(getattr(config, "layer_types", None) or ())
-    if not getattr(config, "per_layer_config", None) or FULL not in kinds:
-        return config
-    return config.per_layer_config[kinds.index(FULL)]
+def _head_size(config: Any) -> int:
+    """Numbers of a head, of a layer that sees all of the text where layers differ."""
+    try:
+        size = getattr(config, "head_dim", None)
+    except AmbiguousGlobalPerLayerAttributeError:
+        size = config.per_layer_config[list(config.layer_types).index(FULL)].head_dim
+    return int(size or config.hidden_size // config.num_attention_heads)
 
 
 def _scaled(config: Any, rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -136,9 +138,7 @@ def _scaled(config: Any, rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
     kept = {name: rope[name] for name in ("rope_theta", "partial_rotary_factor") if name in rope}
     if kind == "dynamic":
         return {"rope_type": "dynamic", "factor": 4.0, **kept}
-    each = _full_layer(config)
-    size = getattr(each, "head_dim", None) or each.hidden_size // each.num_attention_heads
-    count = int(size * rope.get("partial_rotary_factor", 1.0)) // 2
+    count = int(_head_size(config) * rope.get("partial_rotary_factor", 1.0)) // 2
     lists = {"short_factor": [1.0] * count, "long_factor": [1.0 + place for place in range(count)]}
     scales = {"short_mscale": 1.0, "long_mscale": 1.2} if config.model_type == "phimoe" else {}
     switch = {"original_max_position_embeddings": SWITCH, "factor": CONTEXT / SWITCH}
