@@ -49,7 +49,7 @@ from specdec_cli.settings import Settings, list_presets, load_settings
 
 WHOLE = Ratio(12.34, 10.01, 14.56)
 SHARE = Ratio(1.0, 0.99, 1.0)
-FOLDER = "/home/somebody/models/Meta-Llama-3.1-70B-Instruct-GPTQ-4bit"
+FOLDER = "/data/somebody/models/Meta-Llama-3.1-70B-Instruct-GPTQ-4bit"
 LONG = f"specexec, budget 128, beams 16, depth 12, T 0.6, draft {FOLDER}"
 CHAINS = "sps, gamma 12, verify block, draft ngram+smollm2-head, T 0.6"
 ENSEMBLE = "we-chef, models Qwen/Qwen2.5-Coder-1.5B-Instruct, gamma 1/5"
