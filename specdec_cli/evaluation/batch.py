@@ -73,21 +73,12 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         self._names = names
         self._settings = json.loads(json.dumps(dict(settings)))
         self._lines = path.suffix.lower() == ".jsonl"
-        self._output = Output(path, "The file of results", make_folders=True, room=KEPT)
+        self._output = Output(path, "The file of results", make_folders=True, room=KEPT, begin=self._begin)
         self.records: list[dict[str, Any]] = []
         self._prompts: dict[str, str] = {}
 
     def __enter__(self) -> ResultsFile:
-        first = not self._output.is_claimed
         self._output.__enter__()
-        try:
-            if first:
-                self.records = self._read() if self._path.exists() else []
-                self._prompts = {record["id"]: record[self._names.prompt] for record in self.records}
-                self._repair()
-        except BaseException:
-            self._output.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,6 +122,12 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
                 self._output.append(ending, over=len(CLOSING))
             self.records.append(record)
             self._prompts[item.id] = item.prompt
+
+    def _begin(self) -> None:
+        """Read what is there, and put it in order."""
+        self.records = self._read() if self._path.exists() else []
+        self._prompts = {record["id"]: record[self._names.prompt] for record in self.records}
+        self._repair()
 
     def _read(self) -> list[dict[str, Any]]:
         """The records up to one that was torn."""

@@ -67,17 +67,10 @@ class LinesFile(AbstractContextManager["LinesFile"]):
 
     def __init__(self, path: Path, flag: str, *, make_folders: bool = False, room: str = MORE_ROOM) -> None:
         self.path = path
-        self._output = Output(path, flag, make_folders=make_folders, room=room)
+        self._output = Output(path, flag, make_folders=make_folders, room=room, begin=self._repair)
 
     def __enter__(self) -> LinesFile:
-        first = not self._output.is_claimed
         self._output.__enter__()
-        try:
-            if first:
-                self._repair()
-        except BaseException:
-            self._output.__exit__()
-            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Output(AbstractContextManager["Output"]):
         flag: that names it, for messages.
         make_folders: make the folder that it is in, if need be.
         room: what to do about a full disk, and what is kept.
+        begin: called once the file is claimed, to look at it and put it in order; an error lets it go again.
 
     Raises:
         InputError: it is no path; or, at the beginning of the block: it cannot be written there, or another
@@ -36,21 +37,34 @@ class Output(AbstractContextManager["Output"]):
     """
 
     def __init__(
-        self, path: Path, flag: str = "The file", *, make_folders: bool = False, room: str = MORE_ROOM
+        self,
+        path: Path,
+        flag: str = "The file",
+        *,
+        make_folders: bool = False,
+        room: str = MORE_ROOM,
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self.given = path
         try:
             self.path = Path(os.path.realpath(path))
         except ValueError as error:  # a zero byte
             raise InputError(f"{flag} {str(path)!r} is no name of a file.", "Give another.") from error
-        self._flag, self._make_folders, self._room = flag, make_folders, room
+        self._flag, self._make_folders, self._room, self._begin = flag, make_folders, room, begin
         self._lock: Lock | None = None
         self._depth = 0
 
     def __enter__(self) -> Output:
-        if self._depth == 0:
+        first = self._depth == 0
+        if first:
             self._claim()
         self._depth += 1
+        if first:
+            try:
+                self._begin()
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -113,7 +113,7 @@ class TraceFile(AbstractContextManager["TraceFile"]):
     def __init__(self, path: Path, top: int = TOP) -> None:
         self.top = top
         self._path = path
-        self._output = Output(path, "The trace", room=KEPT)
+        self._output = Output(path, "The trace", room=KEPT, begin=self._require_empty)
         self._pack = zlib.compressobj(wbits=GZIP) if _is_packed(path) else None
         self._begun = False
         self._is_whole = True
@@ -121,13 +121,7 @@ class TraceFile(AbstractContextManager["TraceFile"]):
             pass  # what would keep it from being written is known at once
 
     def __enter__(self) -> TraceFile:
-        first = not self._output.is_claimed
         self._output.__enter__()
-        # A run that was killed before its first step may have left a file without anything in it.
-        if first and not self._begun and self._path.exists() and self._path.stat().st_size:
-            self._output.__exit__()
-            problem = f"The file {self._path} is there already."
-            raise InputError(problem, "Give --trace another name, or remove it.")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,6 +131,12 @@ class TraceFile(AbstractContextManager["TraceFile"]):
                 self._output.append(self._pack.flush())
         finally:
             self._output.__exit__()
+
+    def _require_empty(self) -> None:
+        # A run that was killed before its first step may have left a file without anything in it.
+        if not self._begun and self._path.exists() and self._path.stat().st_size:
+            problem = f"The file {self._path} is there already."
+            raise InputError(problem, "Give --trace another name, or remove it.")
 
     def begin(self, run: TracedRun, width: int) -> None:
         """A run begins."""

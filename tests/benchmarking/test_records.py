@@ -5,19 +5,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from one_record import RECORD as PLAIN
 
 from specdec_cli.benchmarking.compare import compare_logs
-from specdec_cli.benchmarking.records import Log, Record, read_log
+from specdec_cli.benchmarking.records import Log, read_log
 from specdec_cli.benchmarking.summary import drift, paired_ratio, summarise
 from specdec_cli.errors import InputError
 
-PLAIN = Record(
-    configuration="autoregressive", item="a", category="", order=0, prompt_tokens=5, tokens=10, passes=10,
-    drafted=0, accepted=0, tree_depth=0.0, tree_size=0.0, least_score=None, draft_seconds=0.0,
-    verify_seconds=0.9, overhead_seconds=0.1, seconds=1.0, prefill_seconds=0.5,
-    first_token_seconds=0.6, memory_bytes=9,
-    accepted_lengths=(0,) * 10, text_hash="x", finish_reason="length",
-)  # fmt: skip
 FAST = replace(
     PLAIN, configuration="sps", passes=4, drafted=16, accepted=6, tree_depth=4.0, tree_size=4.0,
     draft_seconds=0.1, verify_seconds=0.3, overhead_seconds=0.1, seconds=0.5, accepted_lengths=(2, 2, 1, 1),

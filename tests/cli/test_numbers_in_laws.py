@@ -47,7 +47,7 @@ def broken(path, name, number):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
-def refused(outcome, code, *words):
+def check_refused(outcome, code, *words):
     assert outcome.code == code, outcome.err
     assert outcome.out.strip() == ""
     for word in (*words, "Error: ", "Hint: "):
@@ -82,7 +82,7 @@ def test_no_setting_of_numbers_takes_what_is_none(number):
     ],
 )
 def test_no_flag_takes_a_number_that_is_none(specdec, target, command, number):
-    refused(specdec(*command.format(number, number).split()), 2)
+    check_refused(specdec(*command.format(number, number).split()), 2)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_head_of_broken_weights_drafts_nothing(specdec, target, head, method, 
     weights = head / "model.safetensors"
     broken(weights, next(name for name in load_file(weights) if "down_proj" in name), number)
     options = ("--target", "target", "--draft", "head", "--method", method)
-    refused(specdec("generate", *options, *SAMPLED), 2, "not finite")
+    check_refused(specdec("generate", *options, *SAMPLED), 2, "not finite")
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
@@ -112,7 +112,9 @@ def test_a_head_of_broken_weights_drafts_nothing(specdec, target, head, method, 
 @pytest.mark.parametrize("method", ["sps", "specexec"])
 def test_copies_of_a_broken_target_draft_nothing(specdec, target, draft, method, number):
     broken(target / "model.safetensors", "model.layers.0.mlp.down_proj.weight", number)
-    refused(specdec("generate", "--target", "target", "--draft", draft, "--method", method, *SAMPLED), 1)
+    check_refused(
+        specdec("generate", "--target", "target", "--draft", draft, "--method", method, *SAMPLED), 1
+    )
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
@@ -121,7 +123,7 @@ def test_a_broken_draft_is_not_rounded(specdec, target, quantize, number):
     draft = tiny.folder(target.with_name("draft"), words=tiny.ASCII, initializer_range=0.3)
     broken(draft / "model.safetensors", "model.layers.1.mlp.down_proj.weight", number)
     options = ("--target", "target", "--draft", "draft", "--draft-quantize", quantize, "--method", "sps")
-    refused(specdec("generate", *options, *SAMPLED), 1)
+    check_refused(specdec("generate", *options, *SAMPLED), 1)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
@@ -134,7 +136,7 @@ def test_gptq_scales_that_are_no_numbers_are_refused_in_every_role(specdec, targ
         "draft": ("generate", "--target", "target", "--draft", str(packed), "--method", "sps"),
         "member": ("ensemble", "--algorithm", "we", "--models", f"target,{packed}"),
     }
-    refused(specdec(*options[role], *SAMPLED), 2, "no finite numbers")
+    check_refused(specdec(*options[role], *SAMPLED), 2, "no finite numbers")
 
 
 @pytest.mark.parametrize("weights", ["0.5,0.5", "1,0", "0,1"])
@@ -152,7 +154,7 @@ def test_a_broken_member_of_any_weight_is_not_averaged(specdec, target, weights,
 @pytest.mark.parametrize("text", ["[-1, NaN]", "[-1, Infinity]", '{"parents": [-1, 1e999]}'])
 def test_a_tree_of_no_numbers_is_refused(specdec, tmp_path, text):
     (tmp_path / "tree.json").write_text(text)
-    refused(specdec("trees", "show", str(tmp_path / "tree.json")), 2)
+    check_refused(specdec("trees", "show", str(tmp_path / "tree.json")), 2)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
@@ -172,7 +174,7 @@ def test_a_trace_of_no_numbers_is_not_replayed(specdec, target, tmp_path, number
     holder[path[-1]] = float(number.lower().replace("infinity", "inf"))
     lines[place] = json.dumps(change)
     (tmp_path / "trace.jsonl").write_text("\n".join(lines) + "\n")
-    refused(specdec("replay", "trace.jsonl", "--json"), 2, "line")
+    check_refused(specdec("replay", "trace.jsonl", "--json"), 2, "line")
 
 
 def _first_float(value, path=()):
