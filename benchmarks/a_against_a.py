@@ -24,7 +24,7 @@ from specdec_cli.benchmarking.summary import Ratio, summarise
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.evaluation.datasets import read_dataset
 from specdec_cli.reporting.bench import ratio_text
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings, load_settings
 
 console = Console(width=80)

@@ -29,7 +29,7 @@ import transformers
 from torch import Tensor
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]

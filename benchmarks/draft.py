@@ -26,8 +26,8 @@ from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.drafting.base import Drafter
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.evaluation.datasets import read_dataset
+from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.divergence import agreement
-from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
 

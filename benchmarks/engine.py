@@ -20,10 +20,10 @@ from scipy import stats
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.engine.stats import RunStats
-from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.runner import Runner
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.resources import data_folder
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
 

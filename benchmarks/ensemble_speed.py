@@ -20,7 +20,7 @@ from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.benchmarking.summary import Ratio, paired_ratio
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.resources import shipped_prompts
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 console = Console(width=120)

@@ -19,13 +19,13 @@ from scipy import stats
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.choice import can_compile, compiled_forward, new_forward
-from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.layers import first_layers
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.select import can_compile, compiled_forward, new_forward
 from specdec_cli.models.loader import LoadedModel
-from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, low_precision_twin
-from specdec_cli.models.runner import Runner
-from specdec_cli.session import Session
+from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, low_precision_twin
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.self_drafts.early_exit import first_layers
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
 

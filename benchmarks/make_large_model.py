@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig
 
-from specdec_cli.models.cache_folder import require_disk
-from specdec_cli.models.offload.places import INDEX
-from specdec_cli.models.resolve import resolve
-from specdec_cli.models.tokenizer import read_tokenizer
+from specdec_cli.models.hf.tokenizer import read_tokenizer
+from specdec_cli.models.hub.cache import require_disk
+from specdec_cli.models.hub.resolve import resolve
+from specdec_cli.models.offload.tensor_index import INDEX
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 SPREAD = 0.02

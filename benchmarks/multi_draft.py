@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from specdec_cli.audit.acceptance_bound import Watched
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.resources import shipped_prompts
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.verification.watched import Watched
 
 console = Console(width=120)
 METHODS: dict[str, dict[str, object]] = {

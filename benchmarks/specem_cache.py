@@ -15,10 +15,10 @@ from rich.table import Table
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.benchmarking.summary import paired_ratio
-from specdec_cli.ensemble.segments.rounds import Ensemble, Round
 from specdec_cli.evaluation.datasets import Item, read_dataset
+from specdec_cli.runtime.specem import load_ensemble
 from specdec_cli.settings import Settings
-from specdec_cli.specem import load_ensemble
+from specdec_cli.specem.rounds import Ensemble, Round
 
 console = Console(width=110)
 SIDES = ("cache", "no cache")

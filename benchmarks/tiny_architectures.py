@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.integrations.heterogeneity.configuration_utils import AmbiguousGlobalPerLayerAttributeError
 
-from specdec_cli.models.miniature import CONTEXT, SMALL, SWITCH, sizes_for, small_fields
+from specdec_cli.models.hf.miniature import CONTEXT, SMALL, SWITCH, sizes_for, small_fields
 
 FULL = "full_attention"
 UNSET = ("sliding_window", "use_sliding_window")  # set though the default is none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specdec_cli.engine.stats import RunStats
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import load_settings
 
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer as Engine
 from tokenizers import decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-from specdec_cli.models.registry import ModelEntry
+from specdec_cli.registry.models import ModelEntry
 
 SPECIAL = ("<s>", "</s>")
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}|{% endfor %}assistant:"

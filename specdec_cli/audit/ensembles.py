@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import sampling_of
 from specdec_cli.audit.enumeration import Law, TargetLaw, distance, law_of, law_of_text
 from specdec_cli.audit.toys import MisuseError, ToyLaw
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.ensemble.assembly import ensemble_of, execution_of
 from specdec_cli.ensemble.execution import Execution, run
 from specdec_cli.ensemble.members import Ensemble, Member
+from specdec_cli.runtime.build import sampling_of
+from specdec_cli.runtime.build_ensemble import ensemble_of, execution_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.settings import Settings

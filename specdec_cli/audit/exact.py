@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
 from specdec_cli.audit.ensembles import ensemble_cases, ensemble_distance
 from specdec_cli.audit.enumeration import EXACT, Law, distance, law_of, law_of_text
 from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
-from specdec_cli.drafts import COPIERS, copies_first
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.randomness import Randomness, SeededRandomness
 from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import COPIERS, copies_first
 from specdec_cli.settings.ensembles import COPYING, combiner_name
 
 WIDTH = 3

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from specdec_cli.assembly import sampling_of
 from specdec_cli.audit.exact import Chance, Damage, fresh, intact
 from specdec_cli.audit.toys import SampledLaw, ToyTarget
 from specdec_cli.drafting.base import Drafter
 from specdec_cli.engine.roles import Roles
+from specdec_cli.runtime.build import sampling_of
 from specdec_cli.sampling.distribution import residual
 from specdec_cli.sampling.randomness import Key, Purpose, Randomness, accepting, emitting
 from specdec_cli.settings import Settings

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from specdec_cli.assembly import sampling_of
+from specdec_cli.audit.acceptance_bound import Watched
 from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
+from specdec_cli.runtime.build import sampling_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
-from specdec_cli.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.verification.watched import Watched
 
 Report = Callable[[str], None]
 AHEAD = 64  # tokens, deeper than the trees that are in use

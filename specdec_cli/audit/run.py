@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from specdec_cli.assembly import tree_of
 from specdec_cli.audit import models
 from specdec_cli.audit.exact import ExactCheck, cases, check, same_text
 from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.self_test import Sighting, self_test
 from specdec_cli.audit.statistical import StatisticalTest
-from specdec_cli.drafts import resolve_draft
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
-from specdec_cli.session import Session
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.build import tree_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import resolve_draft
 
 WARM = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
 SEEDED = ("specexec", "ngram")

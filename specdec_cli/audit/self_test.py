@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
 from specdec_cli.audit.enumeration import law_of_text
 from specdec_cli.audit.exact import LENGTH, PLAIN, PROMPT, WIDTH, check
 from specdec_cli.audit.faults import FAULTS, Fault
@@ -17,6 +16,7 @@ from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 

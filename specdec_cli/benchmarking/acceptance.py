@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import policy_of, sampling_of
 from specdec_cli.drafting.policies.base import Draws
 from specdec_cli.drafting.vocabulary import DraftVocabulary
-from specdec_cli.drafts import resolve_draft
 from specdec_cli.errors import InputError
+from specdec_cli.runtime.build import policy_of, sampling_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import distribution, residual
 from specdec_cli.sampling.randomness import SeededRandomness
-from specdec_cli.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import resolve_draft
 from specdec_cli.tree import TokenTree
 
 CHILDREN = 8  # siblings that are measured: later ones are accepted too rarely to plan with

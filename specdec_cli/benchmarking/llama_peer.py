@@ -21,9 +21,9 @@ from specdec_cli.benchmarking.peers import Peer, Run
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
-from specdec_cli.models.fetch import fetch
-from specdec_cli.models.registry import REGISTRY
-from specdec_cli.session import Session
+from specdec_cli.models.hub.wheels import fetch
+from specdec_cli.registry.models import REGISTRY
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 PLAIN = "llama-cpp"

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from specdec_cli.drafts import is_model, resolve_draft
 from specdec_cli.engine.roles import Step
-from specdec_cli.models.checkpoint import logit_width
-from specdec_cli.models.feature_head import FeatureHead
-from specdec_cli.models.peer_generation import only_errors, same_law
-from specdec_cli.session import Session
+from specdec_cli.models.eagle.head import FeatureHead
+from specdec_cli.models.hf.checkpoint import logit_width
+from specdec_cli.models.hf.generation import only_errors, same_law
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import is_model, resolve_draft
 
 PLAIN = "transformers"
 LOOKUP = "transformers, prompt lookup"

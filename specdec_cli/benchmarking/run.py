@@ -17,15 +17,15 @@ from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
-from specdec_cli.drafts import full_name
 from specdec_cli.engine.observation import Level, Sight, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
-from specdec_cli.methods import METHODS
-from specdec_cli.session import Session
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import full_name
 from specdec_cli.tracing.file import TracedRun, TraceFile
 from specdec_cli.tracing.record import recorded
 

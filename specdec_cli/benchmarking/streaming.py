@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from specdec_cli.assembly import largest_tree
 from specdec_cli.benchmarking.machine import peak_memory
 from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.roles import Step
-from specdec_cli.models.offload.ring import Traffic
-from specdec_cli.offloading import with_quarter_resident
-from specdec_cli.session import Session
+from specdec_cli.models.offload.prefetch import Traffic
+from specdec_cli.runtime.build import largest_tree
+from specdec_cli.runtime.offload import with_quarter_resident
+from specdec_cli.runtime.session import Session
 
 
 class StreamWatch:

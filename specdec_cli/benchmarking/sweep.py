@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS, canonical
+from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.settings.ensembles import OWN, execution_name
 

@@ -13,7 +13,7 @@ from specdec_cli.cli import options as opt
 from specdec_cli.cli.bench import names_of
 from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import CHECK_FAILED, InputError
-from specdec_cli.methods import METHODS, canonical
+from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.storage.output import claimed
 

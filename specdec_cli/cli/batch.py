@@ -12,7 +12,7 @@ from specdec_cli.errors import InputError
 from specdec_cli.settings import Settings
 
 if TYPE_CHECKING:
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
 ENDINGS = (".json", ".jsonl")
 # What may change within a file of results: the first change no token, only how fast
@@ -138,7 +138,7 @@ def run(wanted: Many, settings: Settings, *, quiet: bool) -> None:
 
 def _decoding(settings: Settings, quiet: bool) -> Answerer:
     from specdec_cli.reporting.console import report_warning, status
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)

@@ -24,7 +24,7 @@ from specdec_cli.cli.results import (
     show_results,
 )
 from specdec_cli.errors import CHECK_FAILED, InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import load_settings, require_tokens
 from specdec_cli.storage.names import require_file_name
 
@@ -154,9 +154,9 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench
-    from specdec_cli.drafts import resolve_draft
     from specdec_cli.evaluation.datasets import introduction, read_dataset
     from specdec_cli.reporting.console import report_line
+    from specdec_cli.settings.drafts import resolve_draft
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 
@@ -181,7 +181,7 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     from specdec_cli.reporting.console import report_line, report_warning, status
     from specdec_cli.reporting.model_names import short_name
     from specdec_cli.reporting.streaming import link_note
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     wanted = bench.configurations
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
@@ -231,10 +231,10 @@ def compare(
     as_json: opt.JsonOption = False,
 ) -> None:
     """Compare two logs: the second one's speed over the first one's, paired by prompt."""
-    from specdec_cli.benchmarking.compare import compare_logs, not_in_both
+    from specdec_cli.benchmarking.log_comparison import compare_logs, not_in_both
     from specdec_cli.benchmarking.records import different_settings, machine_in, read_log
-    from specdec_cli.reporting.compare import compare_record, compare_table
     from specdec_cli.reporting.console import out, print_json, report_warning
+    from specdec_cli.reporting.log_comparison import compare_record, compare_table
     from specdec_cli.reporting.model_names import short_configurations
 
     logs = read_log(before), read_log(after)

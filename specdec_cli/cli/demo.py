@@ -16,7 +16,7 @@ from specdec_cli.settings import Settings, load_settings
 from specdec_cli.settings.ensembles import COPYING
 
 if TYPE_CHECKING:
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
 PROMPT = (
     "Repeat this text word for word, and change nothing:\n\n"
@@ -51,13 +51,13 @@ def demo(
 
 def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) -> None:
     """Load once, write once, compare."""
-    from specdec_cli.benchmarking.comparison import Contender, compare
-    from specdec_cli.drafts import default_model
+    from specdec_cli.benchmarking.method_comparison import Contender, compare
     from specdec_cli.reporting import generation as show
-    from specdec_cli.reporting.comparison import comparison_table
     from specdec_cli.reporting.console import err, out, report_warning, status
+    from specdec_cli.reporting.method_comparison import comparison_table
     from specdec_cli.reporting.model_names import short_name
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
+    from specdec_cli.settings.drafts import default_model
 
     live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
@@ -91,7 +91,7 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
 
 def _own_draft(session: Session, report: Callable[[str], None]) -> str:
     """A draft of the target's own, loaded: what ships for it; else a 4-bit copy, or half of the layers."""
-    from specdec_cli.drafts import default_model
+    from specdec_cli.settings.drafts import default_model
 
     copy, half = "self:int4", f"layers:{max(1, session.target.layers // 2)}"
     shipped = default_model(session.target.name)

@@ -143,11 +143,11 @@ def run(
     quiet: bool,
 ) -> None:
     """Load, distil, appraise, show."""
-    from specdec_cli.distillation.appraisal import appraise
     from specdec_cli.distillation.run import distil
+    from specdec_cli.distillation.speedup_estimate import appraise
     from specdec_cli.reporting.console import print_json, report_warning, status
     from specdec_cli.reporting.distill import Watch, show_report
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     watch = Watch(quiet)
     with status("Loading", quiet) as activity:

@@ -11,7 +11,7 @@ import typer
 from specdec_cli.settings import Resolved, Settings
 
 if TYPE_CHECKING:
-    from specdec_cli.models.estimate import Estimate
+    from specdec_cli.models.memory_estimate import Estimate
 
 STAYS = "What stays in memory is planned, and refused if it cannot, when the run starts."
 DryRunOption = Annotated[
@@ -45,9 +45,9 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
     from dataclasses import asdict
 
     from specdec_cli.models.hardware import free_memory, resolve_device, resolve_dtype
-    from specdec_cli.offloading import device_of
     from specdec_cli.reporting.console import print_json
     from specdec_cli.reporting.plan import plan_record, show_plan
+    from specdec_cli.runtime.offload import device_of
 
     first = settings[0]
     device = resolve_device(device_of(first))
@@ -63,7 +63,7 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
 
 
 def _partners(settings: Settings) -> tuple[str, ...]:
-    from specdec_cli.methods import METHODS
+    from specdec_cli.registry.methods import METHODS
     from specdec_cli.settings.ensembles import member_names
 
     return member_names(settings)[1:] if METHODS[settings.method].is_ensemble else ()
@@ -71,10 +71,10 @@ def _partners(settings: Settings) -> tuple[str, ...]:
 
 def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
     """The target, then every draft and every other model of an ensemble that any of the settings uses."""
-    from specdec_cli.assembly import largest_tree
-    from specdec_cli.drafts import is_model, resolve_draft
-    from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
-    from specdec_cli.models.hub import cached_folder
+    from specdec_cli.models.hub.hf_hub import cached_folder
+    from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft
+    from specdec_cli.runtime.build import largest_tree
+    from specdec_cli.settings.drafts import is_model, resolve_draft
 
     def here(found: Estimate) -> Estimate:
         on_disk = found.needs_hub and cached_folder(found.name) is not None

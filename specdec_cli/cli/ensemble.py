@@ -14,7 +14,7 @@ import typer
 from specdec_cli.cli import batch, generate, specem, unused
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS, canonical
+from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings import load_settings
 from specdec_cli.settings.ensembles import OWN
 

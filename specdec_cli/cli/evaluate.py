@@ -79,7 +79,7 @@ def run(
     quiet: bool,
 ) -> None:
     """Read everything, score, show."""
-    from specdec_cli.evaluation.remarks import remarks
+    from specdec_cli.evaluation.data_checks import remarks
     from specdec_cli.evaluation.results import read_answers, results_files
     from specdec_cli.evaluation.scoring import compare, score
     from specdec_cli.reporting import evaluate as show

@@ -20,7 +20,7 @@ from specdec_cli.storage.reading import size_in_words
 
 if TYPE_CHECKING:
     from specdec_cli.engine.roles import Step
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
     from specdec_cli.tracing.file import TraceFile
 
 STDIN = "-"
@@ -161,7 +161,7 @@ def run(
 ) -> None:
     """Load, decode, show. A signal keeps what was generated, and ends with the exit code that is its own."""
     from specdec_cli.reporting.console import status
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     with _tracing(trace, resolved.settings) as writing:
         with status("Loading", quiet) as activity:

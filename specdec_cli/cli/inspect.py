@@ -11,11 +11,11 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import read_prompt
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 
 if TYPE_CHECKING:
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
     from specdec_cli.tracing.inspection import StepPicture
 
 STEPS = 8
@@ -77,7 +77,7 @@ def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -
 
     from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.inspection import inspection_record, show_legend, show_step
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     settings = resolved.settings
     with status("Loading", quiet) as activity:
@@ -102,7 +102,7 @@ def run(text: str, resolved: Resolved, steps: int, as_json: bool, quiet: bool) -
 def _pictures(session: Session, prompt: list[int], settings: Settings, steps: int) -> Iterator[StepPicture]:
     from itertools import islice
 
-    from specdec_cli.assembly import sampling_of
+    from specdec_cli.runtime.build import sampling_of
     from specdec_cli.tracing.inspection import picture
     from specdec_cli.tracing.watching import watch
 

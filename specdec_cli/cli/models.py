@@ -25,7 +25,7 @@ Name = Annotated[
 @app.command("list")
 def list_registered(as_json: JsonOption = False) -> None:
     """List the models that go by a short name and need no hub."""
-    from specdec_cli.models.resolve import describe
+    from specdec_cli.models.hub.resolve import describe
     from specdec_cli.reporting.console import out, print_json
     from specdec_cli.reporting.models import models_record, models_table
 
@@ -45,7 +45,7 @@ def pull(
     quiet: QuietOption = False,
 ) -> None:
     """Bring a model to this machine, and print the folder that it lies in."""
-    from specdec_cli.models.resolve import pull as bring
+    from specdec_cli.models.hub.resolve import pull as bring
     from specdec_cli.reporting.console import out, status
 
     with status(f"Fetching {name}", quiet) as activity:
@@ -56,7 +56,7 @@ def pull(
 @app.command("compile")
 def compile_ahead(name: Name, dtype: DtypeOption = "auto", quiet: QuietOption = False) -> None:
     """Compile a model's forward pass for --compile now, and print the folder that it lies in."""
-    from specdec_cli.models.forward.choice import compile_forward
+    from specdec_cli.models.forward.select import compile_forward
     from specdec_cli.models.loader import load_model
     from specdec_cli.reporting.console import out, status
 
@@ -75,12 +75,12 @@ def check(
     quiet: QuietOption = False,
 ) -> None:
     """Compare two models' vocabularies: can DRAFT draft for TARGET? Exit code 3 if not."""
-    from specdec_cli.drafts import is_model
-    from specdec_cli.models.head_files import head_folder
+    from specdec_cli.models.eagle.files import head_folder
+    from specdec_cli.models.hf.vocabulary import compare
     from specdec_cli.models.loader import load_tokenizer_only
-    from specdec_cli.models.vocabulary import compare
     from specdec_cli.reporting.console import out, print_json, status
     from specdec_cli.reporting.models import vocabulary_lines, vocabulary_record
+    from specdec_cli.settings.drafts import is_model
 
     if not is_model(draft):
         raise InputError(f"{draft} has no vocabulary of its own: it fits any target.", "Name a draft model.")

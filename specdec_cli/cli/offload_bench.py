@@ -18,9 +18,9 @@ from specdec_cli.settings import load_settings, require_tokens
 
 if TYPE_CHECKING:
     from specdec_cli.benchmarking.records import Record
-    from specdec_cli.models.offload.plan import Plan
+    from specdec_cli.models.offload.memory_plan import Plan
     from specdec_cli.models.offload.stream import LayerStream
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
 MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")

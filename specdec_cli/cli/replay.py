@@ -11,7 +11,7 @@ from specdec_cli.benchmarking.sweep import configurations
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.bench import names_of
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
 
 # What a trace fixes: the models and the sampling whose distributions it holds.

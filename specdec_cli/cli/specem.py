@@ -13,8 +13,8 @@ from specdec_cli.cli.batch import Many, answer_all, number_format
 from specdec_cli.settings import Resolved, Settings
 
 if TYPE_CHECKING:
-    from specdec_cli.ensemble.segments.rounds import Ensemble
     from specdec_cli.reporting.specem import Tally
+    from specdec_cli.specem.rounds import Ensemble
 
 # What decides the text of an answer, and so must not change within a file of results.
 DECISIVE = (
@@ -81,7 +81,7 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
 
 def run_file(many: Many, resolved: Resolved, output: Output) -> None:
     """Answer every prompt of a data set that the file of results has no answer to yet."""
-    from specdec_cli.specem import model_names, rules_of
+    from specdec_cli.runtime.specem import model_names, rules_of
 
     settings = settings_of(resolved)
     model_names(settings)
@@ -109,7 +109,7 @@ class _Answering:
 
 def _loaded(settings: Settings, output: Output) -> Ensemble:
     from specdec_cli.reporting.console import status
-    from specdec_cli.specem import load_ensemble
+    from specdec_cli.runtime.specem import load_ensemble
 
     with status("Loading", output.quiet) as activity:
         ensemble = load_ensemble(settings, activity.update, reuse=output.reuse)

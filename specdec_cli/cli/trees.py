@@ -101,7 +101,7 @@ def run(
     from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.trees import show_plan
     from specdec_cli.resources import shipped_prompts
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)

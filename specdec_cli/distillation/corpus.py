@@ -12,12 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from specdec_cli.distillation.dialogue import Role
+from specdec_cli.distillation.chat_turns import Role
+from specdec_cli.distillation.data_generation import Shard
 from specdec_cli.distillation.recipe import refusal
-from specdec_cli.distillation.writing import Shard
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.models.disk_room import writing
-from specdec_cli.models.headers import read_header
+from specdec_cli.models.hf.safetensors_headers import read_header
+from specdec_cli.models.hub.disk import writing
 from specdec_cli.storage.atomic import replacing, write_whole
 from specdec_cli.storage.reading import read_json
 

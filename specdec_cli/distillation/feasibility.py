@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from specdec_cli.distillation.dialogue import Frame
+from specdec_cli.distillation.chat_turns import Frame
 from specdec_cli.distillation.recipe import Recipe
+from specdec_cli.distillation.students import require_plain_head
 from specdec_cli.errors import InputError
 from specdec_cli.models.loader import LoadedModel
-from specdec_cli.models.students import require_plain_head
 
 
 def require_possible(target: LoadedModel, recipe: Recipe) -> None:

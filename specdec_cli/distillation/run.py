@@ -15,23 +15,23 @@ from typing import Any, Protocol
 
 import torch
 
+from specdec_cli.distillation.acceptance import TEMPERATURES, Worth, measure_worth
+from specdec_cli.distillation.chat_turns import Frame
 from specdec_cli.distillation.checkpoint import read_checkpoint
 from specdec_cli.distillation.corpus import Corpus, replace_text
-from specdec_cli.distillation.dialogue import Frame
+from specdec_cli.distillation.data_generation import write_shard
 from specdec_cli.distillation.feasibility import openings_that_fit, require_possible
-from specdec_cli.distillation.measuring import TEMPERATURES, Worth, measure_worth
 from specdec_cli.distillation.recipe import Recipe, require_store
+from specdec_cli.distillation.students import Student, new_student, trained
 from specdec_cli.distillation.training import Training
-from specdec_cli.distillation.writing import write_shard
-from specdec_cli.models.cache_folder import require_disk
-from specdec_cli.models.disk_room import writing
-from specdec_cli.models.feature_folder import vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import vocabulary_digest
+from specdec_cli.models.eagle.files import CONFIG, WEIGHTS
 from specdec_cli.models.forward.batch import new_batch_forward
 from specdec_cli.models.hardware import dtype_name
-from specdec_cli.models.head_files import CONFIG, WEIGHTS
+from specdec_cli.models.hub.cache import require_disk
+from specdec_cli.models.hub.disk import writing
 from specdec_cli.models.loader import LoadedModel
-from specdec_cli.models.reduced_head import likely_tokens
-from specdec_cli.models.students import Student, new_student, trained
+from specdec_cli.models.reduced_vocab_head import likely_tokens
 from specdec_cli.resources import shipped_openings
 from specdec_cli.storage.atomic import PART, sync_folder, sync_tree
 from specdec_cli.storage.failures import MORE_ROOM

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from specdec_cli.distillation.chat_turns import Role
 from specdec_cli.distillation.checkpoint import Progress, read_checkpoint, require_state
 from specdec_cli.distillation.corpus import HELD_OUT, KEPT, Corpus
-from specdec_cli.distillation.dialogue import Role
+from specdec_cli.distillation.data_generation import Shard
 from specdec_cli.distillation.recipe import Recipe
-from specdec_cli.distillation.writing import Shard
+from specdec_cli.distillation.students import Student, trained
 from specdec_cli.errors import NotFiniteError
-from specdec_cli.models.disk_room import writing
-from specdec_cli.models.students import Student, trained
+from specdec_cli.models.hub.disk import writing
 from specdec_cli.sampling.divergence import cross_entropy, total_variation
 from specdec_cli.storage.atomic import replacing
 

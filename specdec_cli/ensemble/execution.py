@@ -10,8 +10,8 @@ from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Share, Step
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.ensemble.alternate_proposal import Ring
 from specdec_cli.ensemble.members import Ensemble
-from specdec_cli.ensemble.ring import Ring
 from specdec_cli.ensemble.targets import EnsembleTarget, MixtureTarget, Proposer, ProposerRows
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.verification.base import Verifier

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from specdec_cli.errors import InputError
+from specdec_cli.evaluation.data_checks import MOST_DATASETS
 from specdec_cli.evaluation.languages import sort_by_language
 from specdec_cli.evaluation.metrics.answers import measure_exact, measure_gsm8k, measure_mmlu
 from specdec_cli.evaluation.metrics.base import Measure, Numbers
@@ -16,7 +17,6 @@ from specdec_cli.evaluation.metrics.bertscore import Encoder, measure_bertscore
 from specdec_cli.evaluation.metrics.bleu import measure_bleu
 from specdec_cli.evaluation.metrics.humaneval import measure_humaneval
 from specdec_cli.evaluation.metrics.rouge import measure_rouge
-from specdec_cli.evaluation.remarks import MOST_DATASETS
 from specdec_cli.evaluation.results import Answer
 from specdec_cli.evaluation.sandbox import Limits
 

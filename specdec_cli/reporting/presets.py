@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from specdec_cli.models.estimate import PROMPT, estimate, estimate_draft
+from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft
 from specdec_cli.reporting.plan import needs_text
 from specdec_cli.reporting.table import FittedTable, names, texts
 from specdec_cli.settings import DEFAULTS, RULES, Preset, Resolved

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
-from specdec_cli.ensemble.segments.rounds import Round
 from specdec_cli.reporting.console import err, out
 from specdec_cli.reporting.model_names import short_names
 from specdec_cli.reporting.table import FittedTable, figures, names
+from specdec_cli.specem.rounds import Round
 
 SCHEMA_VERSION = 1
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")

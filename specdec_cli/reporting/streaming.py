@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from specdec_cli.benchmarking.streaming import StreamRow
-from specdec_cli.models.offload.plan import Plan
+from specdec_cli.models.offload.memory_plan import Plan
 from specdec_cli.reporting.table import FittedTable, figures, names
 
 MIB = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings.ensembles import check_ensemble
 from specdec_cli.settings.fields import Settings
 from specdec_cli.settings.single import AUTO

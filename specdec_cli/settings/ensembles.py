@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings.fields import DEFAULTS, EXECUTIONS, Settings
 
 NO_MODELS = ("ngram",)  # what --draft may say that is no model

@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from specdec_cli.errors import InputError
-from specdec_cli.methods import METHODS, canonical
+from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings.checks import check_together
 from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
 from specdec_cli.settings.presets import Preset, find_preset, suggestion

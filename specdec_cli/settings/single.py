@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.registry.precisions import BITSANDBYTES, OURS
 from specdec_cli.settings.rules import Rule
 
 VERIFIERS = ("token", "block", "traversal")
-PRECISIONS = ("none", "int8", "int4", "bnb-8bit", "bnb-4bit")
+PRECISIONS = ("none", *OURS, *BITSANDBYTES)
 AUTO = 0  # a budget that follows from what passes cost here
 OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import sampling_of, verifier_of
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.build import sampling_of, verifier_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
-from specdec_cli.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tracing.expected import Remembered, expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep, TraceFile

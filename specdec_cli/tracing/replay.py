@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from specdec_cli.assembly import drafter_of, sampling_of, verifier_of
-from specdec_cli.drafts import NGRAM, copies_first, resolve_draft
 from specdec_cli.errors import InputError
+from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings.drafts import NGRAM, copies_first, resolve_draft
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep
 from specdec_cli.tracing.record import unfiltered

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from specdec_cli.assembly import drafter_of
 from specdec_cli.drafting.base import DraftModel
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.engine.observation import Sight, observed
 from specdec_cli.engine.roles import Roles, Step
-from specdec_cli.session import Session
+from specdec_cli.runtime.build import drafter_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.tree import ROOT, TokenTree
 

@@ -14,7 +14,7 @@ from specdec_cli.benchmarking import llama_peer
 from specdec_cli.benchmarking.llama_peer import LOOKUP, PLAIN, llama_cpp_peers, require_llama_cpp
 from specdec_cli.engine.text import Stops
 from specdec_cli.errors import InputError
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 PROMPT = "the cat and the dog and the cat and the"

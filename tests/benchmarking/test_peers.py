@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from specdec_cli.models.peer_generation import only_errors, same_law
+from specdec_cli.models.hf.generation import only_errors, same_law
 
 GUESSES = 4
 TOKENS = 50

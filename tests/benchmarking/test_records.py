@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from one_record import RECORD as PLAIN
 
-from specdec_cli.benchmarking.compare import compare_logs
+from specdec_cli.benchmarking.log_comparison import compare_logs
 from specdec_cli.benchmarking.records import Log, read_log
 from specdec_cli.benchmarking.summary import drift, paired_ratio, summarise
 from specdec_cli.errors import InputError

@@ -9,7 +9,7 @@ import torch
 from specdec_cli.benchmarking import streaming
 from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link, most_memory, stream_rows
-from specdec_cli.models.offload.ring import Traffic
+from specdec_cli.models.offload.prefetch import Traffic
 
 RUN = Record(
     configuration="plain", item="a", category="", order=0, prompt_tokens=3, tokens=5, passes=5, drafted=0,

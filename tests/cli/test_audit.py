@@ -55,7 +55,7 @@ def test_all_levels_on_models_leave_a_certificate(specdec: Program, target: str,
 def test_a_method_that_fails_ends_in_five_and_the_certificate_says_so(
     specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from specdec_cli.assembly import VERIFIERS
+    from specdec_cli.runtime.build import VERIFIERS
     from specdec_cli.verification.own_sample import follow_own_sample
 
     def wrong(tree, target, randomness, position):  # type: ignore[no-untyped-def]

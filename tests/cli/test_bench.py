@@ -262,7 +262,7 @@ def _lines(log: str) -> list[str]:
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be loaded."""
-    from specdec_cli.session import Session
+    from specdec_cli.runtime.session import Session
 
     monkeypatch.setattr(Session, "load", lambda *_: pytest.fail("a model was loaded"))
 

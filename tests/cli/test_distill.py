@@ -5,8 +5,8 @@ import json
 import pytest
 import tiny_checkpoints as tiny
 
-from specdec_cli.drafts import COPIERS
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.settings.drafts import COPIERS
 
 SMALL = (
     "--tokens",

@@ -9,8 +9,8 @@ import torch
 from program import Outcome, Program
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from specdec_cli.models.runner import Runner
-from specdec_cli.session import Session
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 PROMPT = "the cat and the cat and the"
@@ -244,7 +244,7 @@ def test_names_that_cannot_be_read_are_refused_before_anything_is_loaded(ensembl
     def never(*_, **__):
         raise AssertionError("something was loaded")
 
-    monkeypatch.setattr("specdec_cli.session.load_model", never)
+    monkeypatch.setattr("specdec_cli.runtime.session.load_model", never)
     for given in (("--models", f"A,{name}"), ("--models", "A,B", "--exec", "sd", "--draft", name)):
         made = ensemble(*given)
         assert (made.code, name in made.err) == (2, True), made.err

@@ -22,7 +22,7 @@ from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.text import Piece
 from specdec_cli.models import loader
-from specdec_cli.models.target import ModelTarget
+from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
 

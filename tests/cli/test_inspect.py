@@ -7,7 +7,7 @@ import pytest
 import tiny_checkpoints as tiny
 from program import Program
 
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None}
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-from specdec_cli.models.registry import REGISTRY
+from specdec_cli.registry.models import REGISTRY
 
 
 def make_model(folder: Path, words: list[str], width: int) -> str:

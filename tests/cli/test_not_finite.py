@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from specdec_cli.distillation import training
 from specdec_cli.errors import NotFiniteError
-from specdec_cli.models.feature_folder import require_finite_weights
+from specdec_cli.models.eagle.checkpoint import require_finite_weights
 
 SAMPLED = ("--temperature", "1", "--max-tokens", "6", "--raw", "--dtype", "float32", "--ignore-eos")
 LEGEND = "+ accepted  - rejected  = what came instead  t, d: target's, draft's probability"

@@ -13,14 +13,14 @@ from safetensors.torch import load_file
 
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.errors import NO_ROOM, USAGE, InputError
-from specdec_cli.models.checkpoint import weight_bytes
-from specdec_cli.models.feature_folder import save_feature_head, vocabulary_digest
-from specdec_cli.models.feature_head import head_shape, new_feature_head
-from specdec_cli.models.head_files import MadeFor
+from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.files import MadeFor
+from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.hf.checkpoint import weight_bytes
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.offload.plan import row_bytes
-from specdec_cli.offloading import offload_of
-from specdec_cli.partners import require_usable
+from specdec_cli.models.offload.memory_plan import row_bytes
+from specdec_cli.runtime.draft_loading import require_usable
+from specdec_cli.runtime.offload import offload_of
 from specdec_cli.settings import Settings
 
 SHARP = {

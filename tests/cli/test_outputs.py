@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from program import Program
 
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.storage.output import Output, claimed_folder
 
 COMMANDS = {
@@ -36,7 +36,7 @@ def surroundings(in_folder_with_prompts: Callable[[int], None], monkeypatch: pyt
 
     monkeypatch.setattr(Session, "load", loaded)
     monkeypatch.setattr("specdec_cli.audit.run.run", loaded)
-    monkeypatch.setattr("specdec_cli.specem.load_ensemble", loaded)
+    monkeypatch.setattr("specdec_cli.runtime.specem.load_ensemble", loaded)
 
 
 def place_of(kind: str, folder: Path, ending: str) -> Path:

@@ -84,13 +84,14 @@ def test_presets_of_segments_are_for_ensemble_alone(specdec: Program, name: str)
 def test_every_preset_is_planned_without_a_hub_and_without_loading(
     specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    from specdec_cli.models import hub, loader
+    from specdec_cli.models import loader
+    from specdec_cli.models.hub import hf_hub
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("a dry run fetches and loads nothing")
 
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path))
-    for module, function in ((hub, "download"), (hub, "hub_reachable"), (loader, "load_model")):
+    for module, function in ((hf_hub, "download"), (hf_hub, "hub_reachable"), (loader, "load_model")):
         monkeypatch.setattr(module, function, never)
     for command in (("generate", "--json"), ("bench", "--format", "json")):
         outcome = specdec(*command, "--preset", name, "--dry-run")

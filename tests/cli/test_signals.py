@@ -20,7 +20,7 @@ import os, sys
 from pathlib import Path
 import specdec_cli.cli.presets as presets
 from specdec_cli.cli.app import main
-from specdec_cli.models.leash import run_leashed
+from specdec_cli.processes.leash import run_leashed
 from specdec_cli.storage.atomic import replacing
 from specdec_cli.storage.output import Output
 

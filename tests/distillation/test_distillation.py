@@ -11,19 +11,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import softmax
 
+from specdec_cli.distillation.acceptance import measure_worth
 from specdec_cli.distillation.corpus import Corpus
-from specdec_cli.distillation.measuring import measure_worth
+from specdec_cli.distillation.data_generation import write_shard
 from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.run import distil, frame_of, put_in_place
+from specdec_cli.distillation.students import new_student
 from specdec_cli.distillation.training import Training, batch_of, schedule
-from specdec_cli.distillation.writing import write_shard
 from specdec_cli.errors import InputError, MismatchError, RoomError, SpecdecError
-from specdec_cli.models.feature_folder import load_feature_head, read_weights
+from specdec_cli.models.eagle.checkpoint import load_feature_head, read_weights
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.low_precision import Int4Linear
-from specdec_cli.models.reduced_head import ReducedHead
-from specdec_cli.models.students import new_student
+from specdec_cli.models.quantization.linear import Int4Linear
+from specdec_cli.models.reduced_vocab_head import ReducedHead
 
 SMALL = {"tokens": 24 * 16, "texts": 24, "length": 16, "batch": 6, "epochs": 1, "unroll": 2}
 
@@ -138,7 +138,7 @@ def _excess(student, batch, law):
 
 
 def _proposed(target, corpus, recipe):
-    from specdec_cli.models.reduced_head import likely_tokens
+    from specdec_cli.models.reduced_vocab_head import likely_tokens
 
     counts = corpus.token_counts(*target.model.lm_head.weight.shape, recipe.shards)
     return likely_tokens(counts, recipe.vocabulary, target.stop_tokens)
@@ -287,8 +287,8 @@ FULL = {
     "run.os.replace": OSError(errno.ENOSPC, "No space left on device"),
 }
 SAVES = {
-    "head": "specdec_cli.models.feature_folder.save_file",
-    "layers": "specdec_cli.models.students.save_file",
+    "head": "specdec_cli.models.eagle.checkpoint.save_file",
+    "layers": "specdec_cli.distillation.students.save_file",
 }
 
 

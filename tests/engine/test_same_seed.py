@@ -12,9 +12,9 @@ from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.runner import Runner
-from specdec_cli.models.target import ModelTarget
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.verification.block import verify_block

@@ -12,7 +12,7 @@ from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.engine.text import Stops
-from specdec_cli.models.tokenizer import Tokenizer
+from specdec_cli.models.hf.tokenizer import Tokenizer
 
 SPECIAL = ("<|end|>", "<｜末▁尾｜>")
 MERGES = ["o n", "Ġ on", "Ċ Ċ", "Ġ ð", "Ċ æ", "e r", "t w"]

@@ -16,8 +16,8 @@ from specdec_cli.audit.ensembles import (
 )
 from specdec_cli.audit.enumeration import EXACT, NoiseReusedError, distance, law_of_text
 from specdec_cli.audit.toys import MisuseError, ToyLaw
-from specdec_cli.ensemble import combiners, execution, ring, targets
-from specdec_cli.methods import METHODS
+from specdec_cli.ensemble import alternate_proposal, combiners, execution, targets
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
 
 ENSEMBLES = [name for name, method in METHODS.items() if method.is_ensemble]
@@ -52,28 +52,28 @@ CD = Settings(method="cd", temperature=1.0, models=("toy",) * 2, alpha=0.5, plau
 CHEF, SD, MIX = {"exec": "chef", "gammas": (2, 1)}, {"exec": "sd", "gammas": (2, 1)}, {"exec": "mixture"}
 TWINS = {
     "accepted by the verifier's law, not the ensemble's": (
-        ring, "chance = float(law[guess.token])",
+        alternate_proposal, "chance = float(law[guess.token])",
         "chance = float(self._ensemble.own(guess.rows[max(guess.rows)])[guess.token])",
         replace(WE, **CHEF),
     ),
     "the residual of a rejected guess is the law itself": (
-        ring, "rest = residual(law, guess.proposal.to(law))", "rest = law", replace(WE, **CHEF),
+        alternate_proposal, "rest = residual(law, guess.proposal.to(law))", "rest = law", replace(WE, **CHEF),
     ),
     "what follows a rejected guess stays": (
-        ring, "self._guesses, self._turn, self._start = [], 0, self._position",
+        alternate_proposal, "self._guesses, self._turn, self._start = [], 0, self._position",
         "self._turn, self._start = 0, self._position\n            self._guesses = self._guesses[1:]",
         replace(WE, **CHEF),
     ),
     "the lap's noise is used again": (
-        ring, "self._guesses, self._turn, self._start = [], 0, self._position",
+        alternate_proposal, "self._guesses, self._turn, self._start = [], 0, self._position",
         "self._guesses, self._turn = [], 0", replace(WE, **CHEF),
     ),
     "a bonus token is emitted without being judged": (
-        ring, "verdict = self._verdict(self._guesses[0])",
+        alternate_proposal, "verdict = self._verdict(self._guesses[0])",
         "verdict = len(self._guesses) == 1 or self._verdict(self._guesses[0])", replace(WE, **CHEF),
     ),
     "models in the order of their turns": (
-        ring, "[guess.rows[place].to(guess.proposal.device) for place in places]",
+        alternate_proposal, "[guess.rows[place].to(guess.proposal.device) for place in places]",
         "[guess.rows[place] for place in guess.rows]", replace(CD, exec="chef", gammas=(1, 2)),
     ),
     "the proposer's last row is that of the one before": (
@@ -119,16 +119,16 @@ def strays(case, seed):
 
 def plant(monkeypatch, module, twin):
     """Make everything that uses a module use its broken twin."""
-    if module is ring:
+    if module is alternate_proposal:
         monkeypatch.setattr(execution, "Ring", twin.Ring)
     elif module is targets:
         for name in ("EnsembleTarget", "MixtureTarget", "Proposer", "ProposerRows"):
             monkeypatch.setattr(execution, name, getattr(twin, name))
     else:
-        from specdec_cli.ensemble import assembly
+        from specdec_cli.runtime import build_ensemble
 
         for name in ("Contrastive", "LogitSum", "WeightedAverage"):
-            monkeypatch.setattr(assembly, name, getattr(twin, name))
+            monkeypatch.setattr(build_ensemble, name, getattr(twin, name))
 
 
 @pytest.mark.parametrize("bug", TWINS)

@@ -10,8 +10,8 @@ from scipy import stats
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation import results
+from specdec_cli.evaluation.data_checks import remarks
 from specdec_cli.evaluation.metrics.bertscore import encoder_of
-from specdec_cli.evaluation.remarks import remarks
 from specdec_cli.evaluation.results import read_answers, results_files
 from specdec_cli.evaluation.sandbox import Limits
 from specdec_cli.evaluation.scoring import RESAMPLES, Metrics, compare, score

@@ -14,8 +14,8 @@ import tiny_checkpoints as tiny
 import torch
 from fuzzing.children import Run, finish, start
 
-from specdec_cli.models.feature_folder import MadeFor, save_feature_head, vocabulary_digest
-from specdec_cli.models.feature_head import head_shape, new_feature_head
+from specdec_cli.models.eagle.checkpoint import MadeFor, save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 
 SHARP = {"initializer_range": 0.3, "max_position_embeddings": 256}

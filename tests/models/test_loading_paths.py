@@ -15,19 +15,19 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.forward.choice import new_forward
-from specdec_cli.models.layers import first_layers
+from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.lowering import low_precision_twin, lower_precision
-from specdec_cli.models.offload.opening import Offload
-from specdec_cli.models.offload.plan import Limits, Workload
-from specdec_cli.models.rounding import rounded
-from specdec_cli.models.runner import Runner
+from specdec_cli.models.offload.load import Offload
+from specdec_cli.models.offload.memory_plan import Limits, Workload
+from specdec_cli.models.quantization.quantize import low_precision_twin, lower_precision
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.self_drafts.early_exit import first_layers
+from specdec_cli.models.self_drafts.quantized import rounded
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "vocab_size": 272}
 WORDS = (*tiny.WORDS, *(f"<{number}>" for number in range(272 - len(tiny.WORDS))))
 TEXT = [5, 9, 30, 7, 60, 12, 200]
-STREAMED = Offload("disk", Workload(16, 8), Limits(None, 0))
+STREAMED = Offload("disk", Workload(16, 8, 512), Limits(None, 0))
 PROJECTION, STEP = "_proj.weight", 2**-8
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -210,7 +210,7 @@ PATHS = {
     "disk": (lambda folder: loaded(folder, offload=STREAMED), lambda model: model),
     "disk, layers:1": (
         lambda folder: first_layers(
-            loaded(folder, offload=Offload("disk", Workload(16, 8), Limits(None, 1))), 1
+            loaded(folder, offload=Offload("disk", Workload(16, 8, 512), Limits(None, 1))), 1
         ),
         first_layer,
     ),

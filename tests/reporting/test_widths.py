@@ -17,26 +17,26 @@ from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditResult
 from specdec_cli.audit.self_test import Sighting
 from specdec_cli.audit.statistical import StatisticalTest
-from specdec_cli.benchmarking.compare import Comparison
-from specdec_cli.benchmarking.comparison import Standing
 from specdec_cli.benchmarking.detail import KINDS, Group
+from specdec_cli.benchmarking.log_comparison import Comparison
+from specdec_cli.benchmarking.method_comparison import Standing
 from specdec_cli.benchmarking.replays import ReplayRow
 from specdec_cli.benchmarking.streaming import StreamRow
 from specdec_cli.benchmarking.summary import Ratio, Row
-from specdec_cli.distillation.appraisal import Appraisal, Promise
+from specdec_cli.distillation.speedup_estimate import Appraisal, Promise
 from specdec_cli.drafting.shapes import StaticTree
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.evaluation.scoring import Difference, Score, ScoreRow
-from specdec_cli.models.estimate import Estimate
-from specdec_cli.models.resolve import describe
+from specdec_cli.models.hub.resolve import describe
+from specdec_cli.models.memory_estimate import Estimate
 from specdec_cli.reporting.audit import tables as audit_tables
 from specdec_cli.reporting.bench import bench_tables
-from specdec_cli.reporting.compare import compare_table
-from specdec_cli.reporting.comparison import comparison_table
 from specdec_cli.reporting.detail import detail_tables
 from specdec_cli.reporting.distill import acceptance_table, promise_table
 from specdec_cli.reporting.evaluate import differences_table, scores_table
+from specdec_cli.reporting.log_comparison import compare_table
+from specdec_cli.reporting.method_comparison import comparison_table
 from specdec_cli.reporting.models import models_table
 from specdec_cli.reporting.plan import plan_table
 from specdec_cli.reporting.presets import presets_table, settings_table

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_checkpoints as tiny
 
-from specdec_cli.session import Session
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None}

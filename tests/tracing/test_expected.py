@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from specdec_cli.assembly import VERIFIERS
 from specdec_cli.audit.enumeration import law_of
 from specdec_cli.drafting.policies import policy
 from specdec_cli.drafting.policies.base import Draws
+from specdec_cli.runtime.build import VERIFIERS
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tree import TokenTree

@@ -6,10 +6,10 @@ import pytest
 import torch
 from paths import tree_path
 
-from specdec_cli.assembly import sampling_of
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.build import sampling_of
+from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
-from specdec_cli.session import Session
 from specdec_cli.settings import AUTO, Settings
 from specdec_cli.tracing.inspection import ACCEPTED, REJECTED, UNREACHED, picture
 from specdec_cli.tracing.watching import watch

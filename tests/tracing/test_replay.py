@@ -10,8 +10,8 @@ from dying import full_after
 
 from specdec_cli.benchmarking.replays import compare_on
 from specdec_cli.errors import InputError, RoomError
-from specdec_cli.methods import METHODS
-from specdec_cli.session import Session
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.session import Session
 from specdec_cli.settings import AUTO, Settings
 from specdec_cli.tracing.file import Trace, TracedRun, TraceFile, read_trace
 from specdec_cli.tracing.record import recorded, require_traceable

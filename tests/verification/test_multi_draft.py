@@ -6,6 +6,7 @@ import pytest
 import torch
 from planting import broken, rebound
 
+from specdec_cli.audit.acceptance_bound import Watched, best_acceptance
 from specdec_cli.audit.enumeration import (
     EXACT,
     NoiseReusedError,
@@ -22,11 +23,10 @@ from specdec_cli.drafting.shapes import parse_tree
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.methods import METHODS
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.verification import kseq, optimal_transport, rejection, traversal, walk
 from specdec_cli.verification.block import verify_block
-from specdec_cli.verification.watched import Watched, best_acceptance
 
 TARGET, DRAFT = ToyLaw(WIDTH, 3), ToyLaw(WIDTH, 6)
 POLICIES = {

@@ -9,10 +9,10 @@ from random_models import ARCHITECTURES, random_model
 
 from specdec_cli.audit import exact
 from specdec_cli.audit.toys import ToyDraftModel
-from specdec_cli.drafts import copies_first
-from specdec_cli.methods import METHODS
-from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.runner import Runner
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.settings.drafts import copies_first
 
 KEPT = torch.tensor([0, 2])
 LEFT_OUT = 1

@@ -1,11 +1,11 @@
 """The seam between bookkeeping and arithmetic: what one pass reads, and what computes it.
 
-`runner.py` decides which token stands in which row and what it may see; a `Forward` computes.
+`runner/model_runner.py` decides which token stands in which row and what it may see; a `Forward` computes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.rotary import Turning
-
-Product = Callable[[Tensor], Tensor]  # x (n, K) to x @ weight.T + bias (n, N)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from specdec_cli.models.forward.lean_weights import LayerWeights, fits, lean_weights
-from specdec_cli.models.forward.pieces import eager_pieces, normed
-from specdec_cli.models.reduced_head import head_width
+from specdec_cli.models.forward.fused_weights import LayerWeights, fits, lean_weights
+from specdec_cli.models.forward.kernels import eager_pieces, normed
+from specdec_cli.models.reduced_vocab_head import head_width
 from specdec_cli.sampling.vocabulary import spread
 
 

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from specdec_cli.errors import RoomError, SpecdecError
-from specdec_cli.models.cache_folder import LARGER_CACHE, alone, cache_root, put_folder, workspace
-from specdec_cli.models.forward import pieces as source
-from specdec_cli.models.forward.pieces import AddNorm, Attend, Gate, Pieces, Shape, Turn
+from specdec_cli.models.forward import kernels as source
+from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Pieces, Shape, Turn
 from specdec_cli.models.hardware import dtype_name
-from specdec_cli.models.leash import run_leashed
-from specdec_cli.models.manifest import is_whole, write_manifest
-from specdec_cli.models.quiet import first_line
+from specdec_cli.models.hf.quiet import first_line
+from specdec_cli.models.hub.cache import LARGER_CACHE, alone, cache_root, put_folder, workspace
+from specdec_cli.models.hub.manifest import is_whole, write_manifest
+from specdec_cli.processes.leash import run_leashed
 from specdec_cli.resources import PACKAGE
 from specdec_cli.storage.failures import FULL
 

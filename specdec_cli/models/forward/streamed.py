@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specdec_cli.models.forward.base import Forward, Product
-from specdec_cli.models.forward.lean import LeanForward
-from specdec_cli.models.forward.lean_weights import (
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.fused import LeanForward
+from specdec_cli.models.forward.fused_weights import (
     FIRST_NORM,
     LayerWeights,
     LeanWeights,
@@ -23,11 +23,12 @@ from specdec_cli.models.forward.lean_weights import (
     norm_scale,
     of_family,
 )
-from specdec_cli.models.forward.linear import PlainProduct
-from specdec_cli.models.forward.module import ModuleForward
-from specdec_cli.models.forward.pieces import Pieces
-from specdec_cli.models.offload.places import Place, read_tensor
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.kernels import Pieces
+from specdec_cli.models.forward.packed_linear import PlainProduct
 from specdec_cli.models.offload.stream import LayerStream, Tensors
+from specdec_cli.models.offload.tensor_index import Place, read_tensor
+from specdec_cli.models.quantization.matrices import Product
 
 
 def streamed_forward(model: Any, stream: LayerStream, pieces: Pieces | None = None) -> Forward:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.offload.layout import ALIGNMENT, Extent, Layout
-from specdec_cli.models.offload.link import Link
-from specdec_cli.models.offload.ring import Slot
+from specdec_cli.models.offload.prefetch import Slot
+from specdec_cli.models.offload.throttle import Link
 
 CHUNK = 4 << 20
 READERS = 2

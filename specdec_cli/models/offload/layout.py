@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from specdec_cli.models.offload.places import Place
+from specdec_cli.models.offload.tensor_index import Place
 
 ALIGNMENT = 4096  # of the disk's blocks and of the memory's pages: what reading past the cache asks for
 GAP = 1 << 16  # bytes between two tensors that are rather read than jumped over

@@ -14,8 +14,8 @@ from torch import Tensor
 from specdec_cli.models.hardware import require_memory
 from specdec_cli.models.offload.disk import DiskTransport
 from specdec_cli.models.offload.layout import Layout
-from specdec_cli.models.offload.link import Link
-from specdec_cli.models.offload.ring import Slot
+from specdec_cli.models.offload.prefetch import Slot
+from specdec_cli.models.offload.throttle import Link
 
 
 class PinnedTransport:

@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.checkpoint import is_quantised, read_generation_config
-from specdec_cli.models.offload.layout import Layout, Merge, lay_out
-from specdec_cli.models.offload.places import Place, read_places, read_tensor
-from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.stack import stack_path
-from specdec_cli.models.weight_map import (
+from specdec_cli.models.hf.checkpoint import is_quantised, read_generation_config
+from specdec_cli.models.hf.decoder_layers import stack_path
+from specdec_cli.models.hf.weight_map import (
     Recipe,
     empty_model,
     made_shapes,
@@ -28,6 +25,9 @@ from specdec_cli.models.weight_map import (
     put_weight,
     tie,
 )
+from specdec_cli.models.offload.layout import Layout, Merge, lay_out
+from specdec_cli.models.offload.stream import LayerStream, Tensors
+from specdec_cli.models.offload.tensor_index import Place, read_places, read_tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 

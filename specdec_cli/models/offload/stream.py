@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.offload.layout import Layout
-from specdec_cli.models.offload.ring import Ring, Traffic, Transport
+from specdec_cli.models.offload.prefetch import Ring, Traffic, Transport
 
 Tensors = Mapping[str, Tensor]
 ALIGNED = 64  # bytes of a cache line: where converted tensors begin

@@ -9,10 +9,10 @@ from transformers import AutoModelForCausalLM
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.offload.opening import Offload
-from specdec_cli.models.offload.plan import Limits, Workload
+from specdec_cli.models.offload.load import Offload
+from specdec_cli.models.offload.memory_plan import Limits, Workload
 from specdec_cli.models.offload.stream import staging_bytes
-from specdec_cli.models.rounding import rounded
+from specdec_cli.models.self_drafts.quantized import rounded
 
 EXPERTS = {"num_experts_per_tok": 2, "initializer_range": 0.2, "pad_token_id": 0}
 LATENT = {
@@ -46,7 +46,7 @@ PIECES = ("Mixtral", "Qwen3Moe", "DeepseekV3")
 
 
 def streaming(resident=0):
-    return Offload("disk", Workload(16, 8), Limits(None, resident))
+    return Offload("disk", Workload(16, 8, 512), Limits(None, resident))
 
 
 def made(path, name):

@@ -8,12 +8,12 @@ import tiny_checkpoints as tiny
 from safetensors import SafetensorError
 
 from specdec_cli.errors import RoomError, SpecdecError
-from specdec_cli.models.forward.choice import new_forward
+from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.offload import self_draft
-from specdec_cli.models.offload.opening import Offload
-from specdec_cli.models.offload.plan import Limits, Workload
-from specdec_cli.models.runner import Runner
+from specdec_cli.models.offload.load import Offload
+from specdec_cli.models.offload.memory_plan import Limits, Workload
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.self_drafts import streamed
 
 LAYERS = 6
 
@@ -24,7 +24,7 @@ def target(tmp_path, monkeypatch):
     folder = tiny.folder(
         tmp_path / "target", num_hidden_layers=LAYERS, hidden_size=128, intermediate_size=192
     )
-    offload = Offload("disk", Workload(16, 8), Limits(None, 1))
+    offload = Offload("disk", Workload(16, 8, 512), Limits(None, 1))
     return load_model(str(folder), device="cpu", dtype="float32", offload=offload)
 
 
@@ -51,9 +51,9 @@ def test_a_draft_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(
     def full(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(self_draft, "save_file", full)
+    monkeypatch.setattr(streamed, "save_file", full)
     with pytest.raises(RoomError, match="could not be written"):
-        self_draft.rounded_copy(target, "int4", lambda _: None)
+        streamed.rounded_copy(target, "int4", lambda _: None)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -63,18 +63,18 @@ def test_a_draft_that_was_killed_while_it_was_written_is_made_again(target, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(self_draft, "save_file", killed)
+        patched.setattr(streamed, "save_file", killed)
         with pytest.raises(KeyboardInterrupt):
-            self_draft.rounded_copy(target, "int4", lambda _: None)
+            streamed.rounded_copy(target, "int4", lambda _: None)
     said: list[str] = []
-    self_draft.rounded_copy(target, "int4", said.append)
+    streamed.rounded_copy(target, "int4", said.append)
     assert said == [f"Rounding a copy of {target.name} to int4, once"]
 
 
 def test_a_draft_whose_file_was_cut_is_made_again(target, tmp_path):
-    self_draft.rounded_copy(target, "int8", lambda _: None)
+    streamed.rounded_copy(target, "int8", lambda _: None)
     file = next((tmp_path / "cache" / "drafts").rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-100])
     said: list[str] = []
-    self_draft.rounded_copy(target, "int8", said.append)
+    streamed.rounded_copy(target, "int8", said.append)
     assert len(said) == 1

@@ -1,0 +1,101 @@
+"""What a draft promises on this machine: measured costs of passes, and the speed-up that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from specdec_cli.benchmarking.acceptance import measure_costs
+from specdec_cli.distillation.acceptance import Worth
+from specdec_cli.drafting.planning import best_plan
+from specdec_cli.runtime.session import Session
+from specdec_cli.settings import Settings
+
+SIZES = (1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33)  # tokens in a target pass
+DEEPEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What to expect at one temperature.
+
+    Attributes:
+        gamma: the best length of a chain; 0 where it is best not to speculate.
+        chain_tokens_per_pass: expected of it.
+        chain_speed_up: expected of it, against plain decoding.
+        budget: nodes of the best tree of the draft's likeliest tokens; 0 likewise.
+        tree_tokens_per_pass: expected of it.
+        tree_speed_up: expected of it.
+    """
+
+    gamma: int
+    chain_tokens_per_pass: float
+    chain_speed_up: float
+    budget: int
+    tree_tokens_per_pass: float
+    tree_speed_up: float
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """What a draft costs and promises here.
+
+    Attributes:
+        draft_pass: seconds of a draft pass.
+        target_pass: seconds of a target pass over one token.
+        promises: by temperature.
+    """
+
+    draft_pass: float
+    target_pass: float
+    promises: Mapping[float, Promise]
+
+    @property
+    def relative_cost(self) -> float:
+        """Draft pass / target pass."""
+        return self.draft_pass / self.target_pass
+
+
+def appraise(session: Session, settings: Settings, worth: Worth, report: Callable[[str], None]) -> Appraisal:
+    """Measure passes and weigh them against how often the draft is right.
+
+    Args:
+        session: with the draft loaded.
+        settings: of a method that drafts with it.
+        worth: of the draft.
+        report: is told what is going on.
+    """
+    costs = measure_costs(session, settings, SIZES, report)
+    promises = {
+        heat: _promise(worth, heat, costs.pass_seconds, costs.draft_seconds) for heat in worth.accepted
+    }
+    return Appraisal(costs.draft_seconds, costs.pass_seconds[1], promises)
+
+
+def _promise(worth: Worth, heat: float, passes: Mapping[int, float], draft: float) -> Promise:
+    plain = passes[1]
+    chains = {
+        gamma: worth.tokens_per_pass(heat, gamma) / (_between(passes, gamma + 1) + gamma * draft)
+        for gamma in range(DEEPEST + 1)
+    }
+    gamma = max(chains, key=lambda each: chains[each])
+    plan = best_plan(worth.ranks[heat], SIZES[-1] - 1, DEEPEST, passes, draft)
+    assert plan.seconds is not None
+    return Promise(
+        gamma,
+        worth.tokens_per_pass(heat, gamma),
+        chains[gamma] * plain,
+        len(plan.tree.parents),
+        plan.tokens_per_pass,
+        plan.tokens_per_pass * plain / plan.seconds,
+    )
+
+
+def _between(passes: Mapping[int, float], size: int) -> float:
+    """The time of a pass, interpolated between measured sizes."""
+    below = max(known for known in passes if known <= size)
+    above = min(known for known in passes if known >= size)
+    if below == above:
+        return passes[size]
+    share = (size - below) / (above - below)
+    return passes[below] + share * (passes[above] - passes[below])

@@ -1,0 +1,68 @@
+"""Which pass computes a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specdec_cli.errors import SpecdecError
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.compiled import compile_pieces, load_pieces
+from specdec_cli.models.forward.cuda_graph import GraphForward
+from specdec_cli.models.forward.fused import LeanForward
+from specdec_cli.models.forward.fused_weights import fits, lean_shape, of_family
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.streamed import streamed_forward
+from specdec_cli.models.offload.stream import LayerStream
+
+NOT_COMPILED = "only models of the Llama family, on a CPU or a CUDA device, are compiled"
+
+
+def new_forward(model: Any, stream: LayerStream | None = None) -> Forward:
+    """The leanest pass that computes the model, with its own cache; `stream` brings its layers, if given."""
+    if stream is not None:
+        return streamed_forward(model, stream)
+    return LeanForward(model) if fits(model) else ModuleForward(model)
+
+
+def can_compile(model: Any, stream: LayerStream | None = None) -> bool:
+    """Whether `compiled_forward` takes the model: the lean pass computes it, on a CPU or a CUDA device.
+
+    Layers that are streamed change their place in memory, so such a model is compiled on the CPU only.
+    """
+    if stream is not None:
+        return model.device.type == "cpu" and of_family(model)
+    return model.device.type in ("cpu", "cuda") and fits(model)
+
+
+def compiled_forward(model: Any, report: Callable[[str], None], stream: LayerStream | None = None) -> Forward:
+    """The lean pass with compiled pieces, or as CUDA graphs, for a model that `can_compile`.
+
+    Args:
+        model: to compute.
+        report: is told what takes time.
+        stream: brings its layers, if given.
+
+    Raises:
+        SpecdecError: no compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    if model.device.type == "cuda":
+        return GraphForward(model)
+    pieces = load_pieces(compile_forward(model, report, stream), lean_shape(model), model.dtype)
+    return LeanForward(model, pieces) if stream is None else streamed_forward(model, stream, pieces)
+
+
+def compile_forward(model: Any, report: Callable[[str], None], stream: LayerStream | None = None) -> Path:
+    """Compile what `compiled_forward` will load, unless that was done before: the folder that it lies in.
+
+    Raises:
+        SpecdecError: the model is not on the CPU, or not one that `can_compile`; no compiler, or it fails.
+        RoomError: the disk is full.
+    """
+    if model.device.type != "cpu" or not can_compile(model, stream):
+        hint = "Without --compile every model runs through its own module."
+        problem = f"A {model.config.model_type} model on {model.device} cannot be compiled: {NOT_COMPILED}."
+        raise SpecdecError(problem, hint)
+    return compile_pieces(lean_shape(model), model.dtype, report)

@@ -1,0 +1,1 @@
+"""Model folders as transformers has them: configuration, weights, tokenizer, chat template, each checked."""

@@ -1,0 +1,1 @@
+"""Tables of what there is: methods, models, precisions. Importing them loads no torch."""

@@ -1,0 +1,151 @@
+"""Settings and models become the roles of a method: the one module that knows every class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from specdec_cli.drafting.base import Drafter, DraftModel
+from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
+from specdec_cli.drafting.budget import PassSeconds, Worth
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.ngram_first import NgramFirstDrafter
+from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.planning import best_tree
+from specdec_cli.drafting.policies import policy
+from specdec_cli.drafting.policies.base import Policy
+from specdec_cli.drafting.policies.switched import switched
+from specdec_cli.drafting.ranking import CoupledRanking, DraftRanking
+from specdec_cli.drafting.shapes import StaticTree, parse_tree
+from specdec_cli.drafting.tree_drafter import TreeDrafter
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.sampling.distribution import Sampling
+from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings.drafts import NGRAM, copies_first, resolve_draft
+from specdec_cli.verification.base import Verifier
+from specdec_cli.verification.block import verify_block
+from specdec_cli.verification.kseq import verify_kseq
+from specdec_cli.verification.own_sample import follow_own_sample
+from specdec_cli.verification.rejection import reject_by_token
+from specdec_cli.verification.traversal import verify_traversal
+
+VERIFIERS: dict[str, Verifier] = {
+    "own_sample": follow_own_sample,
+    "rejection": reject_by_token,
+    "block": verify_block,
+    "kseq": verify_kseq,
+    "traversal": verify_traversal,
+}
+LARGEST_AUTO = 128  # nodes of a tree that is grown while it pays
+COPIED = 7  # tokens copied at once: a pass then has eight rows, and no draft pass was paid for them
+# How often the first, second, ... child of a node was the accepted one, for samples without replacement:
+# measured by `specdec trees plan` on the default target with the draft layers:28 at temperature 0.6.
+USUAL_ACCEPTANCE = (0.595, 0.107, 0.029, 0.016, 0.019, 0.005, 0.009, 0.005)
+
+
+def sampling_of(settings: Settings) -> Sampling:
+    """How logits become distributions under these settings."""
+    return Sampling(settings.temperature, settings.top_k, settings.top_p, settings.min_p)
+
+
+def verifier_of(settings: Settings) -> Verifier:
+    """Who decides under these settings."""
+    return VERIFIERS[METHODS[settings.method].verify[settings.verify]]
+
+
+def drafter_of(
+    settings: Settings,
+    width: int,
+    draft_model: Callable[[str], DraftModel],
+    pass_seconds: PassSeconds = lambda rows: None,
+) -> Drafter:
+    """Who guesses under these settings.
+
+    Args:
+        settings: of the run.
+        width: of the target's vocabulary.
+        draft_model: gives the model of a draft's name.
+        pass_seconds: what a pass of the target takes, by its rows, where that is known.
+
+    Raises:
+        InputError: the tree cannot be read, or the draft is of no use to the method.
+    """
+    name = resolve_draft(settings)
+    if name is None:
+        return NoDrafter()
+    if name == NGRAM:
+        return _ngram(settings)
+    guessing = _guessing(settings, draft_model(name), width, pass_seconds)
+    return NgramFirstDrafter(_copying(settings), guessing) if copies_first(settings) else guessing
+
+
+def _guessing(settings: Settings, model: DraftModel, width: int, pass_seconds: PassSeconds) -> Drafter:
+    """Who guesses by a draft model."""
+    sampling = sampling_of(settings)
+    if METHODS[settings.method].takes_tree:
+        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling, width)
+    if settings.method == "sps":
+        return ChainDrafter(model, settings.gamma, sampling, width)
+    shape_limits = TreeShape(
+        budget=settings.max_budget or LARGEST_AUTO,
+        beams=settings.max_n_beams,
+        depth=settings.max_beam_len,
+        branches=settings.max_branch_width,
+        min_log_prob=settings.min_log_prob,
+        decay=settings.decay,
+    )
+    ranking = CoupledRanking(sampling) if settings.coupled else DraftRanking(settings.temperature)
+    worth = Worth(pass_seconds) if settings.max_budget == AUTO else None
+    return BestFirstDrafter(model, shape_limits, ranking, width, worth)
+
+
+def tree_of(settings: Settings) -> StaticTree:
+    """The static tree that these settings ask for.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    asked = settings.tree or METHODS[settings.method].tree
+    if asked:
+        return parse_tree(asked)
+    return best_tree(USUAL_ACCEPTANCE, settings.max_budget, settings.max_beam_len).tree
+
+
+def largest_tree(settings: Settings) -> int:
+    """Nodes of the largest tree that these settings can draft."""
+    if resolve_draft(settings) is None:
+        return 0
+    if METHODS[settings.method].takes_tree:
+        return tree_of(settings).size
+    if settings.method == "sps":
+        return max(settings.gamma, COPIED) if copies_first(settings) else settings.gamma
+    return settings.max_budget or LARGEST_AUTO
+
+
+def policy_of(settings: Settings) -> Policy:
+    """How children are chosen under these settings, whose method takes a tree."""
+    name = METHODS[settings.method].policy
+    if name is None:
+        raise ValueError(f"the method {settings.method} has no policy")
+    if name == "hub" and settings.hub_above > 0:
+        return switched(policy(name), policy("without_replacement"), settings.hub_above)
+    return policy(name)
+
+
+def _ngram(settings: Settings) -> NgramDrafter:
+    """N-grams as a chain of gamma tokens for sps, as a tree for the others."""
+    if settings.method == "sps":
+        return NgramDrafter(settings.ngram_size, settings.gamma, settings.gamma, branches=1)
+    return NgramDrafter(
+        settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
+    )
+
+
+def _copying(settings: Settings) -> NgramDrafter:
+    """N-grams that go before a draft: only after a whole run of `ngram_size` tokens that stood before."""
+    size = settings.ngram_size
+    if settings.method == "sps":
+        length = max(settings.gamma, COPIED)
+        return NgramDrafter(size, length, length, branches=1, shortest=size)
+    budget = settings.max_budget or COPIED
+    return NgramDrafter(size, budget, settings.max_beam_len, settings.max_branch_width, shortest=size)

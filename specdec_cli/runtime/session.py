@@ -1,0 +1,287 @@
+"""Settings become loaded models, and prompts become steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from specdec_cli.drafting.base import Drafter
+from specdec_cli.engine.completion import Completion
+from specdec_cli.engine.loop import decode
+from specdec_cli.engine.roles import Roles, Step
+from specdec_cli.engine.stopping import Stopping
+from specdec_cli.engine.text import Stops
+from specdec_cli.errors import InputError
+from specdec_cli.models.eagle.forward import head_forward
+from specdec_cli.models.eagle.head import FeatureHead
+from specdec_cli.models.eagle.runner import FeatureRunner
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.select import (
+    NOT_COMPILED,
+    can_compile,
+    compiled_forward,
+    new_forward,
+)
+from specdec_cli.models.hardware import default_threads, dtype_name, resolve_device
+from specdec_cli.models.loader import LoadedModel, load_model, silent
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.runner.target import ModelTarget
+from specdec_cli.models.runner.tree_support import require_tree_support
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.build import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
+from specdec_cli.runtime.draft_loading import (
+    load_partner,
+    model_record,
+    require_layers,
+    require_usable,
+    require_vocabulary,
+)
+from specdec_cli.runtime.endings import JOINED, stops_of
+from specdec_cli.runtime.ensemble import Company, Seat
+from specdec_cli.runtime.offload import device_of, offload_of
+from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
+from specdec_cli.sampling.randomness import SeededRandomness
+from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import NGRAM, copies_first, is_model, require_readable, resolve_draft
+from specdec_cli.settings.ensembles import member_names
+from specdec_cli.tree import TokenTree
+
+
+class Session:
+    """A loaded target, the drafts loaded for it, and the settings that asked for them.
+
+    Attributes:
+        settings: what the run was asked to do.
+        target: the model whose text it is.
+        warnings: what the user should know, a sentence each.
+        company: the members of its ensembles.
+    """
+
+    def __init__(
+        self, settings: Settings, target: LoadedModel, report: Callable[[str], None] = silent
+    ) -> None:
+        self.settings = settings
+        self.target = target
+        self.warnings: list[str] = list(target.warnings)
+        self._drafts: dict[str, LoadedModel] = {}
+        self._runners: dict[int, Runner] = {}
+        self._runners[id(target)] = self._new_runner(target, report)
+        self.company = Company(lambda name, place: self._seat(name, place, report))
+
+    @classmethod
+    def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
+        """Load the models that the settings name.
+
+        Raises:
+            SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
+        """
+        draft_name = resolve_draft(settings)
+        if METHODS[settings.method].takes_tree:
+            tree_of(settings)  # a tree that cannot be read is known before anything is loaded
+        for device in filter(None, (settings.device, settings.draft_device)):
+            resolve_device(device)
+        names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
+        for name in names:
+            require_readable(name)
+        if draft_name is not None:
+            require_usable(settings, draft_name)
+            require_layers(settings, draft_name, report)
+        if draft_name is not None and is_model(draft_name):
+            require_vocabulary(settings, draft_name, report)
+        for name in names[1:]:
+            require_layers(settings, name, report)
+            if is_model(name) and name != settings.target:
+                require_vocabulary(settings, name, report)
+        torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
+        report(f"Loading {settings.target}")
+        target = load_model(
+            settings.target,
+            device=device_of(settings),
+            dtype=settings.dtype,
+            quantize=settings.quantize,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+            offload=offload_of(settings, draft_name, largest_tree(settings), report),
+            report=report,
+        )
+        require_tree_support(target)
+        session = cls(settings, target, report)
+        if draft_name not in (None, NGRAM):
+            session.draft(draft_name, report)
+        session.company.gather(names)
+        return session
+
+    def _seat(self, name: str, place: int, report: Callable[[str], None]) -> Seat:
+        """A model in its n-th place of an ensemble, with a runner that is no other place's."""
+        loaded = self.target if name == self.settings.target else self.draft(name, report)
+        runner = self._new_runner(loaded, report) if place else self._runners[id(loaded)]
+        return Seat(runner, runner.width, loaded.weight_bytes, loaded.context)
+
+    def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
+        """The draft model of that name, loaded at the first call.
+
+        Raises:
+            SpecdecError: it cannot be had, or does not fit the target.
+        """
+        if name not in self._drafts:
+            draft, warning = load_partner(self.target, name, self.settings, report)
+            said = [*draft.warnings, *([warning] if warning else [])]  # a part of the target says it again
+            self.warnings += [each for each in said if each not in self.warnings]
+            self._runners[id(draft)] = self._new_runner(draft, report)
+            self._drafts[name] = draft
+        return self._drafts[name]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of an ensemble's models, in their order; none for other methods."""
+        return member_names(self.settings) if METHODS[self.settings.method].is_ensemble else ()
+
+    @property
+    def number_format(self) -> str:
+        """What the target computes in, by name: what the setting "auto" came to."""
+        return dtype_name(self.target.dtype)
+
+    @property
+    def uses_chat(self) -> bool:
+        """Whether prompts go into the chat template; if not, they are continued as they are."""
+        asked = self.settings.chat
+        return self.target.tokenizer.has_chat_template if asked is None else asked
+
+    def join(self, prompt: Sequence[int]) -> Sequence[int]:
+        """The tokens before the answer that decide how its first word is written: none after a template."""
+        return () if self.uses_chat else prompt[-JOINED:]
+
+    def stops(self, prompt: Sequence[int] = (), settings: Settings | None = None) -> Stops:
+        """What ends the text after a prompt, with other settings of sampling if given."""
+        return stops_of(self.target, settings or self.settings, chat=self.uses_chat, prompt=prompt)
+
+    def completion(self, prompt: Sequence[int]) -> Completion:
+        """What gathers the text after a prompt from its steps."""
+        return Completion(self.decode, self.stops(prompt), self.join(prompt))
+
+    def describe(self) -> dict[str, object]:
+        """Which models run, what settings that say "auto" came to."""
+        name = resolve_draft(self.settings)
+        draft = self._drafts.get(name) if name is not None else None
+        return {
+            "target": model_record(self.target, self.settings.quantize),
+            "draft": name if draft is None else model_record(draft, self.settings.draft_quantize),
+            "ngram_first": copies_first(self.settings),
+            "chat": self.uses_chat,
+        } | self._describe_ensemble()
+
+    def _describe_ensemble(self) -> dict[str, object]:
+        if not self.members:
+            return {}
+        loaded = [
+            self.target if name == self.settings.target else self._drafts[name] for name in self.members
+        ]
+        quantize = self.settings.quantize, self.settings.draft_quantize
+        members = [model_record(each, quantize[each is not self.target]) for each in loaded]
+        return {"members": members, "auto": [choice.record() for choice in self.company.choices]}
+
+    def encode(self, prompt: str) -> list[int]:
+        """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
+
+        Raises:
+            InputError: the prompt is empty, or it leaves no room in the context for the tokens asked for.
+        """
+        context = self.company.context(self.members) if self.members else self.target.context
+        require_characters(prompt, context)
+        tokenizer, settings = self.target.tokenizer, self.settings
+        if not self.uses_chat and settings.system is not None:
+            raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
+        if self.uses_chat:
+            system = [] if settings.system is None else [{"role": "system", "content": settings.system}]
+            tokens = tokenizer.encode_chat([*system, {"role": "user", "content": prompt}])
+        else:
+            tokens = tokenizer.encode(prompt)
+        require_tokens(len(tokens), settings.max_tokens, context, self.target.name)
+        self.runner().legible.require(tokens)
+        return tokens
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return self.target.tokenizer.decode(tokens)
+
+    def token_text(self, token: int) -> str:
+        """The text of one id, special tokens by their names."""
+        return self.target.tokenizer.decode([token], skip_special=False)
+
+    def logits(
+        self, prompt: Sequence[int], tokens: Sequence[int], *, together: bool = True, draft: str | None = None
+    ) -> Tensor:
+        """Logits (n, V) before each of n tokens that follow a prompt.
+
+        Args:
+            prompt: token ids.
+            tokens: token ids that the model is forced along.
+            together: from one pass over all of them, or from a pass for each as plain decoding makes them.
+            draft: name of a draft, instead of the target.
+        """
+        runner = self.runner(draft)
+        if isinstance(runner, FeatureRunner):
+            runner.prepare([*prompt, *tokens])
+            together = False  # after a guess it would read its own hidden states for the target's
+        runner.begin(prompt)
+        if together:
+            return runner.score(TokenTree.chain(tokens[:-1]))
+        rows = []
+        for token in tokens:
+            rows.append(runner.score(TokenTree()))
+            runner.commit((), [token])
+        return torch.cat(rows)
+
+    def steps(
+        self, prompt: Sequence[int], settings: Settings | None = None, roles: Roles | None = None
+    ) -> Iterator[Step]:
+        """Decode a prompt, with other settings of method and sampling, or other roles, if given."""
+        settings = settings or self.settings
+        stopping = Stopping(settings.max_tokens, self.stops(prompt, settings), self.decode)
+        randomness = SeededRandomness(settings.seed)
+        if METHODS[settings.method].is_ensemble and roles is None:
+            return self.company.steps(prompt, settings, randomness, stopping, self._outsider(settings))
+        return decode(prompt, roles or self.roles(settings), randomness, stopping)
+
+    def _outsider(self, settings: Settings) -> Drafter | None:
+        """The drafter that proposes to an ensemble though it is none of it, if one is named."""
+        if resolve_draft(settings) is None:
+            return None
+        alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
+        return drafter_of(alone, self.company.width(member_names(settings)), self.runner)
+
+    def roles(self, settings: Settings) -> Roles:
+        """Who guesses, who scores and who decides under these settings."""
+        target = self.runner()
+        return Roles(
+            ModelTarget(target, sampling_of(settings)),
+            drafter_of(settings, target.width, self.runner, target.costs.seconds),
+            verifier_of(settings),
+        )
+
+    def runner(self, draft: str | None = None) -> Runner:
+        """What scores trees with the target, or with the draft of that name."""
+        return self._runners[id(self.target if draft is None else self.draft(draft))]
+
+    def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
+        """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
+        name = f"{loaded.name} in {dtype_name(loaded.dtype)}"
+        if isinstance(loaded.model, FeatureHead):
+            if self.settings.compile and loaded.device.type != "cpu":
+                self.warnings.append(
+                    f"--compile changes nothing for {loaded.name}: heads are compiled on a CPU only."
+                )
+            forward_of_head = head_forward(loaded.model, self.settings.compile, report)
+            return FeatureRunner(forward_of_head, loaded.context, self.runner(), name)
+        if self.settings.compile and can_compile(loaded.model, loaded.stream):
+            forward: Forward = compiled_forward(loaded.model, report, loaded.stream)
+        else:
+            forward = new_forward(loaded.model, loaded.stream)
+            if self.settings.compile:
+                self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
+        if loaded is self.target or loaded.name in self.members:
+            return Runner(forward, loaded.context, name)
+        return Runner(forward, loaded.context, name, loaded.tokenizer.stand_in(forward.readable))

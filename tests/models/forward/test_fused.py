@@ -1,0 +1,197 @@
+"""The lean pass computes what transformers' own module does, on trees, for each architecture it takes."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from random_models import (
+    ARCHITECTURES,
+    COMMON,
+    CONTEXT,
+    HEADS,
+    WINDOWED,
+    random_model,
+    random_tokens,
+    random_tree,
+)
+from transformers import LlamaConfig, Qwen3Config
+
+from specdec_cli.models.forward import fused, packed_linear
+from specdec_cli.models.forward.base import Forward
+from specdec_cli.models.forward.fused import LeanForward
+from specdec_cli.models.forward.fused_weights import LEAN, fits, lean_shape
+from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.kernels import Attend, eager_pieces
+from specdec_cli.models.forward.select import new_forward
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.models.self_drafts.early_exit import first_layers
+from specdec_cli.tree import TokenTree
+
+LLAMA3_ROPE = {
+    "rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 512,
+}  # fmt: skip
+YARN_ROPE = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 1024}
+FAMILY = {
+    **{name: ARCHITECTURES[name] for name in sorted(LEAN)},
+    "mistral, window of 8": WINDOWED["mistral"],
+    "llama, biases": lambda: LlamaConfig(**COMMON, attention_bias=True, mlp_bias=True),
+    "llama, tied embeddings": lambda: LlamaConfig(**COMMON, tie_word_embeddings=True),
+    "llama, one key head": lambda: LlamaConfig(**{**COMMON, "num_key_value_heads": 1}),
+    "llama, llama3 rope": lambda: LlamaConfig(**COMMON, rope_parameters=LLAMA3_ROPE),
+    "qwen3, yarn rope": lambda: Qwen3Config(**HEADS, rope_parameters=YARN_ROPE),
+}  # fmt: skip
+NOT_FAMILY = {
+    "phi3": ARCHITECTURES["phi3"],
+    "gpt2": ARCHITECTURES["gpt2"],
+    "gemma2": WINDOWED["gemma2"],
+    "gemma3": WINDOWED["gemma3"],
+    "llama, dynamic rope": lambda: LlamaConfig(
+        **COMMON, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    ),
+}
+
+
+@pytest.fixture(params=FAMILY)
+def config(request):
+    return FAMILY[request.param]()
+
+
+def largest_difference(model, lean, seed=0):
+    """Over trees of several sizes on a text that grows by random paths through them."""
+    chance = random.Random(seed)
+    runners = Runner(ModuleForward(model), CONTEXT), Runner(lean, CONTEXT)
+    for runner in runners:
+        runner.begin(random_tokens(30, seed))
+    worst = 0.0
+    for size in (0, 1, 5, 16, 40):
+        tree = random_tree(size, chance)
+        expected, found = (runner.score(tree) for runner in runners)
+        worst = max(worst, float((expected.double() - found.double()).abs().max()))
+        path = sorted({node for node in range(size) if tree.parents[node] == node - 1 < 3})[:2]
+        for runner in runners:
+            runner.commit(path, [*(tree.tokens[node] for node in path), 7])
+    return worst
+
+
+def test_it_equals_the_module_in_double_precision(config):
+    model = random_model(config)
+    assert fits(model)
+    # The module normalises in single precision whatever the weights are in, this pass in double.
+    assert largest_difference(model, LeanForward(model)) < 1e-4
+
+
+def test_it_equals_the_module_in_single_precision_with_packed_weights(config):
+    model = random_model(config).float()
+    assert packed_linear.packing(torch.float32) is not None
+    assert largest_difference(model, LeanForward(model)) < 1e-4
+
+
+def test_it_equals_the_module_without_packing(config, monkeypatch):
+    model = random_model(config).float()
+    monkeypatch.setattr(packed_linear, "packing", lambda dtype: None)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    assert largest_difference(model, LeanForward(model)) < 1e-4
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"FEW": 8}, {"MOST_SCORES": 3000}], ids=["all", "few rows", "few scores"]
+)
+def test_it_equals_the_module_with_its_attention_written_out(config, limits, monkeypatch):
+    """What `--compile` makes one kernel of, here as it stands."""
+    for name, value in limits.items():
+        monkeypatch.setattr(fused, name, value)
+    model = random_model(config)
+    shape = lean_shape(model)
+    pieces = replace(eager_pieces(shape), attend=Attend(shape).forward)
+    assert largest_difference(model, LeanForward(model, pieces)) < 1e-4
+
+
+def test_a_single_token_is_text_enough_for_the_written_out_attention():
+    model = random_model(ARCHITECTURES["llama"]())
+    shape = lean_shape(model)
+    rows = []
+    for pieces in (None, replace(eager_pieces(shape), attend=Attend(shape).forward)):
+        runner = Runner(LeanForward(model, pieces), CONTEXT)
+        runner.begin([3])
+        rows.append(runner.score(TokenTree.chain([5, 6])))
+    torch.testing.assert_close(*rows, atol=1e-9, rtol=0)
+
+
+def test_unpacked_weights_are_held_once(monkeypatch):
+    monkeypatch.setattr(packed_linear, "packing", lambda dtype: None)
+    model = random_model(ARCHITECTURES["llama"]())
+    LeanForward(model)
+    attention = model.model.layers[0].self_attn
+    storages = {
+        part.weight.untyped_storage().data_ptr()
+        for part in (attention.q_proj, attention.k_proj, attention.v_proj)
+    }
+    assert len(storages) == 1
+
+
+def test_a_text_longer_than_a_chunk_is_read_alike():
+    model = random_model(ARCHITECTURES["llama"]()).float()
+    text = random_tokens(1100, 3)
+    logits = []
+    for forward in (ModuleForward(model), LeanForward(model)):
+        runner = Runner(forward, CONTEXT)
+        runner.begin(text)
+        logits.append(runner.root())
+    torch.testing.assert_close(*logits, atol=1e-4, rtol=0)
+
+
+def test_layers_borrowed_as_a_draft_share_the_packed_weights(loaded_llama):
+    whole = LeanForward(loaded_llama.model)
+    part = LeanForward(first_layers(loaded_llama, 1).model)
+    assert part._weights.layers[0] is whole._weights.layers[0]
+    assert part._weights.head is whole._weights.head
+
+
+@pytest.fixture
+def loaded_llama():
+    from specdec_cli.models.loader import LoadedModel
+
+    model = random_model(ARCHITECTURES["llama"]())
+    return LoadedModel(
+        "tiny", model, None, CONTEXT, frozenset(), torch.float64, torch.device("cpu"), 1, "memory"
+    )
+
+
+@pytest.mark.parametrize("name", NOT_FAMILY)
+def test_other_architectures_keep_the_module(name):
+    model = random_model(NOT_FAMILY[name]())
+    forward: Forward = new_forward(model)
+    assert isinstance(forward, ModuleForward)
+
+
+def test_a_model_with_a_replaced_projection_keeps_the_module():
+    class Other(torch.nn.Linear):
+        pass
+
+    model = random_model(ARCHITECTURES["llama"]())
+    model.model.layers[1].mlp.down_proj = Other(48, 32, bias=False)
+    assert isinstance(new_forward(model), ModuleForward)
+
+
+def test_a_model_spread_over_devices_keeps_the_module():
+    model = random_model(ARCHITECTURES["llama"]())
+    model.model.layers[1].to("meta")
+    assert not fits(model)
+
+
+@pytest.mark.parametrize("name", sorted(LEAN))
+def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
+    exact, rounded = random_model(ARCHITECTURES[name]()), random_model(ARCHITECTURES[name]()).bfloat16()
+    exact.load_state_dict(rounded.state_dict())
+    text, tree = random_tokens(20, 5), random_tree(30, random.Random(6))
+    logits = []
+    for forward in (ModuleForward(exact), ModuleForward(rounded), LeanForward(rounded)):
+        runner = Runner(forward, CONTEXT)
+        runner.begin(text)
+        logits.append(runner.score(tree).double())
+    module, lean = ((each - logits[0]).square().mean().sqrt() for each in logits[1:])
+    assert lean < 1.2 * module

@@ -1,0 +1,155 @@
+"""A rounded model is the one with the weights that it stands for, whatever modules its architecture has."""
+
+import copy
+
+import pytest
+import tiny_checkpoints as tiny
+import torch
+from torch import nn
+
+from specdec_cli.errors import MismatchError, SpecdecError
+from specdec_cli.models.hf.decoder_layers import decoder_of
+from specdec_cli.models.hf.tokenizer import Tokenizer
+from specdec_cli.models.loader import LoadedModel, count_parameters
+from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear
+from specdec_cli.models.quantization.matrices import matrix_of, put_matrix
+from specdec_cli.models.quantization.quantize import (
+    kept_share,
+    low_precision_twin,
+    lower_precision,
+    remarks_on,
+)
+from specdec_cli.models.self_drafts.noisy import perturbed
+
+SIZES = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2, "pad_token_id": 0}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 4}  # all chosen: near ties choose alike
+VARIANTS = {
+    "Llama": {},
+    "Llama, odd head": {"vocab_size": 263},
+    "GPT2": {},
+    "Falcon": {"head_dim": ..., "new_decoder_architecture": True, "num_kv_heads": 2},
+    "GPTBigCode": {},
+    "GPTJ": {"rotary_dim": 4},
+    "OPT": {"ffn_dim": 96, "word_embed_proj_dim": 64},
+    "Mixtral": EXPERTS,
+    "GptOss": EXPERTS,
+    "Bert": {"is_decoder": True},
+    "ModernBertDecoder": {"head_dim": ...},
+    "Llama4Text": {**EXPERTS, "intermediate_size_mlp": 96},
+}
+TOKENS = torch.tensor([[5, 9, 30, 7, 7, 100, 42]])
+
+
+def model(variant):
+    made = tiny.model(variant.partition(",")[0], **{**SIZES, **VARIANTS[variant]})
+    return made.requires_grad_(False)
+
+
+def loaded(made):
+    return LoadedModel(
+        name="tiny",
+        model=made,
+        tokenizer=Tokenizer(tiny.tokenizer()),
+        context=128,
+        stop_tokens=frozenset({1}),
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+        parameters=count_parameters(made),
+        source="memory",
+    )
+
+
+@torch.no_grad()
+def logits(made):
+    return made(TOKENS).logits
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_its_logits_are_those_of_the_weights_it_stands_for(variant, kind):
+    original = model(variant)
+    before, embedding = logits(original), original.get_input_embeddings().weight.clone()
+    low, dense = low_precision_twin(original, kind), copy.deepcopy(original)
+    for name, module in low.named_modules():
+        if isinstance(module, Int8Linear | Int4Linear):
+            twin = dense.get_submodule(name)
+            put_matrix(twin, module.dense())
+            twin.register_forward_pre_hook(lambda _, given: (given[0].bfloat16().float(),))
+            twin.register_forward_hook(lambda *seen: seen[2].bfloat16().float())
+    expected = logits(dense)
+    error = (logits(low) - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert error < 0.03  # roundings to bfloat16 that fall the other way
+    assert type(low.get_output_embeddings()) is Int8Linear
+    assert torch.equal(low.get_input_embeddings().weight, embedding)
+    assert torch.equal(logits(original), before)  # the original keeps its weights
+    assert count_parameters(low) >= count_parameters(original)  # a tied head is a matrix of its own then
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_noise_is_on_every_matrix_and_the_original_stays(variant):
+    original = model(variant)
+    before = logits(original)
+    noisy = perturbed(loaded(original), "self:noise:0.01", 0.01).model
+    assert torch.equal(logits(original), before)
+    assert not torch.equal(logits(noisy), before)
+    touched = {id(weight) for weight in original.parameters() if weight.dim() == 3}
+    touched |= {id(each.weight) for each in decoder_of(original).modules() if matrix_of(each) is not None}
+    for name, weight in original.named_parameters():
+        assert torch.equal(noisy.get_parameter(name), weight) == (id(weight) not in touched)
+
+
+def test_noise_has_the_level_that_was_asked_for_in_every_matrix():
+    original = model("Mixtral")
+    noisy = perturbed(loaded(original), "self:noise:0.1", 0.1).model
+    for name, weight in noisy.get_decoder().named_parameters():
+        mine = original.get_decoder().get_parameter(name)
+        for new, old in zip(weight, mine, strict=True) if weight.dim() == 3 else ():
+            assert abs(float((new - old).std() / old.std()) - 0.1) < 0.01
+
+
+def test_how_much_of_a_model_with_experts_is_rounded_is_said():
+    mixture, plain = low_precision_twin(model("Mixtral"), "int8"), low_precision_twin(model("Llama"), "int8")
+    experts = sum(weight.numel() for weight in mixture.parameters() if weight.dim() == 3)
+    whole = experts + sum(
+        each.in_features * each.out_features for each in mixture.modules() if isinstance(each, Int8Linear)
+    )
+    assert kept_share(mixture) == pytest.approx(experts / whole, abs=0.01)
+    (said,) = remarks_on(mixture, "tiny", "int8")
+    assert f"{1 - kept_share(mixture):.0%} of the weights of tiny are held in int8; its experts" in said
+    assert remarks_on(plain, "tiny", "int8") == ()
+
+
+def test_a_model_whose_products_do_not_fit_is_refused():
+    with pytest.raises(MismatchError, match="No layer of this gpt2 model can be held in int4"):
+        lower_precision(tiny.model("GPT2", hidden_size=24, n_inner=48), "int4")
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_model_that_is_quantised_already_is_refused_as_that(kind):
+    made = model("Llama")
+    lower_precision(made, "int8")
+    with pytest.raises(MismatchError, match="are quantised already"):
+        low_precision_twin(made, kind)
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    made = model("GPT2")
+    made.transformer.h[0].attn.c_attn.weight[3, 5] = float("nan")
+    for kind in ("int8", "int4"):
+        with pytest.raises(SpecdecError, match="no numbers"):
+            low_precision_twin(made, kind)
+    with pytest.raises(SpecdecError, match="no numbers"):
+        perturbed(loaded(made), "self:noise:0.01", 0.01)
+
+
+def test_the_matrix_of_a_module_is_what_it_multiplies_by():
+    x = torch.randn(3, 64)
+    names = {"GPT2": "transformer.h.0.mlp.c_fc", "Falcon": "transformer.h.0.mlp.dense_h_to_4h"}
+    for variant, name in names.items():
+        module = model(variant).get_submodule(name)
+        bias = 0 if module.bias is None else module.bias
+        torch.testing.assert_close(module(x), x @ matrix_of(module).T + bias)
+        put_matrix(module, matrix_of(module) * 2)
+        torch.testing.assert_close(module(x) - bias, 2 * (x @ matrix_of(module).T / 2))
+    assert matrix_of(nn.Embedding(4, 4)) is None
+    assert matrix_of(Int8Linear.rounded(nn.Linear(4, 4))) is None

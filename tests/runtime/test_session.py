@@ -1,0 +1,333 @@
+"""A session: which draft it takes, what it refuses before it loads, and what it keeps between runs."""
+
+from dataclasses import replace
+
+import pytest
+import tiny_checkpoints as tiny
+import torch
+
+from specdec_cli.drafting.best_first import BestFirstDrafter
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.drafting.ngram import NgramDrafter
+from specdec_cli.drafting.ngram_first import NgramFirstDrafter
+from specdec_cli.drafting.none import NoDrafter
+from specdec_cli.drafting.tree_drafter import TreeDrafter
+from specdec_cli.errors import InputError, MismatchError
+from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.registry.methods import METHODS
+from specdec_cli.registry.models import REGISTRY
+from specdec_cli.runtime import session as session_module
+from specdec_cli.runtime.build import VERIFIERS
+from specdec_cli.runtime.session import Session
+from specdec_cli.settings import Settings
+from specdec_cli.settings.drafts import copies_first, resolve_draft
+
+SHARP = {"words": tiny.ASCII, "initializer_range": 0.5}
+PROMPT = [5, 9, 30, 7, 5, 9, 30]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {
+        "target": str(tiny.folder(root / "target", **SHARP)),
+        "draft": str(tiny.folder(root / "draft", noise=0.02, **SHARP)),
+        "other": str(tiny.folder(root / "other")),
+        "plain": str(tiny.folder(root / "plain", template=None, **SHARP)),
+    }
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def settings(folders):
+    return Settings(
+        target=folders["target"], draft="layers:1", dtype="float32", max_tokens=16, ignore_eos=True
+    )
+
+
+def tokens(steps):
+    return [token for step in steps for token in step.tokens]
+
+
+def test_a_registry_target_has_its_default_draft():
+    for entry in REGISTRY.values():
+        assert resolve_draft(Settings(target=entry.name)) == entry.default_draft.removeprefix("ngram+")
+    for method in ("sps", "specexec", "spechub"):  # a static tree wants samples, so nothing is copied into it
+        settings = Settings(target="smollm2-135m", method=method)
+        assert (resolve_draft(settings), copies_first(settings)) == ("smollm2-head", method != "spechub")
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_n_grams_before_a_draft_leave_its_name_to_the_model(method):
+    settings = Settings(target="./any", method=method, draft="ngram+layers:2")
+    assert (resolve_draft(settings), copies_first(settings)) == ("layers:2", True)
+    assert not copies_first(replace(settings, draft="layers:2"))
+
+
+@pytest.mark.parametrize("method", ["spechub", "kseq", "sequoia"])
+def test_n_grams_go_before_no_draft_whose_samples_are_wanted(method):
+    with pytest.raises(InputError, match="takes no copied guesses") as caught:
+        resolve_draft(Settings(target="./any", method=method, draft="ngram+layers:2"))
+    assert "--draft layers:2" in caught.value.hint
+
+
+@pytest.mark.parametrize("draft", ["ngram+", "ngram+ngram", "ngram+ngram+layers:2", "ngram+layers:0"])
+def test_what_stands_behind_n_grams_must_be_a_draft(draft):
+    with pytest.raises(InputError):
+        resolve_draft(Settings(target="./any", method="sps", draft=draft))
+
+
+def test_methods_without_a_draft_model_need_none_named():
+    assert resolve_draft(Settings(target="./any", method="autoregressive", draft="layers:3")) is None
+    assert resolve_draft(Settings(target="./any", method="ngram")) == "ngram"
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_a_target_without_a_default_draft_is_refused_before_anything_loads(folders, method):
+    said = []
+    with pytest.raises(InputError, match="has no default one"):
+        Session.load(Settings(target=folders["target"], method=method), said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize(("target", "draft"), [("gemma3-270m", None), ("smollm2-135m", "ngram")])
+def test_samples_are_not_drawn_from_ngrams(target, draft):
+    """Neither on request nor as a target's default draft."""
+    with pytest.raises(InputError, match="draws samples of a draft model"):
+        Session.load(Settings(target=target, method="spechub", draft=draft))
+
+
+@pytest.mark.parametrize("draft", ["layers:0", "layers:x", "layers:", "layers:2.5", "layers:-1", "layers:²"])
+def test_a_misspelt_layer_draft_is_refused_before_anything_loads(folders, draft):
+    said = []
+    with pytest.raises(InputError, match="does not say how many layers"):
+        Session.load(Settings(target=folders["target"], draft=draft), said.append)
+    assert said == []
+
+
+def test_every_method_has_a_rule_for_its_default_verify():
+    assert Settings().verify == "token"
+    assert all(method.verify["token"] in VERIFIERS for method in METHODS.values())
+    assert {name for method in METHODS.values() for name in method.verify.values()} == set(VERIFIERS)
+
+
+@pytest.mark.parametrize(
+    ("method", "draft", "kind"),
+    [
+        ("autoregressive", None, NoDrafter),
+        ("ngram", None, NgramDrafter),
+        ("sps", "layers:1", ChainDrafter),
+        ("sps", "ngram", NgramDrafter),
+        ("specexec", "layers:1", BestFirstDrafter),
+        ("specexec", "ngram", NgramDrafter),
+        ("sps", "ngram+layers:1", NgramFirstDrafter),
+        ("specexec", "ngram+layers:1", NgramFirstDrafter),
+        ("specinfer", "layers:1", TreeDrafter),
+        ("sequoia", "layers:1", TreeDrafter),
+        ("spechub", "layers:1", TreeDrafter),
+    ],
+)
+def test_a_method_and_a_draft_give_their_roles(settings, method, draft, kind):
+    session = Session.load(settings)
+    roles = session.roles(replace(settings, method=method, draft=draft))
+    assert type(roles.drafter) is kind
+    assert roles.verify is VERIFIERS[METHODS[method].verify["token"]]
+
+
+def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text(settings, folders):
+    session = Session.load(settings)
+    plain = tokens(session.steps(PROMPT, replace(settings, method="autoregressive")))
+    assert len(plain) == 16
+    assert tokens(session.steps(PROMPT)) == plain
+    for changes in (
+        {"method": "ngram"},
+        {"method": "sps", "verify": "block"},
+        {"method": "sps", "draft": folders["draft"], "gamma": 2},
+        {"draft": folders["draft"], "max_budget": 40},
+        {"method": "specinfer", "tree": "2x1x1"},
+        {"method": "rrsw", "verify": "traversal"},
+        {"method": "sequoia", "draft": folders["draft"]},
+        {"method": "spechub", "hub_above": 0.5},
+        {"method": "kseq"},
+        {"method": "topk", "tree": "3^3"},
+    ):
+        assert tokens(session.steps(PROMPT, replace(settings, **changes))) == plain
+    drawn = [
+        tokens(session.steps(PROMPT, replace(settings, temperature=1.0, seed=seed))) for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    coupled = replace(settings, temperature=1.0, seed=1, coupled=True)
+    assert tokens(session.steps(PROMPT, coupled)) == drawn[0]
+    assert tokens(session.steps(PROMPT, replace(settings, max_tokens=5))) == plain[:5]
+    assert tokens(session.steps(PROMPT)) == plain
+
+
+def test_each_model_has_one_runner_however_often_it_runs(settings, folders, monkeypatch):
+    made = []
+    monkeypatch.setattr(session_module, "Runner", lambda *given: made.append(Runner(*given)) or made[-1])
+    session = Session.load(settings)
+    for _ in range(2):
+        for draft in ("layers:1", folders["draft"], "ngram"):
+            for method in ("specexec", "sps"):
+                list(session.steps(PROMPT, replace(settings, method=method, draft=draft)))
+    assert len(made) == 3  # the target, its first layer, the other folder
+
+
+def test_a_draft_is_loaded_once(settings, folders):
+    said = []
+    session = Session.load(replace(settings, draft=folders["draft"]), said.append)
+    assert [each for each in said if "Loading" in each] == [
+        f"Loading {folders['target']}",
+        f"Loading {folders['draft']}",
+    ]
+    assert session.draft(folders["draft"], said.append) is session.draft(folders["draft"])
+    assert len([each for each in said if "Loading" in each]) == 2
+
+
+def test_a_draft_of_another_vocabulary_is_refused(settings, folders):
+    with pytest.raises(MismatchError, match="cannot draft for"):
+        Session.load(replace(settings, draft=folders["other"]))
+
+
+def test_a_draft_no_smaller_than_the_target_is_a_warning_told_once(settings, folders):
+    session = Session.load(replace(settings, draft=folders["draft"]))
+    list(session.steps(PROMPT))
+    (warning,) = session.warnings
+    assert warning.endswith("were they swapped?")
+    assert Session.load(settings).warnings == []
+
+
+def test_a_prompt_is_put_in_the_chat_template_if_there_is_one(settings, folders):
+    chat, plain = Session.load(settings), Session.load(replace(settings, target=folders["plain"]))
+    assert chat.decode(chat.encode("hi")) == "user:hi|assistant:"
+    assert plain.decode(plain.encode("hi")) == "hi"
+    raw = Session(replace(settings, chat=False), chat.target)
+    assert raw.decode(raw.encode("hi")) == "hi"
+    with_system = Session(replace(settings, system=""), chat.target)
+    assert with_system.decode(with_system.encode("hi")) == "system:|user:hi|assistant:"
+
+
+def test_a_prompt_must_leave_room_for_the_answer(settings, folders):
+    session = Session.load(replace(settings, target=folders["plain"], max_tokens=28))
+    assert len(session.encode("a" * 100)) == 100  # and the context is 128
+    with pytest.raises(InputError, match="exceed the context of 128") as caught:
+        session.encode("a" * 101)
+    assert "--max-tokens 27" in caught.value.hint
+    with pytest.raises(InputError, match=r"has 128 tokens and the context of .* holds 128"):
+        session.encode("a" * 128)
+    assert len(tokens(session.steps(session.encode("a" * 100)))) == 28
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_an_empty_prompt_is_refused(settings, prompt):
+    with pytest.raises(InputError, match="The prompt is empty"):
+        Session.load(settings).encode(prompt)
+
+
+@pytest.mark.parametrize("draft", ["self:", "self:int3", "self:4"])
+def test_a_misspelt_precision_is_refused_before_anything_loads(folders, draft):
+    said = []
+    with pytest.raises(InputError, match="names no precision"):
+        Session.load(Settings(target=folders["target"], draft=draft), said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"draft": "self:int8"},
+        {"draft": "self:int4"},
+        {"draft": "layers:1", "draft_quantize": "int8"},
+        {"draft": "DRAFT", "draft_quantize": "int4"},
+    ],
+)
+def test_a_rounded_draft_changes_nothing_of_greedy_text(settings, folders, method, choice):
+    if choice["draft"] == "DRAFT":
+        choice = {**choice, "draft": folders["draft"]}
+    plain = Session.load(replace(settings, method="autoregressive"))
+    session = Session.load(replace(settings, method=method, **choice))
+    assert tokens(session.steps(PROMPT)) == tokens(plain.steps(PROMPT))
+    assert session.warnings == []
+
+
+def test_a_twin_of_lower_precision_leaves_the_target_as_it_is(settings):
+    session = Session.load(settings)
+    before = {name: weight.clone() for name, weight in session.target.model.state_dict().items()}
+    twin = session.draft("self:int4").model
+    assert twin.model.embed_tokens.weight is session.target.model.model.embed_tokens.weight
+    assert type(twin.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
+    after = session.target.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(weight.equal(after[name]) for name, weight in before.items())
+
+
+def test_a_rounded_target_is_another_model(settings):
+    full = Session.load(replace(settings, method="autoregressive"))
+    rounded = Session.load(replace(settings, method="autoregressive", quantize="int4"))
+    assert rounded.target.parameters == full.target.parameters
+    assert type(rounded.target.model.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
+
+
+def test_compiling_is_said_to_change_nothing_where_it_does(tmp_path):
+    folder = str(tiny.folder(tmp_path / "gpt2", architecture="GPT2"))
+    session = Session.load(Settings(target=folder, method="autoregressive", compile=True))
+    assert session.warnings == [
+        f"--compile changes nothing for {folder}: "
+        "only models of the Llama family, on a CPU or a CUDA device, are compiled."
+    ]
+
+
+def test_threads_that_the_program_chose_are_not_added_to(settings):
+    Session.load(settings)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_draft_of_another_vocabulary_is_refused_before_any_weights_are_read(settings, folders, monkeypatch):
+    monkeypatch.setattr(session_module, "load_model", lambda *_, **__: pytest.fail("weights were read"))
+    with pytest.raises(MismatchError, match="cannot draft for"):
+        Session.load(replace(settings, draft=folders["other"]))
+
+
+def test_a_draft_device_that_is_not_there_is_refused_before_anything_loads(settings):
+    said = []
+    with pytest.raises(InputError, match="cuda:77"):
+        Session.load(replace(settings, draft_device="cuda:77"), said.append)
+    assert said == []
+
+
+def test_it_says_which_models_run_and_in_which_format(settings, folders):
+    session = Session.load(replace(settings, draft="layers:1", draft_quantize="int8"))
+    about = session.describe()
+    assert about["target"]["dtype"] == "float32"
+    assert about["target"]["source"] == folders["target"]
+    assert (about["draft"]["name"], about["draft"]["quantize"]) == ("layers:1", "int8")
+    assert about["chat"] is True
+    assert Session.load(replace(settings, draft="ngram")).describe()["draft"] == "ngram"
+
+
+def test_only_a_text_that_goes_on_is_joined_to_its_prompt(settings):
+    assert Session.load(settings).join(range(20)) == ()
+    assert list(Session.load(replace(settings, chat=False)).join(range(20))) == list(range(12, 20))
+
+
+def test_a_tree_that_cannot_be_read_is_refused_before_anything_loads(settings):
+    said = []
+    with pytest.raises(InputError, match="does not describe a tree"):
+        Session.load(replace(settings, method="spechub", tree="two wide"), said.append)
+    assert said == []
+
+
+def test_logits_come_alike_from_one_pass_and_from_many_and_from_the_draft(settings):
+    session = Session.load(settings)
+    text = tokens(session.steps(PROMPT))
+    together = session.logits(PROMPT, text)
+    assert together.argmax(-1).tolist() == text
+    torch.testing.assert_close(session.logits(PROMPT, text, together=False), together, atol=1e-4, rtol=0)
+    drafted = session.logits(PROMPT, text, draft="layers:1")
+    assert drafted.shape == together.shape
+    assert not torch.allclose(drafted, together)
