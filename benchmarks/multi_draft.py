@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from specdec_cli.audit.acceptance_bound import Watched
+from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.resources import shipped_prompts
 from specdec_cli.runtime.session import Session
@@ -97,7 +97,7 @@ def _measure(
     shape = TREES[tree] if choice["method"] == "specexec" else {"tree": tree}
     settings = replace(base, temperature=temperature, **shape, **choice)  # type: ignore[arg-type]
     roles = session.roles(settings)
-    watched = Watched(roles.verify)
+    watched = AcceptanceCounter(roles.verify)
     steps = list(session.steps(session.encode(prompt), settings, replace(roles, verify=watched)))
     return {
         "tokens": sum(len(step.tokens) for step in steps),

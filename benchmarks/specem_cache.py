@@ -18,7 +18,7 @@ from specdec_cli.benchmarking.summary import paired_ratio
 from specdec_cli.evaluation.datasets import Item, read_dataset
 from specdec_cli.runtime.specem import load_ensemble
 from specdec_cli.settings import Settings
-from specdec_cli.specem.rounds import Ensemble, Round
+from specdec_cli.specem.rounds import Round, SpecEM
 
 console = Console(width=110)
 SIDES = ("cache", "no cache")
@@ -61,7 +61,7 @@ def main() -> None:
         report(measured, f"{category}: prompts of {min(lengths)} to {max(lengths)} tokens")
 
 
-def measure(ensemble: Ensemble, items: list[Item]) -> dict[str, list[list[Round]]]:
+def measure(ensemble: SpecEM, items: list[Item]) -> dict[str, list[list[Round]]]:
     """The rounds of each side's answers, in turn."""
     measured: dict[str, list[list[Round]]] = {side: [] for side in SIDES}
     for number, item in enumerate(items):
@@ -72,7 +72,7 @@ def measure(ensemble: Ensemble, items: list[Item]) -> dict[str, list[list[Round]
     return measured
 
 
-def answer(ensemble: Ensemble, side: str, prompt: str) -> list[Round]:
+def answer(ensemble: SpecEM, side: str, prompt: str) -> list[Round]:
     """The rounds of an answer, on the same weights for both sides, from empty caches."""
     for member in ensemble.drafters:
         member.forget(reuse=side == "cache")

@@ -35,7 +35,7 @@ class MismatchError(SpecdecError):
     exit_code = MISMATCH
 
 
-class RoomError(SpecdecError):
+class ResourceError(SpecdecError):
     """Not enough memory or disk, found before loading."""
 
     exit_code = NO_ROOM

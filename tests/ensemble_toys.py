@@ -25,8 +25,8 @@ def averaged(laws, weights=None, temperature=1.0, sizes=None):
     weights = weights or (1 / len(laws),) * len(laws)
     sizes = sizes or [1.0] * len(laws)
     members = [Member(ToyReader(law), str(place), sizes[place]) for place, law in enumerate(laws)]
-    width = len(laws[0](PROMPT))
-    return Ensemble(tuple(members), WeightedAverage(weights), Sampling(temperature), width, weights)
+    vocab_size = len(laws[0](PROMPT))
+    return Ensemble(tuple(members), WeightedAverage(weights), Sampling(temperature), vocab_size, weights)
 
 
 def steps(ensemble, kind, length, gammas=(), seed=0):

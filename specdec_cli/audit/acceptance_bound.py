@@ -41,7 +41,7 @@ def best_acceptance(
     return scheme(target, drawn[0], len(tokens))
 
 
-class Watched:
+class AcceptanceCounter:
     """Passes verdicts on and keeps count.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from specdec_cli.audit.acceptance_bound import Watched
+from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
 from specdec_cli.runtime.build import sampling_of
@@ -125,7 +125,7 @@ def greedy(session: Session, settings: Settings, prompts: Sequence[str], report:
 def bound(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> BoundCheck:
     """Decode prompts and compare what was accepted with the optimal-transport bound."""
     roles = session.roles(settings)
-    watched = Watched(roles.verify)
+    watched = AcceptanceCounter(roles.verify)
     emitted = passes = 0
     for number, prompt in enumerate(prompts):
         report(f"{settings.method}: prompt {number + 1} of {len(prompts)}")

@@ -17,17 +17,17 @@ from specdec_cli.tree import ROOT, TokenTree
 class ToyLaw:
     """A distribution for every text, made up from a seed; with `zeros` some tokens are impossible."""
 
-    def __init__(self, width: int, seed: int, zeros: bool = False) -> None:
-        self.width, self.seed, self.zeros = width, seed, zeros
+    def __init__(self, vocab_size: int, seed: int, zeros: bool = False) -> None:
+        self.vocab_size, self.seed, self.zeros = vocab_size, seed, zeros
         self._known: dict[tuple[int, ...], Tensor] = {}
 
     def __call__(self, text: Sequence[int]) -> Tensor:
         text = tuple(text)
         if text not in self._known:
             chance = random.Random(f"{self.seed} {text}")
-            weights = [0.0] * self.width
+            weights = [0.0] * self.vocab_size
             while not any(weights):
-                weights = [float(chance.randint(0 if self.zeros else 1, 9)) for _ in range(self.width)]
+                weights = [float(chance.randint(0 if self.zeros else 1, 9)) for _ in range(self.vocab_size)]
             self._known[text] = self._finish(torch.tensor(weights, dtype=torch.float64))
         return self._known[text]
 
@@ -38,8 +38,8 @@ class ToyLaw:
 class SampledLaw(ToyLaw):
     """The same made-up weights as logits, under a sampling: a temperature, a nucleus, or greedy."""
 
-    def __init__(self, width: int, seed: int, sampling: Sampling) -> None:
-        super().__init__(width, seed)
+    def __init__(self, vocab_size: int, seed: int, sampling: Sampling) -> None:
+        super().__init__(vocab_size, seed)
         self.sampling = sampling
 
     def _finish(self, weights: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class SampledLaw(ToyLaw):
 
     def under(self, sampling: Sampling) -> SampledLaw:
         """The law of the same weights under another sampling."""
-        return SampledLaw(self.width, self.seed, sampling)
+        return SampledLaw(self.vocab_size, self.seed, sampling)
 
 
 @dataclass

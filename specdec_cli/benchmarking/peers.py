@@ -13,7 +13,7 @@ import torch
 
 from specdec_cli.engine.roles import Step
 from specdec_cli.models.eagle.head import FeatureHead
-from specdec_cli.models.hf.checkpoint import logit_width
+from specdec_cli.models.hf.checkpoint import logit_vocab_size
 from specdec_cli.models.hf.generation import only_errors, same_law
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -77,7 +77,7 @@ def assistant_of(session: Session, settings: Settings) -> str | None:
 def _tokenizers(session: Session, name: str) -> dict[str, Any]:
     """What transformers asks for, and only then, where the two models have not as many logits."""
     target, draft = session.target, session.draft(name)
-    if logit_width(target.model.config) == logit_width(draft.model.config):
+    if logit_vocab_size(target.model.config) == logit_vocab_size(draft.model.config):
         return {}
     return {"tokenizer": target.tokenizer.inner, "assistant_tokenizer": draft.tokenizer.inner}
 
@@ -101,7 +101,7 @@ def _peer(session: Session, configured: Mapping[str, Any], **options: Any) -> Ru
             min_p=settings.min_p,
             max_tokens=settings.max_tokens,
             ends=sorted(stops.tokens),
-            vocabulary=logit_width(session.target.model.config),
+            vocabulary=logit_vocab_size(session.target.model.config),
             **given,
         )
         with only_errors():

@@ -188,7 +188,7 @@ class Log(AbstractContextManager["Log"]):
         """Append a record, to the file at once.
 
         Raises:
-            RoomError: the disk is full; the log is as it was.
+            ResourceError: the disk is full; the log is as it was.
             SpecdecError: it cannot be written.
         """
         if self._file is not None:

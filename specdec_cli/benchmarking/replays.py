@@ -63,10 +63,10 @@ def compare_on(
         if not runs:
             continue
         report(f"Replaying {name} on its own trees")
-        rows.append(_recorded(name, runs, [replay_recorded(run, trace.width) for run in runs]))
+        rows.append(_recorded(name, runs, [replay_recorded(run, trace.vocab_size) for run in runs]))
         for method, settings in wanted(runs[0].settings).items():
             report(f"Replaying {method} on what {name} recorded")
-            found = [replay(run, settings, trace.width, draws) for run in runs]
+            found = [replay(run, settings, trace.vocab_size, draws) for run in runs]
             rows.append(_row(name, method, found))
     return rows
 

@@ -17,7 +17,7 @@ from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
-from specdec_cli.engine.observation import Level, Sight, levels, observed
+from specdec_cli.engine.observation import Level, VerifierView, levels, observed
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
@@ -183,7 +183,7 @@ def _traced(
     return _gathered((view.step, view.sight) for view in recorded(session, run, trace))
 
 
-def _gathered(steps: Iterable[tuple[Step, Sight]]) -> Made:
+def _gathered(steps: Iterable[tuple[Step, VerifierView]]) -> Made:
     made: list[Step] = []
     judged: list[Level] = []
     done = 0

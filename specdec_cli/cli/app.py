@@ -26,7 +26,7 @@ from specdec_cli.cli.inspect import inspect
 from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
-from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, RoomError, SpecdecError
+from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, ResourceError, SpecdecError
 from specdec_cli.storage.failures import is_full, is_out_of_memory, out_of_memory, reason
 
 COMMANDS = (
@@ -184,7 +184,7 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
     full = next((each for each in _causes(error) if is_full(each)), None)
     if isinstance(full, OSError):
         problem = f"There is no room to write{_place(full)}: {reason(full)}."
-        return RoomError(
+        return ResourceError(
             problem, "Free some space, and run the same command again: what was finished is kept."
         )
     if any(is_out_of_memory(each) for each in _causes(error)):

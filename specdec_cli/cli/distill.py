@@ -142,9 +142,9 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Load, distil, appraise, show."""
+    """Load, distil, estimate_speedup, show."""
     from specdec_cli.distillation.run import distil
-    from specdec_cli.distillation.speedup_estimate import appraise
+    from specdec_cli.distillation.speedup_estimate import estimate_speedup
     from specdec_cli.reporting.console import print_json, report_warning, status
     from specdec_cli.reporting.distill import Watch, show_report
     from specdec_cli.runtime.session import Session
@@ -161,7 +161,7 @@ def run(
     drafting = replace(settings, method="specexec", draft=place, max_tokens=1)
     with status("Measuring", quiet) as activity:
         session = Session.load(drafting, activity.update)
-        appraisal = appraise(session, drafting, found.worth, activity.update)
+        appraisal = estimate_speedup(session, drafting, found.worth, activity.update)
     if as_json:
         print_json({**found.as_dict(), "here": asdict(appraisal)})
     else:

@@ -14,7 +14,7 @@ import typer
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.dry_run import DryRunOption, plan_generate
-from specdec_cli.errors import InputError, RoomError
+from specdec_cli.errors import InputError, ResourceError
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 from specdec_cli.storage.reading import size_in_words
 
@@ -196,7 +196,7 @@ def _show(
         _show_notes(session, show_accepted)
     prompt = session.encode(text)
     completion = session.completion(prompt)
-    full: RoomError | None = None
+    full: ResourceError | None = None
     try:
         for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
             with interrupts.held():
@@ -206,7 +206,7 @@ def _show(
             interrupts.check()
     except KeyboardInterrupt:
         pass
-    except RoomError as error:  # no room for the trace is no reason to lose the text
+    except ResourceError as error:  # no room for the trace is no reason to lose the text
         full = error
     rest = completion.finish()
     if as_json:

@@ -14,7 +14,7 @@ from specdec_cli.settings import Resolved, Settings
 
 if TYPE_CHECKING:
     from specdec_cli.reporting.specem import Tally
-    from specdec_cli.specem.rounds import Ensemble
+    from specdec_cli.specem.rounds import SpecEM
 
 # What decides the text of an answer, and so must not change within a file of results.
 DECISIVE = (
@@ -95,7 +95,7 @@ def run_file(many: Many, resolved: Resolved, output: Output) -> None:
 class _Answering:
     """An ensemble that answers many prompts."""
 
-    ensemble: Ensemble
+    ensemble: SpecEM
 
     def require(self, prompt: str) -> None:
         self.ensemble.begin(prompt)
@@ -107,7 +107,7 @@ class _Answering:
         return {"prediction": tally.text, **summary(tally)}
 
 
-def _loaded(settings: Settings, output: Output) -> Ensemble:
+def _loaded(settings: Settings, output: Output) -> SpecEM:
     from specdec_cli.reporting.console import status
     from specdec_cli.runtime.specem import load_ensemble
 
@@ -117,7 +117,7 @@ def _loaded(settings: Settings, output: Output) -> Ensemble:
     return ensemble
 
 
-def _answer(ensemble: Ensemble, prompt: str, *, show_rounds: bool) -> Tally:
+def _answer(ensemble: SpecEM, prompt: str, *, show_rounds: bool) -> Tally:
     """The rounds of one answer, up to a Ctrl-C."""
     from specdec_cli.reporting.specem import Tally, show_round
 

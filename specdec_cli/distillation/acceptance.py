@@ -20,7 +20,7 @@ AT_ONCE = 4  # texts; their logits over the whole vocabulary are large
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class AcceptanceProfile:
     """How often a draft is right, in teacher-forced answers it never saw.
 
     Attributes:
@@ -54,7 +54,9 @@ class Worth:
 
 
 @torch.no_grad()
-def measure_worth(student: Student, output: Tensor, shard: Shard, depth: int, device: torch.device) -> Worth:
+def measure_acceptance(
+    student: Student, output: Tensor, shard: Shard, depth: int, device: torch.device
+) -> AcceptanceProfile:
     """How often a student is right on the answers of a held-out shard, or all of it if it holds none.
 
     Args:
@@ -80,7 +82,7 @@ def measure_worth(student: Student, output: Tensor, shard: Shard, depth: int, de
                 sums[heat, step] = before[0] + found[0].cpu(), before[1] + found[1].cpu()
     steps = 1 + max(step for _, step in sums)
     total = max(positions, 1)
-    return Worth(
+    return AcceptanceProfile(
         {heat: tuple(float(sums[heat, step][0]) / total for step in range(steps)) for heat in TEMPERATURES},
         {
             heat: tuple((sum(sums[heat, step][1] for step in range(steps)) / (steps * total)).tolist())  # type: ignore[union-attr]

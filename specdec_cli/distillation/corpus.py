@@ -109,9 +109,11 @@ class Corpus:
     def _damaged(self, number: int, why: str) -> InputError:
         return InputError(f"{self.path(number)} is damaged: {why}.", AGAIN)
 
-    def _require_sound(self, number: int, shard: Shard, width: int, hidden: int) -> None:
+    def _require_sound(self, number: int, shard: Shard, vocab_size: int, hidden: int) -> None:
         faults = {
-            "ids that the target does not have": bool(((shard.tokens < 0) | (shard.tokens >= width)).any()),
+            "ids that the target does not have": bool(
+                ((shard.tokens < 0) | (shard.tokens >= vocab_size)).any()
+            ),
             "roles that there are not": bool((shard.roles > max(Role)).any()),
             "hidden states of another width": shard.features.shape[2] != hidden,
             "numbers that are not finite": not all(
@@ -122,24 +124,24 @@ class Corpus:
             if is_so:
                 raise self._damaged(number, f"it holds {what}")
 
-    def token_counts(self, width: int, hidden: int, shards: int) -> Tensor:
+    def token_counts(self, vocab_size: int, hidden: int, shards: int) -> Tensor:
         """How often each token was said by the target in the training shards: (V,) int64.
 
         Args:
-            width: V of the target.
+            vocab_size: V of the target.
             hidden: width of its hidden states.
             shards: how many to look through, the one that is held out among them.
 
         Raises:
             InputError: one holds what the target cannot have written.
         """
-        counts = torch.zeros(width, dtype=torch.int64)
+        counts = torch.zeros(vocab_size, dtype=torch.int64)
         for number in range(shards):
             shard = self.read(number)
-            self._require_sound(number, shard, width, hidden)
+            self._require_sound(number, shard, vocab_size, hidden)
             if number >= HELD_OUT:
                 said = shard.tokens[shard.roles != Role.TEMPLATE]
-                counts += torch.bincount(said.long(), minlength=width)
+                counts += torch.bincount(said.long(), minlength=vocab_size)
         return counts
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from specdec_cli.distillation.acceptance import TEMPERATURES, Worth, measure_worth
+from specdec_cli.distillation.acceptance import TEMPERATURES, AcceptanceProfile, measure_acceptance
 from specdec_cli.distillation.chat_turns import Frame
 from specdec_cli.distillation.checkpoint import read_checkpoint
 from specdec_cli.distillation.corpus import Corpus, replace_text
@@ -82,7 +82,7 @@ class Distilled:
 
     folder: Path
     recipe: Recipe
-    worth: Worth
+    worth: AcceptanceProfile
     parameters: int
     vocabulary: int
     file_bytes: int
@@ -125,7 +125,7 @@ def distil(
     Raises:
         InputError: the folder holds another distillation, or the recipe does not fit the target.
         MismatchError: a target that no draft can learn from.
-        RoomError: not enough disk.
+        ResourceError: not enough disk.
         SpecdecError: a file is damaged.
     """
     require_possible(target, recipe)
@@ -149,7 +149,7 @@ def distil(
     _train(training, student, teacher, recipe, corpus, watch, target.device)
     seconds = time.monotonic() - begun
     put_in_place(student, output, store)
-    worth = measure_worth(student, teacher, corpus.read(0), recipe.unroll, target.device)
+    worth = measure_acceptance(student, teacher, corpus.read(0), recipe.unroll, target.device)
     found = Distilled(
         folder=output,
         recipe=recipe,
@@ -224,8 +224,8 @@ def _write(
 
 
 def _student(target: LoadedModel, recipe: Recipe, corpus: Corpus, watch: Watcher) -> Student:
-    width, hidden = target.model.get_output_embeddings().weight.shape
-    counts = corpus.token_counts(width, hidden, recipe.shards)
+    vocab_size, hidden = target.model.get_output_embeddings().weight.shape
+    counts = corpus.token_counts(vocab_size, hidden, recipe.shards)
     tokens = likely_tokens(counts, recipe.vocabulary, target.stop_tokens)
     share = counts[tokens].sum() / counts.sum()
     watch.say(f"The draft proposes {len(tokens):,} tokens, {share:.1%} of what the target says")
@@ -247,7 +247,7 @@ def _train(
         watch.measured(row)
 
     def measure() -> dict[str, float]:
-        worth = measure_worth(student, teacher, held_out, 1, device)
+        worth = measure_acceptance(student, teacher, held_out, 1, device)
         row = {"step": training.progress.step, "loss": training.progress.loss}
         row |= {f"accepted_{heat:g}": worth.accepted[heat][0] for heat in TEMPERATURES}
         row["top_4"] = sum(worth.ranks[0.0][:4])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from specdec_cli.benchmarking.acceptance import measure_costs
-from specdec_cli.distillation.acceptance import Worth
+from specdec_cli.distillation.acceptance import AcceptanceProfile
 from specdec_cli.drafting.planning import best_plan
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -16,7 +16,7 @@ DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class SpeedupEstimate:
     """What to expect at one temperature.
 
     Attributes:
@@ -37,7 +37,7 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True)
-class Appraisal:
+class SpeedupReport:
     """What a draft costs and promises here.
 
     Attributes:
@@ -48,7 +48,7 @@ class Appraisal:
 
     draft_pass: float
     target_pass: float
-    promises: Mapping[float, Promise]
+    promises: Mapping[float, SpeedupEstimate]
 
     @property
     def relative_cost(self) -> float:
@@ -56,7 +56,9 @@ class Appraisal:
         return self.draft_pass / self.target_pass
 
 
-def appraise(session: Session, settings: Settings, worth: Worth, report: Callable[[str], None]) -> Appraisal:
+def estimate_speedup(
+    session: Session, settings: Settings, worth: AcceptanceProfile, report: Callable[[str], None]
+) -> SpeedupReport:
     """Measure passes and weigh them against how often the draft is right.
 
     Args:
@@ -69,10 +71,12 @@ def appraise(session: Session, settings: Settings, worth: Worth, report: Callabl
     promises = {
         heat: _promise(worth, heat, costs.pass_seconds, costs.draft_seconds) for heat in worth.accepted
     }
-    return Appraisal(costs.draft_seconds, costs.pass_seconds[1], promises)
+    return SpeedupReport(costs.draft_seconds, costs.pass_seconds[1], promises)
 
 
-def _promise(worth: Worth, heat: float, passes: Mapping[int, float], draft: float) -> Promise:
+def _promise(
+    worth: AcceptanceProfile, heat: float, passes: Mapping[int, float], draft: float
+) -> SpeedupEstimate:
     plain = passes[1]
     chains = {
         gamma: worth.tokens_per_pass(heat, gamma) / (_between(passes, gamma + 1) + gamma * draft)
@@ -81,7 +85,7 @@ def _promise(worth: Worth, heat: float, passes: Mapping[int, float], draft: floa
     gamma = max(chains, key=lambda each: chains[each])
     plan = best_plan(worth.ranks[heat], SIZES[-1] - 1, DEEPEST, passes, draft)
     assert plan.seconds is not None
-    return Promise(
+    return SpeedupEstimate(
         gamma,
         worth.tokens_per_pass(heat, gamma),
         chains[gamma] * plain,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.drafting.base import DraftModel
-from specdec_cli.drafting.budget import Worth
+from specdec_cli.drafting.budget import TreeBudget
 from specdec_cli.drafting.ranking import Ranking
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.sampling.randomness import Randomness
@@ -60,7 +60,7 @@ class BestFirstDrafter:
         model: the draft.
         shape: limits of the tree.
         ranking: how children are ranked.
-        width: of the target's vocabulary.
+        vocab_size: of the target's vocabulary.
         worth: weighs the tree against its time, and ends it early; None fills the budget.
     """
 
@@ -69,14 +69,14 @@ class BestFirstDrafter:
         model: DraftModel,
         shape: TreeShape,
         ranking: Ranking,
-        width: int,
-        worth: Worth | None = None,
+        vocab_size: int,
+        worth: TreeBudget | None = None,
     ) -> None:
         self._model = model
         self._worth = worth
         self._shape = shape
         self._ranking = ranking
-        self._vocabulary = DraftVocabulary(model.vocabulary, width)
+        self._vocabulary = DraftVocabulary(model.vocabulary, vocab_size)
         self._rows: list[int | None] = []
 
     @property
@@ -122,7 +122,7 @@ class _Growth:
         ranking: Ranking,
         vocabulary: DraftVocabulary,
         position: int,
-        worth: Worth | None,
+        worth: TreeBudget | None,
     ) -> None:
         self.worth = worth
         self.passes = 0

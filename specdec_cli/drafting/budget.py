@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 PassSeconds = Callable[[int], float | None]
 
 
-class Worth:
+class TreeBudget:
     """Weighs the expected tokens of a tree against its time.
 
     Args:

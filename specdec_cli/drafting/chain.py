@@ -19,11 +19,11 @@ from specdec_cli.tree import TokenTree
 class ChainDrafter:
     """Draws `gamma` tokens, one after the other, from the model at the target's own sampling."""
 
-    def __init__(self, model: DraftModel, gamma: int, sampling: Sampling, width: int) -> None:
+    def __init__(self, model: DraftModel, gamma: int, sampling: Sampling, vocab_size: int) -> None:
         self._model = model
         self._gamma = gamma
         self._sampling = sampling
-        self._vocabulary = DraftVocabulary(model.vocabulary, width)
+        self._vocabulary = DraftVocabulary(model.vocabulary, vocab_size)
         self._scored = 0
 
     @property

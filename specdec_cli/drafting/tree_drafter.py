@@ -25,17 +25,17 @@ class TreeDrafter:
         shape: which node has how many children.
         policy: how they are chosen.
         sampling: how the draft's logits become distributions.
-        width: of the target's vocabulary.
+        vocab_size: of the target's vocabulary.
     """
 
     def __init__(
-        self, model: DraftModel, shape: StaticTree, policy: Policy, sampling: Sampling, width: int
+        self, model: DraftModel, shape: StaticTree, policy: Policy, sampling: Sampling, vocab_size: int
     ) -> None:
         self._model = model
         self._policy = policy
         self._sampling = sampling
         self._unfiltered = Sampling(1.0 if sampling.is_greedy else sampling.temperature)
-        self._vocabulary = DraftVocabulary(model.vocabulary, width)
+        self._vocabulary = DraftVocabulary(model.vocabulary, vocab_size)
         self._depth = shape.depth
         # Where the children of the root, of node 0, of node 1, ... begin: breadth first they are in a row.
         self._firsts = [0, *accumulate(shape.child_counts())]

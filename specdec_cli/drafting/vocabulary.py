@@ -17,16 +17,16 @@ class DraftVocabulary:
 
     Args:
         tokens: (R,) their ids, ascending; None where logit i stands for id i.
-        width: V of the target's vocabulary.
+        vocab_size: V of the target's vocabulary.
     """
 
-    def __init__(self, tokens: Tensor | None, width: int) -> None:
-        self._tokens = None if tokens is None else tokens[tokens < width]
-        self._width = width
+    def __init__(self, tokens: Tensor | None, vocab_size: int) -> None:
+        self._tokens = None if tokens is None else tokens[tokens < vocab_size]
+        self._vocab_size = vocab_size
 
     def known(self, logits: Tensor) -> Tensor:
         """The logits (..., R) of tokens that the target has too."""
-        return logits[..., : self._width if self._tokens is None else self._tokens.numel()]
+        return logits[..., : self._vocab_size if self._tokens is None else self._tokens.numel()]
 
     def ids(self, choices: Tensor) -> Tensor:
         """The token ids of places among the known logits, of any shape."""
@@ -38,8 +38,8 @@ class DraftVocabulary:
 
     def spread(self, probs: Tensor) -> Tensor:
         """A distribution over the known tokens, (..., R), as the target sees it: (..., V)."""
-        return spread(probs, self._tokens, self._width, 0.0)
+        return spread(probs, self._tokens, self._vocab_size, 0.0)
 
     def wide(self, logits: Tensor) -> Tensor:
         """The draft's logits as the target sees them: (..., V), minus infinity for what it cannot say."""
-        return spread(self.known(logits), self._tokens, self._width, float("-inf"))
+        return spread(self.known(logits), self._tokens, self._vocab_size, float("-inf"))

@@ -28,7 +28,7 @@ class PlainRows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class VerifierView:
     """What the verifier of one step was shown, and what it said.
 
     Attributes:
@@ -74,14 +74,14 @@ class Observer:
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self.sight: Sight | None = None
+        self.sight: VerifierView | None = None
 
     def __call__(self, tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
         verdict = self._verifier(tree, target, randomness, position)
-        self.sight = Sight(position, tree, target, verdict)
+        self.sight = VerifierView(position, tree, target, verdict)
         return verdict
 
-    def last(self) -> Sight:
+    def last(self) -> VerifierView:
         """What the last step saw.
 
         Raises:
@@ -98,7 +98,7 @@ def observed(roles: Roles) -> tuple[Roles, Observer]:
     return replace(roles, verify=observer), observer
 
 
-def levels(sight: Sight, step: Step, done: int) -> list[Level]:
+def levels(sight: VerifierView, step: Step, done: int) -> list[Level]:
     """The levels that a step judged and whose token it emitted.
 
     Args:

@@ -58,7 +58,7 @@ class Tally:
         self.accepted.append(guess.owner)
 
 
-class Ring:
+class AlternateProposal:
     """One text in the making.
 
     Args:

@@ -116,7 +116,7 @@ def measure(ensemble: Ensemble, prompt: Sequence[int]) -> tuple[list[Price], lis
 
 def _price(ensemble: Ensemble, row: Tensor, reader: Reader) -> Price:
     """Seconds of a pass over one token, and of each further one, the median of a few."""
-    token = int(likeliest(row[: ensemble.width], 1, 1.0)[1][0])
+    token = int(likeliest(row[: ensemble.vocab_size], 1, 1.0)[1][0])
     narrow = _seconds(reader, TokenTree())
     wide = _seconds(reader, TokenTree.chain([token] * (WIDER - 1)))
     return Price(narrow, max(wide - narrow, 0.0) / (WIDER - 1))

@@ -10,7 +10,7 @@ from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Share, Step
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.ensemble.alternate_proposal import Ring
+from specdec_cli.ensemble.alternate_proposal import AlternateProposal
 from specdec_cli.ensemble.members import Ensemble
 from specdec_cli.ensemble.targets import EnsembleTarget, MixtureTarget, Proposer, ProposerRows
 from specdec_cli.sampling.randomness import Randomness
@@ -85,7 +85,7 @@ def run(
     sizes = [member.size for member in ensemble.members]
     if kind == "chef":
         order = turns(execution.gammas, sizes)
-        yield from Ring(ensemble, execution.gammas, order, prompt, randomness, stopping).steps()
+        yield from AlternateProposal(ensemble, execution.gammas, order, prompt, randomness, stopping).steps()
     elif kind == "mixture":
         target = MixtureTarget(ensemble)
         roles = Roles(target, NoDrafter(), target.draw_a_member)

@@ -100,14 +100,14 @@ class Ensemble:
         members: the models, in the order in which the combiner takes them.
         combiner: the law.
         sampling: temperature and filters.
-        width: size V of the shared vocabulary; what a model pads beyond it has no chance.
+        vocab_size: size V of the shared vocabulary; what a model pads beyond it has no chance.
         weights: of an average of probabilities, which is a mixture; None for every other law.
     """
 
     members: tuple[Member, ...]
     combiner: Combiner
     sampling: Sampling
-    width: int
+    vocab_size: int
     weights: tuple[float, ...] | None = None
 
     @property
@@ -136,4 +136,4 @@ class Ensemble:
         return tuple(member.calls for member in self.members)
 
     def _shared(self, row: Tensor) -> Tensor:
-        return row[..., : self.width]
+        return row[..., : self.vocab_size]

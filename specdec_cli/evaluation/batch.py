@@ -98,7 +98,7 @@ class ResultsFile(AbstractContextManager["ResultsFile"]):
         """Append an answer, to the disk at once; `result` has its `prediction` and what else to keep.
 
         Raises:
-            RoomError: the disk is full; the file is as it was.
+            ResourceError: the disk is full; the file is as it was.
             SpecdecError: it cannot be written.
         """
         rest = {name: value for name, value in result.items() if name != "prediction"}

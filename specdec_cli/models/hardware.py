@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import InputError, RoomError
+from specdec_cli.errors import InputError, ResourceError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SYSTEM_CPUS = Path("/sys/devices/system/cpu")
@@ -105,12 +105,12 @@ def require_memory(needed: int, device: torch.device, purpose: str) -> None:
     """Check that the device has room for `needed` bytes, where its free memory can be known.
 
     Raises:
-        RoomError: it has less.
+        ResourceError: it has less.
     """
     free = free_memory(device)
     if free is not None and free < needed:
         problem = f"{purpose} needs {needed / 1e9:,.1f} GB of memory; {device} has {free / 1e9:,.1f} GB free."
-        raise RoomError(problem, "Choose a smaller model, or --dtype bfloat16.")
+        raise ResourceError(problem, "Choose a smaller model, or --dtype bfloat16.")
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -15,7 +15,7 @@ from specdec_cli.models.forward.thresholds import thresholds
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
 from specdec_cli.models.hf.checkpoint import (
     context_length,
-    logit_width,
+    logit_vocab_size,
     read_config,
     safetensors_files,
     weight_bytes,
@@ -117,7 +117,7 @@ def load_model(
 
     Raises:
         InputError: a flag that does not fit.
-        RoomError: not enough memory or disk.
+        ResourceError: not enough memory or disk.
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
     place = resolve_device(device)
@@ -192,7 +192,7 @@ def load_tokenizer_only(
     """The tokenizer of that model, and how many logits the model has a position; no weights are loaded."""
     found = resolve(name, revision=revision, weights=False, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
-    return read_tokenizer(found.folder, trust_remote_code=trust_remote_code), logit_width(config)
+    return read_tokenizer(found.folder, trust_remote_code=trust_remote_code), logit_vocab_size(config)
 
 
 def count_parameters(model: Any) -> int:

@@ -30,26 +30,26 @@ class ReducedHead(nn.Module):
     Args:
         inner: hidden states to R logits; a linear layer, of full or lower precision.
         tokens: (R,) the ids of those logits, ascending.
-        width: V.
+        vocab_size: V.
     """
 
-    def __init__(self, inner: Any, tokens: Tensor, width: int) -> None:
+    def __init__(self, inner: Any, tokens: Tensor, vocab_size: int) -> None:
         super().__init__()
         self.inner = inner
         self.tokens = nn.Buffer(tokens.long())
-        self.width = width
+        self.vocab_size = vocab_size
 
     def forward(self, x: Tensor) -> Tensor:
         """x (..., hidden) to logits (..., V), minus infinity for what cannot come."""
-        return spread(self.inner(x), self.tokens, self.width, float("-inf"))
+        return spread(self.inner(x), self.tokens, self.vocab_size, float("-inf"))
 
 
-def head_width(head: nn.Module) -> int:
+def head_vocab_size(head: nn.Module) -> int:
     """Number of logits V that a model's output layer gives."""
     if isinstance(head, ReducedHead):
-        return head.width
-    width: Any = head.out_features
-    return int(width)
+        return head.vocab_size
+    vocab_size: Any = head.out_features
+    return int(vocab_size)
 
 
 def reduce_vocabulary(model: Any, folder: Path) -> None:
@@ -76,18 +76,18 @@ def reduce_vocabulary(model: Any, folder: Path) -> None:
     model.set_output_embeddings(ReducedHead(inner, tokens, head.out_features))
 
 
-def require_ascending(tokens: Tensor, width: int, path: Path) -> None:
+def require_ascending(tokens: Tensor, vocab_size: int, path: Path) -> None:
     """Check the ids (R,) of a reduced vocabulary: each once, in order, so that a proposal is what was drawn.
 
     Args:
         tokens: as a file has them.
-        width: V of the whole vocabulary.
+        vocab_size: V of the whole vocabulary.
         path: of that file.
 
     Raises:
         InputError: they are something else.
     """
-    inside = tokens.dim() == 1 and bool(((tokens >= 0) & (tokens < width)).all())
+    inside = tokens.dim() == 1 and bool(((tokens >= 0) & (tokens < vocab_size)).all())
     if not inside or not tokens.numel() or bool((tokens.diff() <= 0).any()):
         raise InputError(f"{path} is damaged: its tokens are not ids in order.", COPY_AGAIN)
 

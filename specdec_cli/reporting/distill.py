@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from specdec_cli.distillation.run import Distilled
-from specdec_cli.distillation.speedup_estimate import Appraisal
+from specdec_cli.distillation.speedup_estimate import SpeedupReport
 from specdec_cli.reporting.console import err, out, progress_lines_enabled, report_line
 from specdec_cli.reporting.table import Column, FittedTable, figures
 
@@ -59,7 +59,7 @@ class Watch:
                 report_line(text)
 
 
-def show_report(found: Distilled, appraisal: Appraisal) -> None:
+def show_report(found: Distilled, appraisal: SpeedupReport) -> None:
     """Print what was made and what it promises."""
     console = out()
     console.print(
@@ -86,7 +86,7 @@ def acceptance_table(found: Distilled) -> FittedTable:
     return table
 
 
-def promise_table(appraisal: Appraisal) -> FittedTable:
+def promise_table(appraisal: SpeedupReport) -> FittedTable:
     """One row a temperature."""
     headings = figures("chain", "tokens/pass", "speed-up", "tree", "tokens/pass", "speed-up")
     table = FittedTable([Column("temperature", key=True), *headings], "Predicted on this machine")

@@ -37,7 +37,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw a benchmark into a file, a sweep as curves; an .html file needs nothing from elsewhere.
 
     Raises:
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
         SpecdecError: the file cannot be written.
     """
     import matplotlib

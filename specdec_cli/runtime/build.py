@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from specdec_cli.drafting.base import Drafter, DraftModel
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
-from specdec_cli.drafting.budget import PassSeconds, Worth
+from specdec_cli.drafting.budget import PassSeconds, TreeBudget
 from specdec_cli.drafting.chain import ChainDrafter
 from specdec_cli.drafting.ngram import NgramDrafter
 from specdec_cli.drafting.ngram_first import NgramFirstDrafter
@@ -55,7 +55,7 @@ def verifier_of(settings: Settings) -> Verifier:
 
 def drafter_of(
     settings: Settings,
-    width: int,
+    vocab_size: int,
     draft_model: Callable[[str], DraftModel],
     pass_seconds: PassSeconds = lambda rows: None,
 ) -> Drafter:
@@ -63,7 +63,7 @@ def drafter_of(
 
     Args:
         settings: of the run.
-        width: of the target's vocabulary.
+        vocab_size: of the target's vocabulary.
         draft_model: gives the model of a draft's name.
         pass_seconds: what a pass of the target takes, by its rows, where that is known.
 
@@ -75,17 +75,17 @@ def drafter_of(
         return NoDrafter()
     if name == NGRAM:
         return _ngram(settings)
-    guessing = _guessing(settings, draft_model(name), width, pass_seconds)
+    guessing = _guessing(settings, draft_model(name), vocab_size, pass_seconds)
     return NgramFirstDrafter(_copying(settings), guessing) if copies_first(settings) else guessing
 
 
-def _guessing(settings: Settings, model: DraftModel, width: int, pass_seconds: PassSeconds) -> Drafter:
+def _guessing(settings: Settings, model: DraftModel, vocab_size: int, pass_seconds: PassSeconds) -> Drafter:
     """Who guesses by a draft model."""
     sampling = sampling_of(settings)
     if METHODS[settings.method].takes_tree:
-        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling, width)
+        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling, vocab_size)
     if settings.method == "sps":
-        return ChainDrafter(model, settings.gamma, sampling, width)
+        return ChainDrafter(model, settings.gamma, sampling, vocab_size)
     shape_limits = TreeShape(
         budget=settings.max_budget or LARGEST_AUTO,
         beams=settings.max_n_beams,
@@ -95,8 +95,8 @@ def _guessing(settings: Settings, model: DraftModel, width: int, pass_seconds: P
         decay=settings.decay,
     )
     ranking = CoupledRanking(sampling) if settings.coupled else DraftRanking(settings.temperature)
-    worth = Worth(pass_seconds) if settings.max_budget == AUTO else None
-    return BestFirstDrafter(model, shape_limits, ranking, width, worth)
+    worth = TreeBudget(pass_seconds) if settings.max_budget == AUTO else None
+    return BestFirstDrafter(model, shape_limits, ranking, vocab_size, worth)
 
 
 def tree_of(settings: Settings) -> StaticTree:

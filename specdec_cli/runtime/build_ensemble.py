@@ -26,16 +26,16 @@ def combiner_of(settings: Settings) -> Combiner:
     return Contrastive(alpha, settings.plausibility, processed)
 
 
-def ensemble_of(settings: Settings, members: Sequence[Member], width: int) -> Ensemble:
+def ensemble_of(settings: Settings, members: Sequence[Member], vocab_size: int) -> Ensemble:
     """Members under the law of these settings.
 
     Args:
         settings: of the law and the sampling.
         members: in the order in which the settings name them.
-        width: of the shared vocabulary.
+        vocab_size: of the shared vocabulary.
     """
     weights = weights_of(settings) if combiner_name(settings) == "weighted" else None
-    return Ensemble(tuple(members), combiner_of(settings), sampling_of(settings), width, weights)
+    return Ensemble(tuple(members), combiner_of(settings), sampling_of(settings), vocab_size, weights)
 
 
 def execution_of(settings: Settings, sizes: Sequence[float]) -> Execution:

@@ -10,7 +10,7 @@ from specdec_cli.models.eagle.checkpoint import require_vocabulary as require_he
 from specdec_cli.models.eagle.files import head_folder
 from specdec_cli.models.eagle.head import FeatureHead
 from specdec_cli.models.hardware import dtype_name, resolve_device
-from specdec_cli.models.hf.checkpoint import logit_width, read_config
+from specdec_cli.models.hf.checkpoint import logit_vocab_size, read_config
 from specdec_cli.models.hf.vocabulary import compare, require_compatible, require_same_tokens
 from specdec_cli.models.hub.resolve import resolve
 from specdec_cli.models.loader import LoadedModel, load_model, load_tokenizer_only
@@ -58,8 +58,8 @@ def load_partner(
         report=report,
     )
     require_tree_support(draft)
-    widths = logit_width(target.model.config), logit_width(draft.model.config)
-    vocabularies = compare(target.tokenizer, draft.tokenizer, *widths)
+    sizes = logit_vocab_size(target.model.config), logit_vocab_size(draft.model.config)
+    vocabularies = compare(target.tokenizer, draft.tokenizer, *sizes)
     require_compatible(target.name, draft.name, vocabularies)
     swapped = draft.parameters >= target.parameters and settings.draft_quantize == "none"
     if not swapped or METHODS[settings.method].is_ensemble:
@@ -123,7 +123,7 @@ def require_vocabulary(settings: Settings, draft: str, report: Callable[[str], N
     """Compare the two vocabularies before any weights are read."""
     trusted = settings.trust_remote_code
     report("Comparing the vocabularies")
-    target_tokenizer, target_width = load_tokenizer_only(
+    target_tokenizer, target_size = load_tokenizer_only(
         settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
     )
     head = head_folder(draft)
@@ -137,8 +137,8 @@ def require_vocabulary(settings: Settings, draft: str, report: Callable[[str], N
             )
         require_head_vocabulary(head, settings.target, target_tokenizer)
         return
-    draft_tokenizer, draft_width = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
-    found = compare(target_tokenizer, draft_tokenizer, target_width, draft_width)
+    draft_tokenizer, draft_size = load_tokenizer_only(draft, trust_remote_code=trusted, report=report)
+    found = compare(target_tokenizer, draft_tokenizer, target_size, draft_size)
     if METHODS[settings.method].is_ensemble and draft in member_names(settings):
         require_same_tokens(settings.target, draft, found)
     require_compatible(settings.target, draft, found)

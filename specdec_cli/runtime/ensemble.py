@@ -23,18 +23,18 @@ class Seat:
 
     Attributes:
         reader: a runner that no other member uses.
-        width: of its logits.
+        vocab_size: of its logits.
         size: bytes of the model's weights, which a pass reads.
         context: positions that it can tell apart.
     """
 
     reader: Reader
-    width: int
+    vocab_size: int
     size: int
     context: int
 
 
-class Company:
+class MemberPool:
     """The members of a session's ensembles.
 
     Args:
@@ -68,14 +68,14 @@ class Company:
         """Positions that all of them can tell apart."""
         return min(seat.context for _, seat in self.gather(names))
 
-    def width(self, names: Sequence[str]) -> int:
+    def vocab_size(self, names: Sequence[str]) -> int:
         """Size V of the vocabulary that they share: what a model pads beyond it has no chance."""
-        return min(seat.width for _, seat in self.gather(names))
+        return min(seat.vocab_size for _, seat in self.gather(names))
 
     def ensemble(self, settings: Settings) -> Ensemble:
         """The ensemble that settings ask for."""
         names = member_names(settings)
-        return ensemble_of(settings, [member for member, _ in self.gather(names)], self.width(names))
+        return ensemble_of(settings, [member for member, _ in self.gather(names)], self.vocab_size(names))
 
     def steps(
         self,

@@ -40,7 +40,7 @@ from specdec_cli.runtime.draft_loading import (
     require_vocabulary,
 )
 from specdec_cli.runtime.endings import JOINED, stops_of
-from specdec_cli.runtime.ensemble import Company, Seat
+from specdec_cli.runtime.ensemble import MemberPool, Seat
 from specdec_cli.runtime.offload import device_of, offload_of
 from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
@@ -69,7 +69,7 @@ class Session:
         self._drafts: dict[str, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
         self._runners[id(target)] = self._new_runner(target, report)
-        self.company = Company(lambda name, place: self._seat(name, place, report))
+        self.company = MemberPool(lambda name, place: self._seat(name, place, report))
 
     @classmethod
     def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
@@ -118,7 +118,7 @@ class Session:
         """A model in its n-th place of an ensemble, with a runner that is no other place's."""
         loaded = self.target if name == self.settings.target else self.draft(name, report)
         runner = self._new_runner(loaded, report) if place else self._runners[id(loaded)]
-        return Seat(runner, runner.width, loaded.weight_bytes, loaded.context)
+        return Seat(runner, runner.vocab_size, loaded.weight_bytes, loaded.context)
 
     def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
         """The draft model of that name, loaded at the first call.
@@ -243,22 +243,24 @@ class Session:
         stopping = Stopping(settings.max_tokens, self.stops(prompt, settings), self.decode)
         randomness = SeededRandomness(settings.seed)
         if METHODS[settings.method].is_ensemble and roles is None:
-            return self.company.steps(prompt, settings, randomness, stopping, self._outsider(settings))
+            return self.company.steps(
+                prompt, settings, randomness, stopping, self._external_drafter(settings)
+            )
         return decode(prompt, roles or self.roles(settings), randomness, stopping)
 
-    def _outsider(self, settings: Settings) -> Drafter | None:
+    def _external_drafter(self, settings: Settings) -> Drafter | None:
         """The drafter that proposes to an ensemble though it is none of it, if one is named."""
         if resolve_draft(settings) is None:
             return None
         alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
-        return drafter_of(alone, self.company.width(member_names(settings)), self.runner)
+        return drafter_of(alone, self.company.vocab_size(member_names(settings)), self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""
         target = self.runner()
         return Roles(
             ModelTarget(target, sampling_of(settings)),
-            drafter_of(settings, target.width, self.runner, target.costs.seconds),
+            drafter_of(settings, target.vocab_size, self.runner, target.costs.seconds),
             verifier_of(settings),
         )
 

@@ -11,8 +11,8 @@ from specdec_cli.models.loader import LoadedModel
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.settings.drafts import NGRAM, is_model, resolve_draft
-from specdec_cli.specem.member import Asking, Member
-from specdec_cli.specem.rounds import Ensemble, Rules
+from specdec_cli.specem.member import Asking, SpecEMMember
+from specdec_cli.specem.rounds import Rules, SpecEM
 
 QUESTION = "Question: {}\nAnswer:"  # for models that know no conversation
 NEXT_QUESTION = "\nQuestion:"
@@ -50,7 +50,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: bool = True) -> Ensemble:
+def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: bool = True) -> SpecEM:
     """The ensemble that the settings describe, its models loaded.
 
     Args:
@@ -67,7 +67,7 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
         problem = f"The draft {settings.draft} cannot draft for models of several tokenizers."
         raise InputError(problem, "Use --draft ngram, layers:N or self:int4, or --method ngram.")
     loaded: dict[str, LoadedModel] = {}
-    members: dict[str, Member] = {}
+    members: dict[str, SpecEMMember] = {}
     sessions: list[Session] = []
     for label, name in (*_labelled(drafters), *_labelled(verifiers)):
         if label not in members:
@@ -78,7 +78,7 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
     if settings.system is not None and not any(each.uses_chat for each in sessions):
         problem = "A system message needs a chat template, and none of the models is asked by one."
         raise InputError(problem, "Leave out --system, or use --chat.")
-    return Ensemble(
+    return SpecEM(
         [members[label] for label, _ in _labelled(drafters)],
         [members[label] for label, _ in _labelled(verifiers)],
         rules,
@@ -105,14 +105,14 @@ def _session(settings: Settings, known: LoadedModel | None, report: Callable[[st
     return session
 
 
-def _member(label: str, session: Session, reuse: bool) -> Member:
+def _member(label: str, session: Session, reuse: bool) -> SpecEMMember:
     settings, draft = session.settings, resolve_draft(session.settings)
     runners = [session.runner(), *([session.runner(draft)] if draft not in (None, NGRAM) else [])]
     for runner in runners:
         runner.reuse = reuse
     target = session.target
     roles = session.roles(settings)
-    return Member(label, runners[0], roles, target.tokenizer, asking_of(session), target.context)
+    return SpecEMMember(label, runners[0], roles, target.tokenizer, asking_of(session), target.context)
 
 
 def asking_of(session: Session) -> Asking:

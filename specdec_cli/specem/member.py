@@ -77,7 +77,7 @@ class SegmentRunner(Protocol):
         ...
 
 
-class Member:
+class SpecEMMember:
     """One model. Where its runner reuses rows, nothing that it read is read again.
 
     Args:

@@ -14,7 +14,7 @@ import torch
 
 from specdec_cli.errors import InputError
 from specdec_cli.sampling.scoring import LOGPROB, shares
-from specdec_cli.specem.member import Member, Segment
+from specdec_cli.specem.member import Segment, SpecEMMember
 from specdec_cli.specem.segmentation import count_words, draft_limit
 from specdec_cli.specem.voting import rewards, updated, votes
 
@@ -83,7 +83,7 @@ class Round:
     finish_reason: str | None
 
 
-class Ensemble:
+class SpecEM:
     """Models that draft and models that judge; many are both.
 
     Args:
@@ -92,7 +92,9 @@ class Ensemble:
         rules: how.
     """
 
-    def __init__(self, drafters: Sequence[Member], verifiers: Sequence[Member], rules: Rules) -> None:
+    def __init__(
+        self, drafters: Sequence[SpecEMMember], verifiers: Sequence[SpecEMMember], rules: Rules
+    ) -> None:
         self.drafters = list(drafters)
         self.verifiers = list(verifiers)
         self.rules = rules
@@ -164,14 +166,14 @@ class Ensemble:
             weights = updated(weights, rewards(scores, own), self.rules.learning_rate, number)
         return found.index(max(found)), found, weights
 
-    def _own(self, verifier: Member, candidates: Sequence[Candidate]) -> int | None:
+    def _own(self, verifier: SpecEMMember, candidates: Sequence[Candidate]) -> int | None:
         if verifier not in self.drafters:
             return None
         author = self.drafters.index(verifier)
         return next((place for place, each in enumerate(candidates) if author in each.authors), None)
 
     def _tokens(
-        self, member: Member, candidate: Candidate, drafts: Sequence[Segment], *, closed: bool
+        self, member: SpecEMMember, candidate: Candidate, drafts: Sequence[Segment], *, closed: bool
     ) -> tuple[int, ...]:
         """A candidate in a member's tokens: its own where it wrote it; with the end, where it has one."""
         known = None

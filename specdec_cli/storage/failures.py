@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 
 # The disk, the user's share of it, or a file's limit.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -31,7 +31,7 @@ def explained(error: OSError, what: str | Path, room: str = MORE_ROOM) -> Specde
         room: what to do about a full disk, and what is kept.
     """
     problem = f"{what} could not be written: {reason(error)}."
-    return RoomError(problem, room) if is_full(error) else SpecdecError(problem, ANOTHER)
+    return ResourceError(problem, room) if is_full(error) else SpecdecError(problem, ANOTHER)
 
 
 def reason(error: OSError) -> str:
@@ -46,10 +46,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in said for words in NO_MEMORY)
 
 
-def out_of_memory(what: str) -> RoomError:
+def out_of_memory(what: str) -> ResourceError:
     """The error for something that memory ran out for; `what` is the beginning of a sentence."""
     hint = "Choose a smaller model, context or batch, or end other programs."
-    return RoomError(f"{what}: there is not enough memory.", hint)
+    return ResourceError(f"{what}: there is not enough memory.", hint)
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def writing(what: str | Path, room: str = MORE_ROOM) -> Iterator[None]:
         room: what to do about a full disk, and what is kept.
 
     Raises:
-        RoomError: the disk filled up.
+        ResourceError: the disk filled up.
         SpecdecError: it cannot be written to.
     """
     try:

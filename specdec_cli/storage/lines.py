@@ -88,7 +88,7 @@ class LinesFile(AbstractContextManager["LinesFile"]):
         """Add a line, to the disk at once, all of it or nothing.
 
         Raises:
-            RoomError: the disk is full.
+            ResourceError: the disk is full.
             SpecdecError: it cannot be written.
         """
         with self:

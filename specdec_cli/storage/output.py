@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.storage.atomic import NEW_FILE, NO_FOLLOW, PART, companion, sweep, sync_folder, write_whole
 from specdec_cli.storage.failures import ANOTHER, MORE_ROOM, explained, is_full, reason
 from specdec_cli.storage.locks import BusyError, Lock
@@ -33,7 +33,7 @@ class Output(AbstractContextManager["Output"]):
     Raises:
         InputError: it is no path; or, at the beginning of the block: it cannot be written there, or another
             process writes it.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Output(AbstractContextManager["Output"]):
         """Put a new file in its place, whole or not at all.
 
         Raises:
-            RoomError: the disk is full; the old file is as it was.
+            ResourceError: the disk is full; the old file is as it was.
             SpecdecError: it cannot be written; likewise.
         """
         with self:
@@ -100,7 +100,7 @@ class Output(AbstractContextManager["Output"]):
             sync: have the system write it down before this returns.
 
         Raises:
-            RoomError: the disk is full; the file is as it was.
+            ResourceError: the disk is full; the file is as it was.
             SpecdecError: it cannot be written; likewise.
         """
         with self:
@@ -161,7 +161,7 @@ class Output(AbstractContextManager["Output"]):
 
     def _unusable(self, error: OSError) -> SpecdecError:
         if is_full(error):
-            return RoomError(f"{self._named} cannot be written: {reason(error)}.", self._room)
+            return ResourceError(f"{self._named} cannot be written: {reason(error)}.", self._room)
         folder = self.path.parent
         why = {
             errno.ENOENT: f"there is no folder {folder}",
@@ -182,7 +182,7 @@ def claimed(path: Path | None, flag: str) -> AbstractContextManager[Output | Non
 
     Raises:
         InputError: at its beginning: the file cannot be written, or another process writes it.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     return nullcontext() if path is None else Output(path, flag)
 
@@ -200,7 +200,7 @@ def claimed_folder(folder: Path, named: str) -> Iterator[None]:
 
     Raises:
         InputError: at the beginning: it cannot be written, or another process writes it.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -210,9 +210,9 @@ def claimed_folder(folder: Path, named: str) -> Iterator[None]:
         raise InputError(f"{named} is being written by another run.", "Wait until it has ended.") from error
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is no name of a folder"
-        kind = RoomError if is_full(error) else InputError
+        kind = ResourceError if is_full(error) else InputError
         raise kind(
-            f"{named} cannot be written: {why}.", MORE_ROOM if kind is RoomError else ANOTHER
+            f"{named} cannot be written: {why}.", MORE_ROOM if kind is ResourceError else ANOTHER
         ) from error
     try:
         for abandoned in folder.glob(f".*{PART}"):

@@ -87,12 +87,12 @@ class Trace:
     """All that a file holds.
 
     Attributes:
-        width: of the target's vocabulary.
+        vocab_size: of the target's vocabulary.
         top: likeliest tokens that were kept of each distribution.
         runs: in the order in which they were made.
     """
 
-    width: int
+    vocab_size: int
     top: int
     runs: list[TracedRun]
 
@@ -138,11 +138,13 @@ class TraceFile(AbstractContextManager["TraceFile"]):
             problem = f"The file {self._path} is there already."
             raise InputError(problem, "Give --trace another name, or remove it.")
 
-    def begin(self, run: TracedRun, width: int) -> None:
+    def begin(self, run: TracedRun, vocab_size: int) -> None:
         """A run begins."""
         if not self._begun:
             self._begun = True
-            self._write({"kind": KIND, "schema_version": SCHEMA_VERSION, "width": width, "top": self.top})
+            self._write(
+                {"kind": KIND, "schema_version": SCHEMA_VERSION, "width": vocab_size, "top": self.top}
+            )
         given = {"configuration": run.configuration, "item": run.item, "category": run.category}
         self._write({"run": given | {"settings": asdict(run.settings), "prompt": run.prompt}})
 
@@ -150,7 +152,7 @@ class TraceFile(AbstractContextManager["TraceFile"]):
         """A step of the run that was begun last.
 
         Raises:
-            RoomError: the disk is full; what was written before is whole.
+            ResourceError: the disk is full; what was written before is whole.
         """
         self._write({"step": asdict(step)})
 
@@ -228,7 +230,7 @@ def _head(path: Path, value: Any) -> _Head:
     return conform(value, _Head, place, REPAIR)
 
 
-def _require_sound(step: TracedStep, width: int, place: str) -> None:
+def _require_sound(step: TracedStep, vocab_size: int, place: str) -> None:
     """Check what types cannot say: that the numbers of a step belong together."""
     nodes = len(step.tokens)
     rows = step.rows
@@ -240,9 +242,9 @@ def _require_sound(step: TracedStep, width: int, place: str) -> None:
         "a row more than there are guesses": len(rows) != nodes + 1,
         "a path of guesses": any(node >= nodes for node in step.path),
         "ids within the vocabulary": any(
-            token >= width for token in (*step.tokens, step.next_token, *step.emitted)
+            token >= vocab_size for token in (*step.tokens, step.next_token, *step.emitted)
         ),
-        "rows of ids within the vocabulary": any(token >= width for row in rows for token in row.tokens),
+        "rows of ids within the vocabulary": any(token >= vocab_size for row in rows for token in row.tokens),
         "a probability for each id of a row": any(
             len(row.target) != len(row.tokens) or len(row.draft) not in (0, len(row.tokens)) for row in rows
         ),

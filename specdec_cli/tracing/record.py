@@ -37,7 +37,7 @@ def require_traceable(settings: Settings) -> None:
 
 def recorded(session: Session, run: TracedRun, file: TraceFile) -> Iterator[View]:
     """Decode the run's prompt and write a line for each step, after its clock has stopped."""
-    file.begin(run, session.runner().width)
+    file.begin(run, session.runner().vocab_size)
     for view in watch(session, run.prompt, run.settings):
         file.add(traced(view, run.settings, file.top))
         yield view

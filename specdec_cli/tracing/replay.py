@@ -55,19 +55,19 @@ class Replayed:
         return 1 + self.expected / self.passes
 
 
-class Place:
+class TracedDistributions:
     """What a trace knows of one step: both models' distributions (V,), by the tokens that lead on."""
 
-    def __init__(self, step: TracedStep, width: int, sampling: Sampling) -> None:
+    def __init__(self, step: TracedStep, vocab_size: int, sampling: Sampling) -> None:
         self.tree = TokenTree(step.tokens, step.parents)
         self.target: dict[Path, Tensor] = {}
         self.logits: dict[Path, Tensor] = {}
-        self.unknown = torch.full((width,), 1 / width)
+        self.unknown = torch.full((vocab_size,), 1 / vocab_size)
         scale = unfiltered(sampling).temperature
         for path, row in zip(paths_of(self.tree), step.rows, strict=True):
             if path in self.target:  # a later twin, below which nothing was read
                 continue
-            target, draft = restored(row, width)
+            target, draft = restored(row, vocab_size)
             self.target[path] = target
             if draft is not None:
                 self.logits[path] = draft.log() * scale
@@ -80,12 +80,12 @@ class RememberedDraft:
     free_positions = ENDLESS
     vocabulary = None  # a trace holds distributions over the target's tokens
 
-    def __init__(self, width: int) -> None:
-        self._unknown = torch.zeros(width)
+    def __init__(self, vocab_size: int) -> None:
+        self._unknown = torch.zeros(vocab_size)
         self._logits: Mapping[Path, Tensor] = {}
         self._paths: list[Path] = []
 
-    def stand_at(self, place: Place) -> None:
+    def stand_at(self, place: TracedDistributions) -> None:
         """What is asked next is asked there."""
         self._logits = place.logits
 
@@ -106,13 +106,13 @@ class RememberedDraft:
         """Nothing is kept."""
 
 
-def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Replayed:
+def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) -> Replayed:
     """Another method on a recorded run.
 
     Args:
         run: of a trace.
         settings: of the method; its sampling must be the run's.
-        width: of the vocabulary.
+        vocab_size: of the vocabulary.
         draws: trees to draw at each step where they are drawn by chance; the means count.
 
     Raises:
@@ -126,13 +126,13 @@ def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Re
         problem = f"The trace has no draft model's distributions, and {settings.method} needs them."
         raise InputError(problem, "Record with a draft model, or replay with --methods ngram.")
     draws = 1 if settings.method in CERTAIN_TREES else draws
-    draft, verifier = RememberedDraft(width), verifier_of(settings)
-    drafter = drafter_of(settings, width, lambda _: draft)
+    draft, verifier = RememberedDraft(vocab_size), verifier_of(settings)
+    drafter = drafter_of(settings, vocab_size, lambda _: draft)
     drafter.begin(run.prompt)
     left = settings.max_tokens
     totals = [0.0, 0.0, 0.0]
     for step in run.steps:
-        place = Place(step, width, sampling_of(settings))
+        place = TracedDistributions(step, vocab_size, sampling_of(settings))
         draft.stand_at(place)
         for draw in range(draws):
             whole = drafter.propose(step.position, left - 1, SeededRandomness(settings.seed + draw))
@@ -145,7 +145,7 @@ def replay(run: TracedRun, settings: Settings, width: int, draws: int = 1) -> Re
     return Replayed(run.item, len(run.steps), *totals)
 
 
-def replay_recorded(run: TracedRun, width: int) -> Replayed:
+def replay_recorded(run: TracedRun, vocab_size: int) -> Replayed:
     """The recorded verifier on the recorded trees: what the trace lost shows in the difference.
 
     Raises:
@@ -154,7 +154,7 @@ def replay_recorded(run: TracedRun, width: int) -> Replayed:
     sampling, verifier = sampling_of(run.settings), verifier_of(run.settings)
     expected = 0.0
     for step in run.steps:
-        place = Place(step, width, sampling)
+        place = TracedDistributions(step, vocab_size, sampling)
         tree = replace(place.tree, proposals=_proposals(step, place, sampling))
         try:
             expected += expected_accepted(verifier, tree, _Rows(place, tree))
@@ -170,7 +170,7 @@ def replay_recorded(run: TracedRun, width: int) -> Replayed:
 class _Rows:
     """The target's distributions on a tree; those after its unknown leaves decide nothing, and are any."""
 
-    def __init__(self, place: Place, tree: TokenTree) -> None:
+    def __init__(self, place: TracedDistributions, tree: TokenTree) -> None:
         self._place = place
         self._paths = paths_of(tree)
 
@@ -179,7 +179,7 @@ class _Rows:
 
 
 def _one(
-    whole: TokenTree, verifier: Verifier, place: Place, places: Mapping[Path, Tensor]
+    whole: TokenTree, verifier: Verifier, place: TracedDistributions, places: Mapping[Path, Tensor]
 ) -> tuple[float, float, float]:
     """Expected accepted, guesses that the trace knows, and guesses that it does not, of one tree."""
     known = _known(whole, places)
@@ -200,7 +200,7 @@ def _known(tree: TokenTree, places: Mapping[Path, Tensor]) -> TokenTree:
     )
 
 
-def _proposals(step: TracedStep, place: Place, sampling: Sampling) -> tuple[Tensor | None, ...]:
+def _proposals(step: TracedStep, place: TracedDistributions, sampling: Sampling) -> tuple[Tensor | None, ...]:
     paths = paths_of(place.tree)
     found: list[Tensor | None] = []
     for parent, without in zip(step.parents, step.without, strict=True):

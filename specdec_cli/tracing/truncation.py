@@ -70,11 +70,11 @@ def truncate(target: Tensor, draft: Tensor | None, top: int, also: Iterable[int]
     )
 
 
-def restored(row: Row, width: int) -> tuple[Tensor, Tensor | None]:
+def restored(row: Row, vocab_size: int) -> tuple[Tensor, Tensor | None]:
     """The target's and the draft's distribution (V,) again, with means for what was not kept."""
-    target = torch.zeros(width)
-    draft = torch.zeros(width)
-    others = torch.ones(width, dtype=torch.bool)
+    target = torch.zeros(vocab_size)
+    draft = torch.zeros(vocab_size)
+    others = torch.ones(vocab_size, dtype=torch.bool)
     tokens = list(row.tokens)
     others[tokens] = False
     counts = torch.tensor([count for count, _, _ in row.rest])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specdec_cli.drafting.base import DraftModel
 from specdec_cli.drafting.vocabulary import DraftVocabulary
-from specdec_cli.engine.observation import Sight, observed
+from specdec_cli.engine.observation import VerifierView, observed
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.runtime.build import drafter_of
 from specdec_cli.runtime.session import Session
@@ -31,16 +31,16 @@ class View:
     """
 
     step: Step
-    sight: Sight
+    sight: VerifierView
     draft_logits: dict[int, Tensor]
 
 
-class WatchedDraft:
+class RecordingDraft:
     """A draft model that remembers its logits since the last `root`, by the tokens that lead there."""
 
-    def __init__(self, model: DraftModel, width: int) -> None:
+    def __init__(self, model: DraftModel, vocab_size: int) -> None:
         self._model = model
-        self._vocabulary = DraftVocabulary(model.vocabulary, width)
+        self._vocabulary = DraftVocabulary(model.vocabulary, vocab_size)
         self._paths: list[Path] = []
         self.logits: dict[Path, Tensor] = {}
 
@@ -79,15 +79,15 @@ class WatchedDraft:
 
 def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterator[View]:
     """Decode a prompt as `Session.steps` does, and look at every step."""
-    drafts: list[WatchedDraft] = []
-    width = session.runner().width
+    drafts: list[RecordingDraft] = []
+    vocab_size = session.runner().vocab_size
 
     def draft_model(name: str) -> DraftModel:
-        drafts.append(WatchedDraft(session.runner(name), width))
+        drafts.append(RecordingDraft(session.runner(name), vocab_size))
         return drafts[-1]
 
     plain = session.roles(settings)
-    drafter = drafter_of(settings, width, draft_model, session.runner().costs.seconds)
+    drafter = drafter_of(settings, vocab_size, draft_model, session.runner().costs.seconds)
     roles, observer = observed(Roles(plain.target, drafter, plain.verify))
     for step in session.steps(prompt, settings, roles):
         sight = observer.last()
@@ -105,6 +105,6 @@ def paths_of(tree: TokenTree) -> list[Path]:
     return paths
 
 
-def _by_row(tree: TokenTree, drafts: Sequence[WatchedDraft]) -> dict[int, Tensor]:
+def _by_row(tree: TokenTree, drafts: Sequence[RecordingDraft]) -> dict[int, Tensor]:
     logits = {path: row for draft in drafts for path, row in draft.logits.items()}
     return {row: logits[path] for row, path in enumerate(paths_of(tree)) if path in logits}

@@ -11,14 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import softmax
 
-from specdec_cli.distillation.acceptance import measure_worth
+from specdec_cli.distillation.acceptance import measure_acceptance
 from specdec_cli.distillation.corpus import Corpus
 from specdec_cli.distillation.data_generation import write_shard
 from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.distillation.run import distil, frame_of, put_in_place
 from specdec_cli.distillation.students import new_student
 from specdec_cli.distillation.training import Training, batch_of, schedule
-from specdec_cli.errors import InputError, MismatchError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, MismatchError, ResourceError, SpecdecError
 from specdec_cli.models.eagle.checkpoint import load_feature_head, read_weights
 from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
@@ -295,7 +295,7 @@ SAVES = {
 @pytest.mark.parametrize("place", FULL)
 def test_a_full_disk_is_told_in_a_sentence(target, tmp_path, monkeypatch, place):
     _fill_the_disk(monkeypatch, f"specdec_cli.distillation.{place}", FULL[place])
-    with pytest.raises(RoomError, match="could not be written"):
+    with pytest.raises(ResourceError, match="could not be written"):
         distil(target, Recipe("tiny", **SMALL), tmp_path, None, None, Silent())
 
 
@@ -304,7 +304,7 @@ def test_so_is_one_that_has_no_room_for_the_draft(target, tmp_path, monkeypatch,
     _fill_the_disk(monkeypatch, SAVES[kind], FULL["corpus.save_file"])
     student = new_student(kind, target, torch.arange(20), 1)
     (tmp_path / "work").mkdir()
-    with pytest.raises(RoomError, match="The draft could not be written"):
+    with pytest.raises(ResourceError, match="The draft could not be written"):
         put_in_place(student, tmp_path)
 
 
@@ -353,7 +353,7 @@ def test_a_head_is_measured_as_it_is_stored_and_read_as_it_is_measured(target, t
     student.module.load_state_dict(dense, strict=False)
     held_out = Corpus(tmp_path / "work" / "text", recipe.corpus).read(0)
     output = target.model.lm_head.weight
-    assert measure_worth(student, output, held_out, recipe.unroll, target.device) == found.worth
+    assert measure_acceptance(student, output, held_out, recipe.unroll, target.device) == found.worth
     fuse = load_feature_head("draft", tmp_path, target).model.fuse
     assert ("fuse.weight" in low, isinstance(fuse, Int4Linear)) == (store == "int4",) * 2
     loaded = fuse.dense() if isinstance(fuse, Int4Linear) else fuse.weight

@@ -98,7 +98,7 @@ def test_greedy_text_still_gets_a_tree_with_second_choices():
 
 def test_tokens_beyond_the_targets_vocabulary_are_never_guessed():
     model = ToyDraftModel(ToyLaw(WIDTH, 2))
-    drafter = BestFirstDrafter(model, TreeShape(30, 30, 3, WIDTH), DraftRanking(1.0), width=2)
+    drafter = BestFirstDrafter(model, TreeShape(30, 30, 3, WIDTH), DraftRanking(1.0), vocab_size=2)
     drafter.begin([1, 1])
     tree = drafter.propose(2, 3, CHANCE)
     assert set(tree.tokens) == {0, 1}

@@ -86,8 +86,8 @@ def text_error(drafter):
     [
         ("return choice if self._tokens is None else int(self._tokens[choice])", "return choice"),
         (
-            "return spread(probs, self._tokens, self._width, 0.0)",
-            "return spread(probs, None, self._width, 0.0)",
+            "return spread(probs, self._tokens, self._vocab_size, 0.0)",
+            "return spread(probs, None, self._vocab_size, 0.0)",
         ),
     ],
     ids=["tokens named by their place", "proposals left in place"],

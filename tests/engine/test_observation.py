@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from specdec_cli.engine.observation import Sight, levels
+from specdec_cli.engine.observation import VerifierView, levels
 from specdec_cli.engine.roles import Step
 from specdec_cli.sampling.distribution import Distributions, Sampling, distribution, entropy
 from specdec_cli.tree import TokenTree
@@ -26,7 +26,7 @@ def test_levels_have_the_plain_entropy_whatever_the_sampling(sampling: Sampling)
     torch.manual_seed(0)
     logits = torch.randn(4, 9)
     tree = TokenTree((3, 4, 5), (-1, 0, -1))
-    sight = Sight(11, tree, Distributions(logits, sampling), Verdict((0,), 8))
+    sight = VerifierView(11, tree, Distributions(logits, sampling), Verdict((0,), 8))
     found = levels(sight, step(3, 8), done=6)
     assert [(level.place, level.depth, level.accepted) for level in found] == [(6, 1, True), (7, 2, False)]
     for level, row in zip(found, (0, 1), strict=True):
@@ -38,7 +38,7 @@ def test_levels_have_the_plain_entropy_whatever_the_sampling(sampling: Sampling)
 
 def test_a_leaf_is_no_level_and_neither_is_what_was_cut() -> None:
     rows = Distributions(torch.randn(3, 5), Sampling())
-    chain = Sight(0, TokenTree.chain((1, 2)), rows, Verdict((0, 1), 4))
+    chain = VerifierView(0, TokenTree.chain((1, 2)), rows, Verdict((0, 1), 4))
     assert [level.accepted for level in levels(chain, step(1, 2, 4), 0)] == [True, True]
     assert len(levels(chain, step(1), 0)) == 1
-    assert levels(Sight(0, TokenTree(), rows, Verdict((), 4)), step(4), 0) == []
+    assert levels(VerifierView(0, TokenTree(), rows, Verdict((), 4)), step(4), 0) == []

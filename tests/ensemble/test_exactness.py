@@ -120,7 +120,7 @@ def strays(case, seed):
 def plant(monkeypatch, module, twin):
     """Make everything that uses a module use its broken twin."""
     if module is alternate_proposal:
-        monkeypatch.setattr(execution, "Ring", twin.Ring)
+        monkeypatch.setattr(execution, "AlternateProposal", twin.AlternateProposal)
     elif module is targets:
         for name in ("EnsembleTarget", "MixtureTarget", "Proposer", "ProposerRows"):
             monkeypatch.setattr(execution, name, getattr(twin, name))

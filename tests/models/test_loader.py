@@ -6,7 +6,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models import hardware, loader
 from specdec_cli.models.hub import gguf as convert
 from specdec_cli.models.hub import hf_hub, resolve, wheels
@@ -110,7 +110,7 @@ def test_a_flag_that_does_not_fit_is_a_usage_error(folder, flags):
 
 def test_a_model_larger_than_free_memory_is_refused_with_both_numbers(folder, monkeypatch):
     monkeypatch.setattr(hardware, "free_memory", lambda _: 10_000)
-    with pytest.raises(RoomError, match=r"needs 0\.0 GB of memory; cpu has 0\.0 GB free") as caught:
+    with pytest.raises(ResourceError, match=r"needs 0\.0 GB of memory; cpu has 0\.0 GB free") as caught:
         load_model(str(folder))
     assert caught.value.exit_code == 4
 
@@ -326,7 +326,7 @@ def test_a_conversion_with_a_file_cut_short_is_done_again(gguf, cache):
 
 def test_a_disk_without_room_for_the_conversion_is_found_before_it(gguf, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(RoomError, match="MB of disk"):
+    with pytest.raises(ResourceError, match="MB of disk"):
         load_model(str(gguf))
 
 

@@ -23,7 +23,7 @@ from specdec_cli.benchmarking.method_comparison import Standing
 from specdec_cli.benchmarking.replays import ReplayRow
 from specdec_cli.benchmarking.streaming import StreamRow
 from specdec_cli.benchmarking.summary import Ratio, Row
-from specdec_cli.distillation.speedup_estimate import Appraisal, Promise
+from specdec_cli.distillation.speedup_estimate import SpeedupEstimate, SpeedupReport
 from specdec_cli.drafting.shapes import StaticTree
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
@@ -134,8 +134,8 @@ def distilled():
 
 
 def appraisal():
-    promise = Promise(12, 12.34, 12.34, 4096, 12.34, 12.34)
-    return Appraisal(0.1, 0.2, dict.fromkeys((0.0, 0.6, 1.0), promise))
+    promise = SpeedupEstimate(12, 12.34, 12.34, 4096, 12.34, 12.34)
+    return SpeedupReport(0.1, 0.2, dict.fromkeys((0.0, 0.6, 1.0), promise))
 
 
 def tally():

@@ -83,7 +83,7 @@ def test_what_a_draft_thinks_can_be_looked_at_and_traced(folders, target):
     made = session(folders, target, "specexec", draft=folders["draft"], max_budget=4)
     prompt = made.encode("hello")
     for view in watch(made, prompt, made.settings):
-        assert all(row.shape == (made.runner().width,) for row in view.draft_logits.values())
+        assert all(row.shape == (made.runner().vocab_size,) for row in view.draft_logits.values())
         assert traced(view, made.settings, 8).emitted
     rows = made.logits(prompt, [len(tiny.ASCII), 3], draft=folders["draft"])
     assert rows.shape == (2, len(tiny.ASCII))

@@ -16,7 +16,7 @@ from dying import full_after
 from one_record import RECORD
 
 from specdec_cli.benchmarking.records import Log, read_log
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.evaluation.batch import NAMES, ResultsFile
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.storage.atomic import companion, write_whole
@@ -218,7 +218,7 @@ def test_a_full_disk_leaves_a_log_as_it_was(tmp_path, monkeypatch, number, room)
         before = path.read_bytes()
         with monkeypatch.context() as patched:
             full_after(patched, room, number)
-            with pytest.raises(RoomError, match="could not be written") as caught:
+            with pytest.raises(ResourceError, match="could not be written") as caught:
                 log.add(RECORD, {}, {})
         assert path.read_bytes() == before
         assert caught.value.exit_code == 4
@@ -235,7 +235,7 @@ def test_a_full_disk_leaves_results_as_they_were_and_valid(tmp_path, monkeypatch
         before = path.read_bytes()
         with monkeypatch.context() as patched:
             full_after(patched, room)
-            with pytest.raises(RoomError) as caught:
+            with pytest.raises(ResourceError) as caught:
                 results.add(Item("b", "?"), {"prediction": "y"})
         assert path.read_bytes() == before
         assert "kept" in caught.value.hint
@@ -252,7 +252,7 @@ def test_a_full_disk_leaves_a_file_that_is_replaced_as_it_was(tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RoomError):
+    with pytest.raises(ResourceError):
         Output(path).replace("new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["tree.json"]

@@ -9,7 +9,7 @@ import pytest
 from dying import full_after
 
 from specdec_cli.benchmarking.replays import compare_on
-from specdec_cli.errors import InputError, RoomError
+from specdec_cli.errors import InputError, ResourceError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import AUTO, Settings
@@ -50,12 +50,12 @@ def test_the_recorded_method_on_a_whole_trace_makes_the_recorded_trees(
         token for step in session.steps(run.prompt, settings) for token in step.tokens
     ]
     wanted = sum(step.expected for step in run.steps)
-    again = replay(run, settings, trace.width)
+    again = replay(run, settings, trace.vocab_size)
     assert wanted > 0 or method == "ngram"
     assert again.unknown == 0
     assert again.drafted == sum(len(step.tokens) for step in run.steps)
     assert again.expected == pytest.approx(wanted, rel=2e-3)
-    assert replay_recorded(run, trace.width).expected == pytest.approx(wanted, rel=1e-3)
+    assert replay_recorded(run, trace.vocab_size).expected == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize(("method", "verify"), [("sps", "token"), ("sps", "block"), ("specexec", "token")])
@@ -69,7 +69,7 @@ def test_copied_guesses_are_replayed_as_they_were_made(
     (run,) = trace.runs
     asked = {any(row.draft for row in step.rows) for step in run.steps if step.tokens}
     assert asked == {True, False}
-    again = replay(run, settings, trace.width)
+    again = replay(run, settings, trace.vocab_size)
     assert again.unknown == 0
     assert again.drafted == sum(len(step.tokens) for step in run.steps)
     assert again.expected == pytest.approx(sum(step.expected for step in run.steps), rel=2e-3)
@@ -85,7 +85,7 @@ def test_truncation_changes_nothing_for_single_guesses_and_the_targets_own_sampl
     (run,) = trace.runs
     assert any(row.rest for step in run.steps for row in step.rows)
     wanted = sum(step.expected for step in run.steps)
-    assert replay_recorded(run, trace.width).expected == pytest.approx(wanted, abs=1e-4)
+    assert replay_recorded(run, trace.vocab_size).expected == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_truncation_changes_the_others_by_no_more_than_the_rest(
     (run,) = trace.runs
     rest = sum(sum(mass for _, mass, _ in row.rest) for step in run.steps for row in step.rows)
     wanted = sum(step.expected for step in run.steps)
-    assert abs(replay_recorded(run, trace.width).expected - wanted) <= rest + 1e-4
+    assert abs(replay_recorded(run, trace.vocab_size).expected - wanted) <= rest + 1e-4
 
 
 def test_a_trace_that_was_tampered_with_gives_other_figures(
@@ -113,7 +113,7 @@ def test_a_trace_that_was_tampered_with_gives_other_figures(
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
     (run,) = read_trace(path).runs
     wanted = sum(step.expected for step in run.steps)
-    assert replay_recorded(run, read_trace(path).width).expected != pytest.approx(wanted, rel=0.01)
+    assert replay_recorded(run, read_trace(path).vocab_size).expected != pytest.approx(wanted, rel=0.01)
 
 
 def test_other_methods_on_a_wide_trace_know_most_of_their_guesses(
@@ -136,7 +136,7 @@ def test_a_method_that_needs_a_draft_model_is_refused_on_a_trace_without(
 ) -> None:
     trace = write(session, tmp_path / "t.jsonl", of(settings, "ngram"), 8)
     with pytest.raises(InputError, match="no draft model's distributions"):
-        replay(trace.runs[0], of(settings, "sps"), trace.width)
+        replay(trace.runs[0], of(settings, "sps"), trace.vocab_size)
 
 
 def test_coupled_guesses_are_not_traced(settings: Settings) -> None:
@@ -191,7 +191,7 @@ def test_a_trace_on_a_full_disk_keeps_whole_steps(
     size = (tmp_path / f"whole.{ending}").stat().st_size
     with monkeypatch.context() as patched:
         full_after(patched, size - 40 - room)
-        with pytest.raises(RoomError, match="could not be written"):
+        with pytest.raises(ResourceError, match="could not be written"):
             write(session, path, of(settings, "sps"), 4)
     steps = read_trace(path).runs[0].steps
     assert 0 < len(steps) < len(whole.runs[0].steps)
@@ -239,7 +239,7 @@ def test_a_trace_is_never_written_over(tmp_path: Path) -> None:
 def test_a_budget_from_the_hardware_is_refused(session: Session, settings: Settings, tmp_path: Path) -> None:
     trace = write(session, tmp_path / "t.jsonl", of(settings, "specexec"), 2)
     with pytest.raises(InputError, match="a trace holds no passes"):
-        replay(trace.runs[0], replace(of(settings, "specexec"), max_budget=AUTO), trace.width)
+        replay(trace.runs[0], replace(of(settings, "specexec"), max_budget=AUTO), trace.vocab_size)
 
 
 def test_a_guess_that_its_draft_could_not_have_drawn_is_damage(
@@ -255,4 +255,4 @@ def test_a_guess_that_its_draft_could_not_have_drawn_is_damage(
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
     trace = read_trace(path)
     with pytest.raises(InputError, match="could not have drawn"):
-        replay_recorded(trace.runs[0], trace.width)
+        replay_recorded(trace.runs[0], trace.vocab_size)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from planting import broken, rebound
 
-from specdec_cli.audit.acceptance_bound import Watched, best_acceptance
+from specdec_cli.audit.acceptance_bound import AcceptanceCounter, best_acceptance
 from specdec_cli.audit.enumeration import (
     EXACT,
     NoiseReusedError,
@@ -248,7 +248,7 @@ def test_from_the_root_down_no_more_is_accepted_than_the_bound_allows(policy, tr
     totals = {"accepted": 0.0, "possible": 0.0}
 
     def program(randomness):
-        watched = Watched(rejection.reject_by_token)
+        watched = AcceptanceCounter(rejection.reject_by_token)
         drafter = tree_drafter.TreeDrafter(
             ToyDraftModel(DRAFT), parse_tree(tree), POLICIES[policy], Sampling(), WIDTH
         )

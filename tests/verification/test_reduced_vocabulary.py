@@ -21,7 +21,7 @@ DRAFTING = [
 ]
 
 
-class Watched:
+class AcceptanceCounter:
     """A drafter whose proposals are looked at."""
 
     def __init__(self, drafter):
@@ -37,7 +37,7 @@ class Watched:
 
 
 def watched(roles, settings):
-    return replace(roles, drafter=Watched(roles.drafter))
+    return replace(roles, drafter=AcceptanceCounter(roles.drafter))
 
 
 CASES = [each for each in exact.cases(DRAFTING) if not copies_first(each)]  # a copy may be of any token

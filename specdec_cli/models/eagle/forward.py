@@ -38,7 +38,7 @@ def head_forward(head: FeatureHead, compiled: bool, report: Callable[[str], None
 
     Raises:
         SpecdecError: no compiler, or it fails.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     if compiled and head.inner.device.type == "cpu":
         folder = compile_forward(head.inner, report)

@@ -51,7 +51,7 @@ class Forward(Protocol):
     """Computes passes and keeps the keys and values of all rows."""
 
     @property
-    def width(self) -> int:
+    def vocab_size(self) -> int:
         """Size V of the whole vocabulary."""
         ...
 

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_cli.models.forward.fused_weights import LayerWeights, fits, lean_weights
 from specdec_cli.models.forward.kernels import eager_pieces, normed
-from specdec_cli.models.reduced_vocab_head import head_width
+from specdec_cli.models.reduced_vocab_head import head_vocab_size
 from specdec_cli.sampling.vocabulary import spread
 
 
@@ -46,7 +46,7 @@ class LeanBatch:
         positions = torch.arange(length, device=like.device)
         cosines, sines = model.model.rotary_emb(like[:1, None], positions[None])
         self._cosines, self._sines = cosines[0, :, None, None], sines[0, :, None, None]
-        self._width = head_width(model.lm_head)
+        self._vocab_size = head_vocab_size(model.lm_head)
         self._read = 0
 
     @torch.inference_mode()
@@ -60,7 +60,7 @@ class LeanBatch:
             x, ready = pieces.add_norm(x, self._attend(place, layer, ready), layer.before_mlp)
             x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
         self._read += 1
-        return ready, spread(weights.head(ready), weights.vocabulary, self._width, float("-inf"))
+        return ready, spread(weights.head(ready), weights.vocabulary, self._vocab_size, float("-inf"))
 
     def _attend(self, place: int, layer: LayerWeights, ready: Tensor) -> Tensor:
         texts, position = ready.shape[0], self._read

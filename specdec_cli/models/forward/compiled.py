@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, export
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import kernels as source
 from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Pieces, Shape, Turn
 from specdec_cli.models.hardware import dtype_name
@@ -42,7 +42,7 @@ def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], Non
 
     Raises:
         SpecdecError: there is no C++ compiler, or it fails.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     folder = cache_root() / "compiled" / _key(shape, dtype)
     if not is_whole(folder, folder.name):
@@ -97,7 +97,7 @@ def _write_apart(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
         return
     said = f"{done.stdout}\n{done.stderr}"
     if any(os.strerror(number) in said for number in FULL):
-        raise RoomError(f"Compiling filled the disk that holds {cache_root()}.", LARGER_CACHE)
+        raise ResourceError(f"Compiling filled the disk that holds {cache_root()}.", LARGER_CACHE)
     raise SpecdecError(f"torch could not compile the pass: {_cause(said)}.", HINT)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
-from specdec_cli.models.forward.fused import LeanForward, Place
+from specdec_cli.models.forward.fused import AttentionInputs, LeanForward
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # larger passes, as of a prompt, run as they are
 STRIDE = 1024  # rows that the cache grows by: every growth costs the graphs, which hold its address
@@ -88,7 +88,7 @@ class GraphForward(LeanForward):
 
         def compute() -> Tensor:
             x = self._embedded(tokens)
-            place = Place((self._cosines[positions], self._sines[positions]), rows, mask)
+            place = AttentionInputs((self._cosines[positions], self._sines[positions]), rows, mask)
             features[0] = self._read(x, place, capacity)
             return features[0]
 

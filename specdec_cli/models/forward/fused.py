@@ -14,7 +14,7 @@ from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.fused_weights import LayerWeights, LeanWeights, lean_weights
 from specdec_cli.models.forward.kernels import Pieces, eager_pieces, normed
 from specdec_cli.models.forward.rotary import Turning
-from specdec_cli.models.reduced_vocab_head import head_width
+from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
 GROWTH = 1.5
 FEW = 64  # rows up to which the compiled attention is the faster one or as fast
@@ -23,7 +23,7 @@ LEAST = 16  # rows that the cache has at least: compiled pieces want two, and mo
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AttentionInputs:
     """Where the rows of a pass stand: what all layers share.
 
     Attributes:
@@ -72,7 +72,7 @@ class LeanForward:
         self._cache = weights.embedding.new_empty(
             (len(weights.layers), 2, weights.shape.key_heads, 0, weights.shape.head_size)
         )
-        self.width = head_width(model.lm_head)
+        self.vocab_size = head_vocab_size(model.lm_head)
         self.readable = len(weights.embedding)
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
@@ -110,7 +110,7 @@ class LeanForward:
         self.features = self._read(self._inputs(step), self._place(step), end)
         return self._weights.head(self.features[-step.keep :])
 
-    def _read(self, x: Tensor, place: Place, end: int) -> Tensor:
+    def _read(self, x: Tensor, place: AttentionInputs, end: int) -> Tensor:
         """Take rows (n, hidden) through all layers, which look at the cache up to row `end`: (n, hidden)."""
         weights, pieces = self._weights, self._pieces
         ready = normed(x, weights.norms[0], weights.shape.eps)
@@ -127,7 +127,9 @@ class LeanForward:
         x = self._weights.embedding[tokens]
         return x if self._weights.embedding_scale == 1 else x * self._embedding_scale
 
-    def _attend(self, layer: LayerWeights, ready: Tensor, place: Place, cache: LayerCache) -> Tensor:
+    def _attend(
+        self, layer: LayerWeights, ready: Tensor, place: AttentionInputs, cache: LayerCache
+    ) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
         norms = layer.query_norm, layer.key_norm
         arguments = layer.qkv(ready), *place.rotation, place.rows, cache.keys, cache.values, *norms
@@ -148,14 +150,14 @@ class LeanForward:
         parts = (part.unbind(0) for part in (keys, values, seen_keys, seen_values))
         return map(LayerCache, *parts)
 
-    def _place(self, step: Pass) -> Place:
+    def _place(self, step: Pass) -> AttentionInputs:
         end = step.start + step.tokens.numel()
         rotation = self._cosines[step.positions], self._sines[step.positions]
         count = step.tokens.numel()
         few = count <= FEW and self._weights.shape.heads * count * end <= MOST_SCORES
         attend = self._pieces.attend if few else None
         rows = torch.arange(step.start, end, device=self.device)
-        return Place(rotation, rows, self._mask(step, attend is not None), attend)
+        return AttentionInputs(rotation, rows, self._mask(step, attend is not None), attend)
 
     def _mask(self, step: Pass, always: bool) -> Tensor | None:
         """The mask for grouped queries, made once for all layers."""

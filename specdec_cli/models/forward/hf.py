@@ -13,7 +13,7 @@ from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.hf_cache import KeyValueCache
 from specdec_cli.models.forward.local_layers import row_counting_layers, seeing
 from specdec_cli.models.forward.rotary import length_rotaries, turned_for, turning_of
-from specdec_cli.models.reduced_vocab_head import head_width
+from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -28,7 +28,7 @@ class ModuleForward:
         self._window = sliding_window(config)
         self._mixed = SLIDING in (getattr(config, "layer_types", None) or ())
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self.width = head_width(model.get_output_embeddings())
+        self.vocab_size = head_vocab_size(model.get_output_embeddings())
         self.readable = len(model.get_input_embeddings().weight)
         self.vocabulary = None  # the module itself puts logits in their places
         self.device = torch.device(model.device)

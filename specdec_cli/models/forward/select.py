@@ -46,7 +46,7 @@ def compiled_forward(model: Any, report: Callable[[str], None], stream: LayerStr
 
     Raises:
         SpecdecError: no compiler, or it fails.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     if model.device.type == "cuda":
         return GraphForward(model)
@@ -59,7 +59,7 @@ def compile_forward(model: Any, report: Callable[[str], None], stream: LayerStre
 
     Raises:
         SpecdecError: the model is not on the CPU, or not one that `can_compile`; no compiler, or it fails.
-        RoomError: the disk is full.
+        ResourceError: the disk is full.
     """
     if model.device.type != "cpu" or not can_compile(model, stream):
         hint = "Without --compile every model runs through its own module."

@@ -27,7 +27,7 @@ from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.kernels import Pieces
 from specdec_cli.models.forward.packed_linear import PlainProduct
 from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.offload.tensor_index import Place, read_tensor
+from specdec_cli.models.offload.tensor_index import TensorLocation, read_tensor
 from specdec_cli.models.quantization.matrices import Product
 
 
@@ -47,7 +47,9 @@ def streamed_forward(model: Any, stream: LayerStream, pieces: Pieces | None = No
 def _weights(model: Any, stream: LayerStream) -> LeanWeights:
     kind, device = model.config.model_type, model.model.embed_tokens.weight.device
     # The sum that leaves a layer is normalised for the next one before that is asked for.
-    firsts: list[Place] = [layout.places[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()]
+    firsts: list[TensorLocation] = [
+        layout.places[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()
+    ]
     before = [norm_scale(read_tensor(place, stream.dtype).to(device), kind) for place in firsts]
     head = PlainProduct(model.lm_head.weight, model.lm_head.bias)
     return around_layers(model, _StreamedLayers(model, stream), before, head)

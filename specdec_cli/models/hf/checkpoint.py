@@ -119,7 +119,7 @@ def require_generation_config(folder: Path) -> None:
     read_model_json(path, dict[str, Any])
 
 
-def logit_width(config: Any) -> int:
+def logit_vocab_size(config: Any) -> int:
     """Number of logits a position, padding included."""
     return int(config.get_text_config(decoder=True).vocab_size)
 

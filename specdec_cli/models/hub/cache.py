@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.storage.atomic import sync_folder, sync_tree
 from specdec_cli.storage.failures import is_full, reason
 from specdec_cli.storage.locks import waited_for
@@ -61,12 +61,12 @@ def require_disk(folder: Path, needed: int, purpose: str, hint: str = LARGER_CAC
     """Check that `folder`'s disk has room for `needed` bytes.
 
     Raises:
-        RoomError: it has less.
+        ResourceError: it has less.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
         problem = f"{purpose} needs {needed / 1e6:,.0f} MB of disk; {folder} has {free / 1e6:,.0f} MB free."
-        raise RoomError(problem, hint)
+        raise ResourceError(problem, hint)
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def workspace(purpose: str) -> Iterator[Path]:
     """A folder of this process's own inside the cache, gone afterwards.
 
     Raises:
-        RoomError: the disk filled up inside the block.
+        ResourceError: the disk filled up inside the block.
         SpecdecError: the cache cannot be written to.
     """
     root = require_writable()
@@ -148,5 +148,5 @@ def _sweep(root: Path) -> None:
 
 def _explained(error: OSError, root: Path, purpose: str) -> SpecdecError:
     if is_full(error):
-        return RoomError(f"{purpose} filled the disk that holds {root}.", LARGER_CACHE)
+        return ResourceError(f"{purpose} filled the disk that holds {root}.", LARGER_CACHE)
     return SpecdecError(f"{purpose} could not write to {root}: {reason(error)}.", HINT)

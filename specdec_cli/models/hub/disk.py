@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from specdec_cli.errors import RoomError
+from specdec_cli.errors import ResourceError
 from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.storage import failures
 from specdec_cli.storage.failures import MORE_ROOM
@@ -26,7 +26,7 @@ def writing(what: str, hint: str = MORE_ROOM) -> Iterator[None]:
         hint: what to do about a full disk, and what is kept.
 
     Raises:
-        RoomError: the disk filled up.
+        ResourceError: the disk filled up.
         SpecdecError: it cannot be written to.
     """
     from safetensors import SafetensorError
@@ -37,5 +37,5 @@ def writing(what: str, hint: str = MORE_ROOM) -> Iterator[None]:
         except (SafetensorError, RuntimeError) as error:  # torch's writer raises the latter
             number = NUMBER.search(str(error))
             if number is None:
-                raise RoomError(f"{what} could not be written: {first_line(error)}.", hint) from error
+                raise ResourceError(f"{what} could not be written: {first_line(error)}.", hint) from error
             raise OSError(int(number[1]), os.strerror(int(number[1]))) from error

@@ -71,7 +71,7 @@ def convert_gguf(gguf: Path, folder: Path, report: Report, *, source: str = "", 
         weights: False converts the configuration and the tokenizer alone, for those who want no more.
 
     Raises:
-        RoomError: not enough disk or memory.
+        ResourceError: not enough disk or memory.
         InputError: not a whole GGUF file, or of a model, a type or a setting that is not read here.
     """
     if is_whole(folder, source):

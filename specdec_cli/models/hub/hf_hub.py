@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models.hf.quiet import first_line, quiet
 
 SECONDS_TO_ANSWER = 2.0
@@ -85,7 +85,7 @@ def download(hub_id: str, *, revision: str | None, weights: bool, report: Callab
 
     Raises:
         InputError: no such model or revision, or a name that the hub cannot have.
-        RoomError: the disk filled up.
+        ResourceError: the disk filled up.
         SpecdecError: a model behind a licence, or a download that broke off.
     """
     from huggingface_hub import snapshot_download
@@ -122,6 +122,6 @@ def _explained(error: Exception, hub_id: str, revision: str | None) -> SpecdecEr
         return InputError(f"The hub has no model {hub_id}.", hint)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         hint = "Free some space, or set HF_HOME to a folder on a larger disk."
-        return RoomError(f"The disk filled up while {hub_id} was being downloaded.", hint)
+        return ResourceError(f"The disk filled up while {hub_id} was being downloaded.", hint)
     hint = "Run the command again to resume; HF_HUB_OFFLINE=1 uses only what is already here."
     return SpecdecError(f"{hub_id} could not be brought from the hub: {first_line(error)}.", hint)

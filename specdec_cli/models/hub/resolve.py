@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from specdec_cli.errors import InputError, RoomError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models.hub import hf_hub
 from specdec_cli.models.hub.cache import cache_root
 from specdec_cli.models.hub.manifest import converted_folder, is_whole
@@ -115,7 +115,7 @@ def _registered(entry: ModelEntry, revision: str | None, weights: bool, report: 
         return Resolved(folder, "package index")
     try:
         found = _from_hub(entry.hub_id, revision, weights, report)
-    except RoomError:
+    except ResourceError:
         raise
     except SpecdecError as error:  # a proxy that answers for the hub, or a hub that refuses
         if revision is not None:

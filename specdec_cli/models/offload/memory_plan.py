@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from specdec_cli.errors import RoomError
+from specdec_cli.errors import ResourceError
 from specdec_cli.models.hardware import free_memory
-from specdec_cli.models.hf.checkpoint import logit_width
+from specdec_cli.models.hf.checkpoint import logit_vocab_size
 from specdec_cli.models.offload.layout import Layout
 from specdec_cli.models.offload.skeleton import Skeleton
 from specdec_cli.models.offload.stream import staging_bytes
@@ -90,7 +90,7 @@ def make_plan(skeleton: Skeleton, work: Workload, limits: Limits, device: torch.
     """The plan with as many resident layers as the limits allow.
 
     Raises:
-        RoomError: not even the least, or not the number asked for, fits.
+        ResourceError: not even the least, or not the number asked for, fits.
     """
     limit = limits.memory if limits.memory is not None else _usual_limit(device)
     total = len(skeleton.layouts)
@@ -180,7 +180,7 @@ def _workspace(config: Any, work: Workload, dtype: torch.dtype) -> int:
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     widest = max(inner) if isinstance(inner, list | tuple) else int(inner)
     width = ACTIVATIONS * text.hidden_size + 3 * widest
-    tree = (work.tree + 1) * (LOGITS * 4 * logit_width(config) + width * dtype.itemsize)
+    tree = (work.tree + 1) * (LOGITS * 4 * logit_vocab_size(config) + width * dtype.itemsize)
     return int(max(work.prefill_chunk * width * dtype.itemsize, tree))
 
 
@@ -199,7 +199,7 @@ def _usual_limit(device: torch.device) -> int:
     return used + int(SHARE * free) if free is not None else 1 << 62
 
 
-def _refusal(plan: Plan, work: Workload) -> RoomError:
+def _refusal(plan: Plan, work: Workload) -> ResourceError:
     parts = ", ".join(f"{name} {size / 2**20:,.0f}" for name, size in plan.parts.items() if size)
     problem = (
         f"The offloaded run needs {plan.total / 2**20:,.0f} MiB and may take {plan.limit / 2**20:,.0f}: "
@@ -209,4 +209,4 @@ def _refusal(plan: Plan, work: Workload) -> RoomError:
     ways += [f"--resident-layers below {plan.resident}"] if plan.resident else []
     ways += ["--draft ngram"] if work.draft_config is not None else []
     ways += ["a smaller --max-budget or --tree"] if work.tree > 64 else []
-    return RoomError(problem, f"Use {', '.join(ways)}.")
+    return ResourceError(problem, f"Use {', '.join(ways)}.")

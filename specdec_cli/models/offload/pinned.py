@@ -30,7 +30,7 @@ class PinnedTransport:
         how: by what way layers come.
 
     Raises:
-        RoomError: the layers do not fit in RAM.
+        ResourceError: the layers do not fit in RAM.
     """
 
     workers = 1

@@ -152,7 +152,7 @@ def _dismiss_all() -> None:
         crew.join()
 
 
-class Ring:
+class PrefetchBuffer:
     """Layers in the order of use, over and over.
 
     Args:

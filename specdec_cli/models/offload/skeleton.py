@@ -27,7 +27,7 @@ from specdec_cli.models.hf.weight_map import (
 )
 from specdec_cli.models.offload.layout import Layout, Merge, lay_out
 from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.offload.tensor_index import Place, read_places, read_tensor
+from specdec_cli.models.offload.tensor_index import TensorLocation, read_places, read_tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -74,7 +74,7 @@ class Skeleton:
 
     def _lay_out(self, prefix: str, made: Iterable[tuple[Recipe, Shapes]]) -> Layout:
         """The layout of the layer whose weights' names begin so."""
-        places: dict[str, Place] = {}
+        places: dict[str, TensorLocation] = {}
         merges, names = [], []
         for recipe, shapes in made:
             if not recipe.target.startswith(prefix):

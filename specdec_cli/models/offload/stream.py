@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.offload.layout import Layout
-from specdec_cli.models.offload.prefetch import Ring, Traffic, Transport
+from specdec_cli.models.offload.prefetch import PrefetchBuffer, Traffic, Transport
 
 Tensors = Mapping[str, Tensor]
 ALIGNED = 64  # bytes of a cache line: where converted tensors begin
@@ -51,7 +51,7 @@ class LayerStream:
         self.layouts, self.source, self.dtype, self.resident = layouts, source, dtype, resident
         self._kept = {layer: self._keep(layer) for layer in range(resident)}
         streamed = range(resident, len(layouts))
-        self._ring = Ring(streamed, min(slots, max(2, len(streamed))), source) if streamed else None
+        self._ring = PrefetchBuffer(streamed, min(slots, max(2, len(streamed))), source) if streamed else None
         self._staging: Tensor | None = None
 
     @property

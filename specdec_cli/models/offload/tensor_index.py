@@ -25,7 +25,7 @@ PIECE = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorLocation:
     """One tensor in a file.
 
     Attributes:
@@ -51,7 +51,7 @@ class Place:
         return self.start + self.numbers * self.dtype.itemsize
 
 
-def read_places(folder: Path) -> dict[str, Place]:
+def read_places(folder: Path) -> dict[str, TensorLocation]:
     """The place of every tensor in the folder's safetensors files, by name.
 
     Raises:
@@ -63,7 +63,7 @@ def read_places(folder: Path) -> dict[str, Place]:
         weight_bytes(folder, torch.float32)  # raises if there are no weights at all
         problem = f"The weights in {folder} are pickled, and layers cannot be read out of such files."
         raise InputError(problem, "Save the model as safetensors, or leave out --offload.")
-    places: dict[str, Place] = {}
+    places: dict[str, TensorLocation] = {}
     for file in files:
         found = file_places(file)
         twice = places.keys() & found.keys()
@@ -74,7 +74,7 @@ def read_places(folder: Path) -> dict[str, Place]:
     return places
 
 
-def file_places(file: Path) -> dict[str, Place]:
+def file_places(file: Path) -> dict[str, TensorLocation]:
     """The place of every tensor in one file.
 
     Raises:
@@ -85,14 +85,14 @@ def file_places(file: Path) -> dict[str, Place]:
     return {name: _place(file, header.data, name, entry) for name, entry in header.tensors.items()}
 
 
-def _place(file: Path, data: int, name: str, entry: Stored) -> Place:
+def _place(file: Path, data: int, name: str, entry: Stored) -> TensorLocation:
     if entry.dtype not in DTYPES:
         problem = f"{file} holds {name} as {entry.dtype}, and such numbers are not streamed."
         raise InputError(problem, "Choose the model's unquantised checkpoint, or leave out --offload.")
-    return Place(file, data + entry.data_offsets[0], entry.shape, DTYPES[entry.dtype])
+    return TensorLocation(file, data + entry.data_offsets[0], entry.shape, DTYPES[entry.dtype])
 
 
-def _require_honest_index(folder: Path, places: Mapping[str, Place]) -> None:
+def _require_honest_index(folder: Path, places: Mapping[str, TensorLocation]) -> None:
     index = folder / INDEX
     if not index.is_file() or (folder / WEIGHTS).is_file():
         return
@@ -102,7 +102,7 @@ def _require_honest_index(folder: Path, places: Mapping[str, Place]) -> None:
             raise InputError(problem, AGAIN)
 
 
-def read_tensor(place: Place, dtype: torch.dtype | None = None) -> Tensor:
+def read_tensor(place: TensorLocation, dtype: torch.dtype | None = None) -> Tensor:
     """One tensor, read in pieces and converted as it comes, so that no second copy of it is ever held.
 
     Args:

@@ -66,9 +66,9 @@ class Runner:
         self._turned_for = 0  # tokens: what the rows of a shorter text than this are turned for
 
     @property
-    def width(self) -> int:
+    def vocab_size(self) -> int:
         """Size V of the whole vocabulary."""
-        return self._forward.width
+        return self._forward.vocab_size
 
     @property
     def vocabulary(self) -> Tensor | None:
@@ -206,7 +206,7 @@ class Runner:
         return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
 
     def _spread(self, logits: Tensor) -> Tensor:
-        return spread(logits, self.vocabulary, self.width, float("-inf"))
+        return spread(logits, self.vocabulary, self.vocab_size, float("-inf"))
 
     def _drop_tree(self) -> None:
         self._depths = []

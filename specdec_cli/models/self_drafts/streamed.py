@@ -32,7 +32,7 @@ from specdec_cli.models.hub.manifest import is_whole, write_manifest
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.offload.skeleton import holders, without_hooks
 from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.offload.tensor_index import Place, file_places, read_tensor
+from specdec_cli.models.offload.tensor_index import TensorLocation, file_places, read_tensor
 from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, fits_linear, require_cpu
 from specdec_cli.models.quantization.matrices import linear_of, matrix_of
 from specdec_cli.models.quantization.quantize import cannot_hold, put_head, remarks_on
@@ -54,7 +54,7 @@ def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) 
     Raises:
         InputError: not on the CPU.
         MismatchError: the model has no linear layer that can be rounded.
-        RoomError: the disk filled up.
+        ResourceError: the disk filled up.
     """
     stream = target.stream
     assert stream is not None
@@ -131,7 +131,7 @@ def _save(twin: Any, path: str, folder: Path, source: str) -> None:
         put_folder(built, folder)
 
 
-def _fill(twin: Any, places: dict[str, Place]) -> None:
+def _fill(twin: Any, places: dict[str, TensorLocation]) -> None:
     """Give a copy the rounded weights that `_save` wrote."""
     tensors: dict[str, dict[str, Tensor]] = {}
     for name, place in places.items():

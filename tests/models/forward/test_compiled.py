@@ -10,7 +10,7 @@ import pytest
 import torch
 from random_models import ARCHITECTURES, random_model, random_tokens, random_tree
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import compiled
 from specdec_cli.models.forward.fused_weights import lean_shape
 from specdec_cli.models.forward.select import can_compile, compile_forward, compiled_forward, new_forward
@@ -98,7 +98,7 @@ FAILURES = {
         "omp.h: No such file",
     ),
     "C++ compile error\ncc1plus: error writing to /x: No space left on device": (
-        RoomError,
+        ResourceError,
         "filled the disk",
     ),
     "": (SpecdecError, "it said nothing"),

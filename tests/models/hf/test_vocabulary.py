@@ -4,7 +4,7 @@ import pytest
 import tiny_checkpoints as tiny
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.hf.checkpoint import logit_width
+from specdec_cli.models.hf.checkpoint import logit_vocab_size
 from specdec_cli.models.hf.tokenizer import Tokenizer
 from specdec_cli.models.hf.vocabulary import compare, require_compatible
 
@@ -74,7 +74,7 @@ def test_special_tokens_with_other_parts_are_noted():
 
 
 def refuse(target, draft):
-    widths = (logit_width(each.model.config) for each in (target, draft))
+    widths = (logit_vocab_size(each.model.config) for each in (target, draft))
     require_compatible(target.name, draft.name, compare(target.tokenizer, draft.tokenizer, *widths))
 
 

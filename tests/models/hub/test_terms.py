@@ -61,7 +61,7 @@ def test_pieces_in_another_order_are_refused(served):
 
 def test_nothing_is_fetched_before_the_terms_are_accepted(served, monkeypatch):
     _, asked = served
-    monkeypatch.setattr(resolve.hub, "hub_reachable", lambda: False)
+    monkeypatch.setattr(resolve.hf_hub, "hub_reachable", lambda: False)
     for ask in (resolve.pull, lambda name, report: resolve.resolve(name, report=report)):
         with pytest.raises(InputError, match=r"Tiny Terms \(https://example.org/terms\)") as refused:
             ask("tiny", lambda _: None)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_checkpoints as tiny
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.hub import cache as cache_folder
 from specdec_cli.models.hub import wheels
 
@@ -144,7 +144,7 @@ def test_a_cache_path_that_is_a_file_is_an_error_not_a_traceback(cache, served):
 
 def test_a_full_disk_is_found_before_downloading(cache, served, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(RoomError, match="MB free") as caught:
+    with pytest.raises(ResourceError, match="MB free") as caught:
         get(served.entry)
     assert caught.value.exit_code == 4
     assert served.asked == []
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_to_be_full(cache, served, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(RoomError, match="filled the disk"):
+    with pytest.raises(ResourceError, match="filled the disk"):
         get(served.entry)
     assert files_in(cache) == []
 
@@ -164,7 +164,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_to_be_full(cache, served, monke
     ("stderr", "error", "message"),
     [
         ("/usr/bin/python3: No module named pip\n", SpecdecError, "has no pip"),
-        ("OSError: [Errno 28] No space left on device\n", RoomError, "filled up"),
+        ("OSError: [Errno 28] No space left on device\n", ResourceError, "filled up"),
         ("WARNING: Retrying (Retry(total=1))\nERROR: No version\n", SpecdecError, "cannot be reached"),
         ("ERROR: Could not find a version\nERROR: No match\n", SpecdecError, "a version"),
         ("", SpecdecError, "pip said nothing"),

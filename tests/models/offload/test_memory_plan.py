@@ -4,7 +4,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 
-from specdec_cli.errors import NO_ROOM, RoomError
+from specdec_cli.errors import NO_ROOM, ResourceError
 from specdec_cli.models.hf.checkpoint import read_config
 from specdec_cli.models.offload import memory_plan as plan_module
 from specdec_cli.models.offload.memory_plan import Limits, Workload, make_plan, program_bytes, row_bytes
@@ -50,7 +50,7 @@ def test_a_limit_gets_as_many_layers_as_fit_and_no_more(skeleton):
 
 def test_what_cannot_fit_is_refused_with_exit_code_4_and_the_way_out(skeleton):
     least = plan_for(skeleton, 0).total
-    with pytest.raises(RoomError, match=r"needs .* MiB and may take .*: .*workspace") as refused:
+    with pytest.raises(ResourceError, match=r"needs .* MiB and may take .*: .*workspace") as refused:
         make_plan(skeleton, Workload(16, 100, 512), Limits(least // 2, None), CPU)
     assert refused.value.exit_code == NO_ROOM
     assert "--memory-limit" in refused.value.hint
@@ -59,7 +59,7 @@ def test_what_cannot_fit_is_refused_with_exit_code_4_and_the_way_out(skeleton):
 
 def test_more_resident_layers_than_fit_are_refused(skeleton):
     limit = plan_for(skeleton, 1).total
-    with pytest.raises(RoomError) as refused:
+    with pytest.raises(ResourceError) as refused:
         make_plan(skeleton, WORK, Limits(limit, LAYERS), CPU)
     assert f"--resident-layers below {LAYERS}" in refused.value.hint
 

@@ -13,7 +13,7 @@ import torch
 from planting import broken
 
 from specdec_cli.models.offload import prefetch as ring_module
-from specdec_cli.models.offload.prefetch import Ring, Slot
+from specdec_cli.models.offload.prefetch import PrefetchBuffer, Slot
 from specdec_cli.models.offload.throttle import Link
 
 LAYERS, SIZE, PIECES = 5, 64, 4
@@ -71,7 +71,7 @@ def use(ring, device, layer, seconds=0.0):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_pass_finds_every_layer_whole(slots, workers):
     device = FakeDevice(workers, delay=0.0002)
-    ring = Ring(range(LAYERS), slots, device)
+    ring = PrefetchBuffer(range(LAYERS), slots, device)
     for _ in range(6):
         for layer in range(LAYERS):
             before, after = use(ring, device, layer, 0.0003)
@@ -89,7 +89,7 @@ def test_a_ring_that_gives_buffers_back_too_early_is_caught():
         "        self._loads.appendleft(load)\n        return self._loan\n",
     )
     device = FakeDevice(2)
-    ring = wrong.Ring(range(LAYERS), 2, device)
+    ring = wrong.PrefetchBuffer(range(LAYERS), 2, device)
     slot = ring.take(0).slot
     device.busy.add(id(slot))
     time.sleep(0.05)
@@ -98,7 +98,7 @@ def test_a_ring_that_gives_buffers_back_too_early_is_caught():
 
 def test_the_first_layers_of_the_next_pass_come_while_nothing_is_asked_for():
     device = FakeDevice()
-    ring = Ring(range(LAYERS), 3, device)
+    ring = PrefetchBuffer(range(LAYERS), 3, device)
     for layer in range(LAYERS):
         use(ring, device, layer)
     deadline = time.perf_counter() + 5
@@ -116,7 +116,7 @@ def test_the_first_layers_of_the_next_pass_come_while_nothing_is_asked_for():
 
 def test_no_more_is_begun_than_there_are_buffers():
     device = FakeDevice()
-    ring = Ring(range(LAYERS), 2, device)
+    ring = PrefetchBuffer(range(LAYERS), 2, device)
     ring.take(0)
     time.sleep(0.02)
     assert device.begun == [0, 1]
@@ -125,7 +125,7 @@ def test_no_more_is_begun_than_there_are_buffers():
 
 def test_a_pass_that_was_broken_off_leaves_no_trace():
     device = FakeDevice(delay=0.0002)
-    ring = Ring(range(LAYERS), 2, device)
+    ring = PrefetchBuffer(range(LAYERS), 2, device)
     use(ring, device, 0)
     ring.take(1)  # an exception in the computation: it is never given back
     for layer in range(LAYERS):
@@ -138,7 +138,7 @@ def test_a_pass_that_was_broken_off_leaves_no_trace():
 def test_a_pass_that_was_broken_off_and_is_closed_late_gives_nothing_back(shared):
     """A suspended generator keeps its loan until it is collected, in the midst of another pass."""
     device = FakeDevice()
-    ring = Ring(range(1, LAYERS + 1), 2, device)
+    ring = PrefetchBuffer(range(1, LAYERS + 1), 2, device)
     old = ring.take(1)
     if not shared:
         ring.give_back(ring.take(1))
@@ -158,7 +158,7 @@ def test_a_pass_that_was_broken_off_and_is_closed_late_gives_nothing_back(shared
 
 def test_what_keeps_a_layer_from_coming_is_raised_where_it_is_used():
     device = FakeDevice(fails_at=2)
-    ring = Ring(range(LAYERS), 2, device)
+    ring = PrefetchBuffer(range(LAYERS), 2, device)
     use(ring, device, 0)
     use(ring, device, 1)
     for _ in range(2):
@@ -168,17 +168,17 @@ def test_what_keeps_a_layer_from_coming_is_raised_where_it_is_used():
 
 def test_a_layer_that_is_not_streamed_is_not_waited_for():
     with pytest.raises(KeyError):
-        Ring([2, 3], 2, FakeDevice()).take(0)
+        PrefetchBuffer([2, 3], 2, FakeDevice()).take(0)
 
 
 def test_one_buffer_is_no_ring():
     with pytest.raises(ValueError, match="two slots"):
-        Ring(range(3), 1, FakeDevice())
+        PrefetchBuffer(range(3), 1, FakeDevice())
 
 
 def test_traffic_counts_bytes_layers_and_the_time_that_was_waited():
     device = FakeDevice(workers=1, delay=0.005)
-    ring = Ring(range(LAYERS), 2, device)
+    ring = PrefetchBuffer(range(LAYERS), 2, device)
     before = ring.traffic
     for layer in range(LAYERS):
         use(ring, device, layer)
@@ -191,7 +191,7 @@ def test_traffic_counts_bytes_layers_and_the_time_that_was_waited():
 
 def test_the_threads_end_with_the_ring():
     before = set(threading.enumerate())
-    ring = Ring(range(LAYERS), 2, FakeDevice(workers=3))
+    ring = PrefetchBuffer(range(LAYERS), 2, FakeDevice(workers=3))
     started = set(threading.enumerate()) - before
     assert len(started) == 3
     del ring
@@ -205,8 +205,8 @@ def test_a_program_that_ends_while_layers_come_ends_well():
     """A thread that is left in native code when the interpreter goes would abort the process."""
     program = (
         "import sys, threading, time, torch; sys.path.insert(0, sys.argv[1])\n"
-        "from test_prefetch import FakeDevice, Ring\n"
-        "ring = Ring(range(5), 2, FakeDevice(workers=3, delay=0.05))\n"
+        "from test_prefetch import FakeDevice, PrefetchBuffer\n"
+        "ring = PrefetchBuffer(range(5), 2, FakeDevice(workers=3, delay=0.05))\n"
         "ring.take(0)\n"
     )
     paths = [str(Path(__file__).parents[3]), *sys.path]

@@ -7,7 +7,7 @@ import pytest
 import tiny_checkpoints as tiny
 from safetensors import SafetensorError
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.load import Offload
@@ -52,7 +52,7 @@ def test_a_draft_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(
         raise error
 
     monkeypatch.setattr(streamed, "save_file", full)
-    with pytest.raises(RoomError, match="could not be written"):
+    with pytest.raises(ResourceError, match="could not be written"):
         streamed.rounded_copy(target, "int4", lambda _: None)
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from specdec_cli.errors import InputError, SpecdecError
 from specdec_cli.models.hf.checkpoint import INDEX
 from specdec_cli.models.offload.layout import ALIGNMENT, GAP, lay_out
-from specdec_cli.models.offload.tensor_index import Place, read_places, read_tensor
+from specdec_cli.models.offload.tensor_index import TensorLocation, read_places, read_tensor
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_file_that_becomes_shorter_is_noticed(tmp_path):
 
 def test_neighbours_are_read_in_one_run_and_strangers_apart():
     def place(start, file="f"):
-        return Place(Path(file), start, (256,), torch.float32)
+        return TensorLocation(Path(file), start, (256,), torch.float32)
 
     far = GAP + 10_000
     layout = lay_out({"a": place(100), "b": place(1124), "c": place(far), "d": place(0, "g")})

@@ -7,7 +7,7 @@ import torch
 from gptq_checkpoints import LAYERS, checkpoint, words_of
 from safetensors.torch import load_file, save_file
 
-from specdec_cli.errors import RoomError, SpecdecError
+from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models import hardware
 from specdec_cli.models.hf.checkpoint import read_config
 from specdec_cli.models.loader import load_model
@@ -170,5 +170,5 @@ def test_a_dense_model_that_does_not_fit_is_refused_before_it_is_read(tmp_path, 
     packed, _ = checkpoint(tmp_path, bits=2)
     stored = sum(path.stat().st_size for path in packed.glob("*.safetensors"))
     monkeypatch.setattr(hardware, "free_memory", lambda _: stored)
-    with pytest.raises(RoomError):
+    with pytest.raises(ResourceError):
         load_model(str(packed), device="cpu", dtype="float32")
