@@ -24,9 +24,12 @@ def averaged(laws, weights=None, temperature=1.0, sizes=None):
     """The average of these laws, each member of the size given."""
     weights = weights or (1 / len(laws),) * len(laws)
     sizes = sizes or [1.0] * len(laws)
-    members = [Member(ToyReader(law), str(place), sizes[place]) for place, law in enumerate(laws)]
-    vocab_size = len(laws[0](PROMPT))
-    return Ensemble(tuple(members), WeightedAverage(weights), Sampling(temperature), vocab_size, weights)
+    readers = [ToyReader(law) for law in laws]
+    members = [
+        Member(reader, str(index), sizes[index], len(reader.law(PROMPT)), reader.context)
+        for index, reader in enumerate(readers)
+    ]
+    return Ensemble(tuple(members), WeightedAverage(weights), Sampling(temperature), weights)
 
 
 def steps(ensemble, kind, length, gammas=(), seed=0):

@@ -17,8 +17,7 @@ from specdec_cli.audit.toys import MisuseError, ToyLaw
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.ensemble.execution import Execution, run
 from specdec_cli.ensemble.members import Ensemble, Member
-from specdec_cli.runtime.build import sampling_of
-from specdec_cli.runtime.build_ensemble import ensemble_of, execution_of
+from specdec_cli.runtime.build import ensemble_of, execution_of, sampling_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.settings import Settings
@@ -182,9 +181,10 @@ def ensemble_law(settings: Settings, laws: Sequence[TargetLaw], damage: Damage =
     def program(randomness: Randomness) -> tuple[int, ...]:
         nonlocal paths
         paths += 1
-        members = [Member(ToyReader(law), TOY) for law in laws]
+        readers = [ToyReader(law) for law in laws]
+        members = [Member(each, TOY, 1.0, WIDTHS[len(laws)], each.context) for each in readers]
         sizes = [member.size for member in members]
-        whole = damage(ensemble_of(settings, members, WIDTHS[len(laws)]), execution_of(settings, sizes))
+        whole = damage(ensemble_of(settings, members), execution_of(settings, sizes))
         return tuple(
             token
             for step in run(*whole, prompt=PROMPT, randomness=randomness, stopping=Stopping(LENGTH))

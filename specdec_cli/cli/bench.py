@@ -194,7 +194,7 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     if not showing.quiet:
         for warning in session.warnings:
             report_warning(warning)
-        for choice in session.company.choices:
+        for choice in session.pool.choices:
             report_line(choice.describe())
     settings = {each.name: each.settings for each in everything}
     baselines = {each.name: each.baseline for each in everything}

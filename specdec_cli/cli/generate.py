@@ -218,7 +218,7 @@ def _show(
         show.end_line()
     if not quiet:
         show.report_stats(completion.stats, members, link_note(settings.link_gbps))
-        for choice in session.company.choices:
+        for choice in session.pool.choices:
             report_line(choice.describe())
     if full is not None:
         raise full

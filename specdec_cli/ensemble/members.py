@@ -51,23 +51,25 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class Member:
     """A model of an ensemble.
 
-    Args:
+    Attributes:
         reader: its runner, which no other member uses.
         name: what the user called it.
         size: what a pass of it costs, in any unit; bytes of weights will do.
-
-    Attributes:
+        vocab_size: of its logits.
+        context: positions that it can tell apart.
         calls: passes so far, those over the prompt left out.
     """
 
-    def __init__(self, reader: Reader, name: str, size: float = 1.0) -> None:
-        self.reader = reader
-        self.name = name
-        self.size = size
-        self.calls = 0
+    reader: Reader
+    name: str
+    size: float
+    vocab_size: int
+    context: int
+    calls: int = 0
 
     @property
     def forward_seconds(self) -> float:
@@ -100,15 +102,18 @@ class Ensemble:
         members: the models, in the order in which the combiner takes them.
         combiner: the law.
         sampling: temperature and filters.
-        vocab_size: size V of the shared vocabulary; what a model pads beyond it has no chance.
         weights: of an average of probabilities, which is a mixture; None for every other law.
     """
 
     members: tuple[Member, ...]
     combiner: Combiner
     sampling: Sampling
-    vocab_size: int
     weights: tuple[float, ...] | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """Size V of the vocabulary that all share; what a model pads beyond it has no chance."""
+        return min(member.vocab_size for member in self.members)
 
     @property
     def is_mixture(self) -> bool:
@@ -121,7 +126,7 @@ class Ensemble:
 
     def settled(self, rows: Mapping[int, Tensor]) -> Tensor | None:
         """The law, if some members' logits settle it; see `Combiner.settled`."""
-        return self.combiner.settled({place: self._shared(row) for place, row in rows.items()}, self.sampling)
+        return self.combiner.settled({index: self._shared(row) for index, row in rows.items()}, self.sampling)
 
     def own(self, row: Tensor) -> Tensor:
         """What one member by itself would draw from: (V,)."""

@@ -1,8 +1,8 @@
-"""Settings and models become the roles of a method: the one module that knows every class."""
+"""Settings and models become the roles of a method, or an ensemble: the one module that knows every class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from specdec_cli.drafting.base import Drafter, DraftModel
 from specdec_cli.drafting.best_first import BestFirstDrafter, TreeShape
@@ -18,10 +18,14 @@ from specdec_cli.drafting.policies.switched import switched
 from specdec_cli.drafting.ranking import CoupledRanking, DraftRanking
 from specdec_cli.drafting.shapes import StaticTree, parse_tree
 from specdec_cli.drafting.tree_drafter import TreeDrafter
+from specdec_cli.ensemble.combiners import Combiner, Contrastive, LogitSum, WeightedAverage
+from specdec_cli.ensemble.execution import Execution, lengths
+from specdec_cli.ensemble.members import Ensemble, Member
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.settings import AUTO, Settings
 from specdec_cli.settings.drafts import NGRAM, copies_first, resolve_draft
+from specdec_cli.settings.ensembles import alpha_of, combined_of, combiner_name, execution_name, weights_of
 from specdec_cli.verification.base import Verifier
 from specdec_cli.verification.block import verify_block
 from specdec_cli.verification.kseq import verify_kseq
@@ -149,3 +153,33 @@ def _copying(settings: Settings) -> NgramDrafter:
         return NgramDrafter(size, length, length, branches=1, shortest=size)
     budget = settings.max_budget or COPIED
     return NgramDrafter(size, budget, settings.max_beam_len, settings.max_branch_width, shortest=size)
+
+
+def combiner_of(settings: Settings) -> Combiner:
+    """The law that these settings declare."""
+    name, processed = combiner_name(settings), combined_of(settings) == "logits"
+    if name == "weighted":
+        return WeightedAverage(weights_of(settings))
+    if name == "geometric":
+        return LogitSum(weights_of(settings), processed)
+    alpha = alpha_of(settings)
+    if name == "proxy":
+        return LogitSum((1.0, alpha, -alpha), processed)
+    return Contrastive(alpha, settings.plausibility, processed)
+
+
+def ensemble_of(settings: Settings, members: Sequence[Member]) -> Ensemble:
+    """Members, in the order in which the settings name them, under the law of these settings."""
+    weights = weights_of(settings) if combiner_name(settings) == "weighted" else None
+    return Ensemble(tuple(members), combiner_of(settings), sampling_of(settings), weights)
+
+
+def execution_of(settings: Settings, sizes: Sequence[float]) -> Execution:
+    """How these settings sample the law; `--exec auto` is decided in `ensemble/auto.py`.
+
+    Args:
+        settings: checked.
+        sizes: what a pass of each member costs, in any unit.
+    """
+    kind = execution_name(settings)
+    return Execution(kind, lengths(kind, settings.gammas, sizes), verifier_of(settings))

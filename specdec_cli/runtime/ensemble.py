@@ -1,81 +1,66 @@
-"""The models of a session as members: loaded once, each place in an ensemble with a runner of its own."""
+"""The models of a session as members of its ensembles: loaded once, each copy with a runner of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 
 from specdec_cli.drafting.base import Drafter
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.ensemble.auto import Choice, choose
 from specdec_cli.ensemble.execution import Execution, run
-from specdec_cli.ensemble.members import Ensemble, Member, Reader
-from specdec_cli.runtime.build_ensemble import ensemble_of, execution_of
+from specdec_cli.ensemble.members import Ensemble, Member
+from specdec_cli.runtime.build import ensemble_of, execution_of
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import execution_name, member_names
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """What a member is made of.
-
-    Attributes:
-        reader: a runner that no other member uses.
-        vocab_size: of its logits.
-        size: bytes of the model's weights, which a pass reads.
-        context: positions that it can tell apart.
-    """
-
-    reader: Reader
-    vocab_size: int
-    size: int
-    context: int
 
 
 class MemberPool:
     """The members of a session's ensembles.
 
     Args:
-        seat: gives the model of a name in its n-th place (0 is the first) of an ensemble.
+        new_member: makes a member of a model's name and of how many members of that name there are already.
 
     Attributes:
-        choices: what `--exec auto` came to.
+        choices: what `--exec auto` came to, one for each ensemble that asked for it.
     """
 
-    def __init__(self, seat: Callable[[str, int], Seat]) -> None:
-        self._seat = seat
-        self._members: dict[tuple[str, int], tuple[Member, Seat]] = {}
+    def __init__(self, new_member: Callable[[str, int], Member]) -> None:
+        self._new_member = new_member
+        self._members: dict[tuple[str, int], Member] = {}
         self._auto: dict[object, Choice] = {}
 
     @property
     def choices(self) -> list[Choice]:
         return list(self._auto.values())
 
-    def gather(self, names: Sequence[str]) -> list[tuple[Member, Seat]]:
-        """The members of these names; one that is named twice is two members of one model."""
+    def gather(self, names: Sequence[str]) -> list[Member]:
+        """The members of these names; one that is named twice is two members of one model.
+
+        Raises:
+            SpecdecError: a model cannot be had, or does not fit the others.
+        """
         found = []
-        for place, name in enumerate(names):
-            key = name, names[:place].count(name)
+        for index, name in enumerate(names):
+            key = name, names[:index].count(name)
             if key not in self._members:
-                seat = self._seat(*key)
-                self._members[key] = Member(seat.reader, name, float(seat.size)), seat
+                self._members[key] = self._new_member(*key)
             found.append(self._members[key])
         return found
 
     def context(self, names: Sequence[str]) -> int:
-        """Positions that all of them can tell apart."""
-        return min(seat.context for _, seat in self.gather(names))
-
-    def vocab_size(self, names: Sequence[str]) -> int:
-        """Size V of the vocabulary that they share: what a model pads beyond it has no chance."""
-        return min(seat.vocab_size for _, seat in self.gather(names))
+        """Positions that the models of these names can all tell apart."""
+        return min(member.context for member in self.gather(names))
 
     def ensemble(self, settings: Settings) -> Ensemble:
-        """The ensemble that settings ask for."""
-        names = member_names(settings)
-        return ensemble_of(settings, [member for member, _ in self.gather(names)], self.vocab_size(names))
+        """The ensemble that settings ask for.
+
+        Raises:
+            SpecdecError: a model cannot be had, or the settings name none.
+        """
+        return ensemble_of(settings, self.gather(member_names(settings)))
 
     def steps(
         self,
@@ -85,7 +70,18 @@ class MemberPool:
         stopping: Stopping,
         drafter: Drafter | None = None,
     ) -> Iterator[Step]:
-        """Extend a prompt by the law of an ensemble; see `execution.run`."""
+        """Extend a prompt by the law of an ensemble; see `execution.run`.
+
+        Args:
+            prompt: token ids.
+            settings: name the members, the law and how it is sampled.
+            randomness: chance.
+            stopping: what ends the text.
+            drafter: for sd, one that is no member and proposes in their place.
+
+        Raises:
+            SpecdecError: a model cannot be had, or the settings name none.
+        """
         ensemble = self.ensemble(settings)
         execution = self._execution(settings, ensemble, prompt)
         return run(ensemble, execution, prompt, randomness, stopping, drafter)

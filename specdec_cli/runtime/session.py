@@ -14,6 +14,7 @@ from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.engine.text import Stops
+from specdec_cli.ensemble.members import Member
 from specdec_cli.errors import InputError
 from specdec_cli.models.eagle.forward import head_forward
 from specdec_cli.models.eagle.head import FeatureHead
@@ -40,7 +41,7 @@ from specdec_cli.runtime.draft_loading import (
     require_vocabulary,
 )
 from specdec_cli.runtime.endings import JOINED, stops_of
-from specdec_cli.runtime.ensemble import MemberPool, Seat
+from specdec_cli.runtime.ensemble import MemberPool
 from specdec_cli.runtime.offload import device_of, offload_of
 from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
@@ -57,7 +58,7 @@ class Session:
         settings: what the run was asked to do.
         target: the model whose text it is.
         warnings: what the user should know, a sentence each.
-        company: the members of its ensembles.
+        pool: the members of its ensembles.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Session:
         self._drafts: dict[str, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
         self._runners[id(target)] = self._new_runner(target, report)
-        self.company = MemberPool(lambda name, place: self._seat(name, place, report))
+        self.pool = MemberPool(lambda name, copy: self._member(name, copy, report))
 
     @classmethod
     def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
@@ -111,14 +112,14 @@ class Session:
         session = cls(settings, target, report)
         if draft_name not in (None, NGRAM):
             session.draft(draft_name, report)
-        session.company.gather(names)
+        session.pool.gather(names)
         return session
 
-    def _seat(self, name: str, place: int, report: Callable[[str], None]) -> Seat:
-        """A model in its n-th place of an ensemble, with a runner that is no other place's."""
+    def _member(self, name: str, copy: int, report: Callable[[str], None]) -> Member:
+        """A model as a member of an ensemble; each further copy of it has a runner of its own."""
         loaded = self.target if name == self.settings.target else self.draft(name, report)
-        runner = self._new_runner(loaded, report) if place else self._runners[id(loaded)]
-        return Seat(runner, runner.vocab_size, loaded.weight_bytes, loaded.context)
+        runner = self._new_runner(loaded, report) if copy else self._runners[id(loaded)]
+        return Member(runner, name, float(loaded.weight_bytes), runner.vocab_size, loaded.context)
 
     def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
         """The draft model of that name, loaded at the first call.
@@ -181,7 +182,7 @@ class Session:
         ]
         quantize = self.settings.quantize, self.settings.draft_quantize
         members = [model_record(each, quantize[each is not self.target]) for each in loaded]
-        return {"members": members, "auto": [choice.record() for choice in self.company.choices]}
+        return {"members": members, "auto": [choice.record() for choice in self.pool.choices]}
 
     def encode(self, prompt: str) -> list[int]:
         """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
@@ -189,7 +190,7 @@ class Session:
         Raises:
             InputError: the prompt is empty, or it leaves no room in the context for the tokens asked for.
         """
-        context = self.company.context(self.members) if self.members else self.target.context
+        context = self.pool.context(self.members) if self.members else self.target.context
         require_characters(prompt, context)
         tokenizer, settings = self.target.tokenizer, self.settings
         if not self.uses_chat and settings.system is not None:
@@ -243,9 +244,7 @@ class Session:
         stopping = Stopping(settings.max_tokens, self.stops(prompt, settings), self.decode)
         randomness = SeededRandomness(settings.seed)
         if METHODS[settings.method].is_ensemble and roles is None:
-            return self.company.steps(
-                prompt, settings, randomness, stopping, self._external_drafter(settings)
-            )
+            return self.pool.steps(prompt, settings, randomness, stopping, self._external_drafter(settings))
         return decode(prompt, roles or self.roles(settings), randomness, stopping)
 
     def _external_drafter(self, settings: Settings) -> Drafter | None:
@@ -253,7 +252,7 @@ class Session:
         if resolve_draft(settings) is None:
             return None
         alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
-        return drafter_of(alone, self.company.vocab_size(member_names(settings)), self.runner)
+        return drafter_of(alone, self.pool.ensemble(settings).vocab_size, self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""

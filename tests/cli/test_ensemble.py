@@ -288,7 +288,7 @@ def test_bench_goes_on_from_its_log(ensemble, tmp_path):
 def test_members_of_one_model_have_caches_of_their_own(models):
     settings = Settings(method="we", models=(models["A"], models["A"]), target=models["A"], dtype="float32")
     session = Session.load(settings)
-    first, second = (member for member, _ in session.company.gather(settings.models))
+    first, second = session.pool.gather(settings.models)
     assert first.reader is not second.reader
 
 

@@ -18,6 +18,7 @@ from specdec_cli.audit.enumeration import EXACT, NoiseReusedError, distance, law
 from specdec_cli.audit.toys import MisuseError, ToyLaw
 from specdec_cli.ensemble import alternate_proposal, combiners, execution, targets
 from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime import build
 from specdec_cli.settings import Settings
 
 ENSEMBLES = [name for name, method in METHODS.items() if method.is_ensemble]
@@ -125,10 +126,8 @@ def plant(monkeypatch, module, twin):
         for name in ("EnsembleTarget", "MixtureTarget", "Proposer", "ProposerRows"):
             monkeypatch.setattr(execution, name, getattr(twin, name))
     else:
-        from specdec_cli.runtime import build_ensemble
-
         for name in ("Contrastive", "LogitSum", "WeightedAverage"):
-            monkeypatch.setattr(build_ensemble, name, getattr(twin, name))
+            monkeypatch.setattr(build, name, getattr(twin, name))
 
 
 @pytest.mark.parametrize("bug", TWINS)
