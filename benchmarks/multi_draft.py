@@ -10,6 +10,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from scipy import stats
 
 from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.benchmarking.machine import fingerprint
+from specdec_cli.engine.observation import observed
 from specdec_cli.resources import shipped_prompts
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -96,15 +98,19 @@ def _measure(
     choice = dict(METHODS[method])
     shape = TREES[tree] if choice["method"] == "specexec" else {"tree": tree}
     settings = replace(base, temperature=temperature, **shape, **choice)  # type: ignore[arg-type]
-    roles = session.roles(settings)
-    watched = AcceptanceCounter(roles.verify)
-    steps = list(session.steps(session.encode(prompt), settings, replace(roles, verify=watched)))
+    counter = AcceptanceCounter()
+    tokens = passes = 0
+    decode = partial(session.steps, session.encode(prompt), settings)
+    for step, view in observed(session.roles(settings), decode):
+        counter.add(view)
+        tokens += len(step.tokens)
+        passes += 1
     return {
-        "tokens": sum(len(step.tokens) for step in steps),
-        "passes": len(steps),
-        "levels": watched.levels,
-        "accepted": watched.accepted,
-        "possible": watched.possible or 0.0,
+        "tokens": tokens,
+        "passes": passes,
+        "levels": counter.levels,
+        "accepted": counter.accepted,
+        "possible": counter.possible or 0.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""A verifier that is watched: how many levels it accepted, and how many it could have."""
+"""How many levels of guesses a verifier accepted, and how many it could have."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from specdec_cli.sampling.randomness import Randomness
-from specdec_cli.tree import ROOT, TokenTree
+from specdec_cli.engine.observation import VerifierView
 from specdec_cli.verification import optimal_transport
-from specdec_cli.verification.base import Rows, Verdict, Verifier
 
 
 def best_acceptance(
@@ -36,13 +34,13 @@ def best_acceptance(
         if drawn[1:]:
             return certain + sum(float(target[token]) for token in set(tokens[: len(drawn)]))
         return certain + (float(torch.minimum(target, drawn[0]).sum()) if drawn else 0.0)
-    twins = all(bool((each == drawn[0]).all()) for each in drawn)
-    scheme = optimal_transport.with_replacement if twins else optimal_transport.without_replacement
+    is_one_law = all(bool((each == drawn[0]).all()) for each in drawn)
+    scheme = optimal_transport.with_replacement if is_one_law else optimal_transport.without_replacement
     return scheme(target, drawn[0], len(tokens))
 
 
 class AcceptanceCounter:
-    """Passes verdicts on and keeps count.
+    """Counts over the steps of a run, by what their verifier was shown.
 
     Attributes:
         levels: levels with guesses that the verdicts' paths came by, the one that ended them included.
@@ -53,22 +51,18 @@ class AcceptanceCounter:
     often than `best_acceptance` allows, so only walks from the root down are to be compared with it.
     """
 
-    def __init__(self, verifier: Verifier) -> None:
-        self._verifier = verifier
+    def __init__(self) -> None:
         self.levels = 0
         self.accepted = 0
         self.possible: float | None = 0.0
 
-    def __call__(self, tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
-        verdict = self._verifier(tree, target, randomness, position)
-        children = tree.children()
-        for node in (ROOT, *verdict.path):
-            siblings = children[node + 1]
-            if siblings:
-                tokens = [tree.tokens[child] for child in siblings]
-                proposals = [tree.proposals[child] if tree.proposals else None for child in siblings]
-                self.levels += 1
-                best = best_acceptance(target[node + 1], tokens, proposals)
-                self.possible = None if best is None or self.possible is None else self.possible + best
-        self.accepted += len(verdict.path)
-        return verdict
+    def add(self, view: VerifierView) -> None:
+        """Count the levels of one step."""
+        tree = view.tree
+        for level in view.judged():
+            tokens = [tree.tokens[node] for node in level.guesses]
+            proposals = [tree.proposals[node] if tree.proposals else None for node in level.guesses]
+            best = best_acceptance(view.rows[level.row], tokens, proposals)
+            self.possible = None if best is None or self.possible is None else self.possible + best
+            self.levels += 1
+            self.accepted += level.accepted

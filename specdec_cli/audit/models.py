@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
+from specdec_cli.engine.observation import observed
 from specdec_cli.runtime.build import sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
@@ -125,17 +127,18 @@ def greedy(session: Session, settings: Settings, prompts: Sequence[str], report:
 def bound(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> BoundCheck:
     """Decode prompts and compare what was accepted with the optimal-transport bound."""
     roles = session.roles(settings)
-    watched = AcceptanceCounter(roles.verify)
+    counter = AcceptanceCounter()
     emitted = passes = 0
     for number, prompt in enumerate(prompts):
         report(f"{settings.method}: prompt {number + 1} of {len(prompts)}")
-        for step in session.steps(session.encode(prompt), settings, replace(roles, verify=watched)):
+        for step, view in observed(roles, partial(session.steps, session.encode(prompt), settings)):
+            counter.add(view)
             emitted += len(step.tokens)
             passes += 1
-    levels = max(watched.levels, 1)
-    known = watched.possible is not None and settings.verify == "token" and not settings.coupled
-    possible = watched.possible / levels if known and watched.possible is not None else None
-    return BoundCheck(watched.levels, watched.accepted / levels, possible, emitted / passes)
+    levels = max(counter.levels, 1)
+    known = counter.possible is not None and settings.verify == "token" and not settings.coupled
+    possible = counter.possible / levels if known and counter.possible is not None else None
+    return BoundCheck(counter.levels, counter.accepted / levels, possible, emitted / passes)
 
 
 def _text(

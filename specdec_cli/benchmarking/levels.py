@@ -35,7 +35,7 @@ class Levels:
     def of(cls, levels: Sequence[Level]) -> Levels:
         """Some levels as columns."""
         return cls(
-            tuple(level.place for level in levels),
+            tuple(level.position for level in levels),
             tuple(level.depth for level in levels),
             tuple(round(level.entropy, ENTROPY_DIGITS) for level in levels),
             tuple(int(level.accepted) for level in levels),

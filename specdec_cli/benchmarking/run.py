@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from specdec_cli.benchmarking.records import Log, Record, shape_of
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.observation import Level, VerifierView, levels, observed
-from specdec_cli.engine.roles import Step
+from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
@@ -168,10 +168,12 @@ def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
     """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
     if METHODS[settings.method].is_ensemble:
         return Made(list(session.steps(prompt, settings)), None)
-    roles, observer = observed(session.roles(settings))
     watch = StreamWatch(session)
-    steps = watch.over(session.steps(prompt, settings, roles))
-    return _gathered((step, observer.last()) for step in steps)._replace(streamed=watch.streamed)
+
+    def decode(roles: Roles) -> Iterator[Step]:
+        return watch.over(session.steps(prompt, settings, roles))
+
+    return _gathered(observed(session.roles(settings), decode))._replace(streamed=watch.streamed)
 
 
 def _traced(
@@ -180,16 +182,16 @@ def _traced(
     """The same, each step written to a trace."""
     settings = replace(configuration.settings, dtype=session.number_format)
     run = TracedRun(configuration.name, item.id, item.category, settings, tuple(prompt))
-    return _gathered((view.step, view.sight) for view in recorded(session, run, trace))
+    return _gathered((view.step, view.verifier) for view in recorded(session, run, trace))
 
 
 def _gathered(steps: Iterable[tuple[Step, VerifierView]]) -> Made:
     made: list[Step] = []
     judged: list[Level] = []
     done = 0
-    for step, sight in steps:
+    for step, view in steps:
         made.append(step)
-        judged += levels(sight, step, done)
+        judged += levels(view, step, done)
         done += len(step.tokens)
     return Made(made, judged)
 

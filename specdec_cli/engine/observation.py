@@ -1,11 +1,12 @@
 """What a step looked at: the tree, the target's distributions on it and the verdict, for who wants to know.
 
-An observer stands in for the verifier and keeps references; whatever is computed from them is computed after
-the step was yielded, outside its clock.
+`observed` is the one way to look: it stands in for the verifier and keeps references; whatever is computed
+from them is computed after the step was yielded, outside its clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +29,23 @@ class PlainRows(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedLevel:
+    """Guesses of which one could become the next token: the children of a node on the verdict's path.
+
+    Attributes:
+        depth: of the guesses in the draft, from 1.
+        row: of the target's distribution that they were judged by.
+        guesses: numbers of their nodes.
+        accepted: whether one of them was accepted.
+    """
+
+    depth: int
+    row: int
+    guesses: tuple[int, ...]
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VerifierView:
     """What the verifier of one step was shown, and what it said.
 
@@ -47,74 +65,77 @@ class VerifierView:
         """The target's own distribution there (V,): at temperature 1 and unfiltered, where it is known."""
         return self.rows.plain(row) if isinstance(self.rows, PlainRows) else self.rows[row]
 
+    def judged(self) -> list[JudgedLevel]:
+        """The levels with guesses that the verdict's path came by, from the root down."""
+        children = self.tree.children()
+        path = self.verdict.path
+        return [
+            JudgedLevel(depth, node + 1, tuple(children[node + 1]), accepted=depth <= len(path))
+            for depth, node in enumerate((ROOT, *path), 1)
+            if children[node + 1]
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
     """A position at which something was guessed and the verdict's path came by.
 
     Attributes:
-        place: of the token in the output, from 0.
+        position: of the token in the output, from 0.
         depth: of the guess in the draft, from 1.
         entropy: of the target's own distribution there, in bits.
         accepted: whether a guess was accepted.
     """
 
-    place: int
+    position: int
     depth: int
     entropy: float
     accepted: bool
 
 
-class Observer:
-    """A verifier that passes another's verdicts on and remembers the last one.
-
-    Attributes:
-        sight: of the last step; None before the first.
-    """
+class _Observer:
+    """A verifier that passes another's verdicts on and keeps a view of the last one."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
-        self.sight: VerifierView | None = None
+        self._view: VerifierView | None = None
 
     def __call__(self, tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
         verdict = self._verifier(tree, target, randomness, position)
-        self.sight = VerifierView(position, tree, target, verdict)
+        self._view = VerifierView(position, tree, target, verdict)
         return verdict
 
     def last(self) -> VerifierView:
-        """What the last step saw.
-
-        Raises:
-            ValueError: there was no step.
-        """
-        if self.sight is None:
-            raise ValueError("no step was observed yet")
-        return self.sight
+        if self._view is None:
+            raise ValueError("a step was yielded for which no verifier was asked")
+        return self._view
 
 
-def observed(roles: Roles) -> tuple[Roles, Observer]:
-    """The same roles, and who watches their verifier."""
-    observer = Observer(roles.verify)
-    return replace(roles, verify=observer), observer
+def observed(roles: Roles, decode: Callable[[Roles], Iterable[Step]]) -> Iterator[tuple[Step, VerifierView]]:
+    """The steps of a run, each with what its verifier was shown and said.
+
+    Args:
+        roles: of the run.
+        decode: makes its steps, with the roles that it is handed, which are these with the verifier observed.
+
+    Raises:
+        ValueError: a step came without a verdict of that verifier.
+    """
+    observer = _Observer(roles.verify)
+    for step in decode(replace(roles, verify=observer)):
+        yield step, observer.last()
 
 
-def levels(sight: VerifierView, step: Step, done: int) -> list[Level]:
+def levels(view: VerifierView, step: Step, done: int) -> list[Level]:
     """The levels that a step judged and whose token it emitted.
 
     Args:
-        sight: of the step.
+        view: of the step's verifier.
         step: what became of it.
         done: tokens emitted before it.
     """
-    children = sight.tree.children()
-    nodes = (ROOT, *sight.verdict.path)[: len(step.tokens)]
     return [
-        Level(
-            place=done + depth,
-            depth=depth + 1,
-            entropy=entropy(sight.plain(node + 1)),
-            accepted=depth < len(sight.verdict.path),
-        )
-        for depth, node in enumerate(nodes)
-        if children[node + 1]
+        Level(done + level.depth - 1, level.depth, entropy(view.plain(level.row)), level.accepted)
+        for level in view.judged()
+        if level.depth <= len(step.tokens)
     ]

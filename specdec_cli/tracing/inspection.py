@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from specdec_cli.sampling.distribution import Sampling, distribution
-from specdec_cli.tracing.watching import View
+from specdec_cli.tracing.watching import StepView
 from specdec_cli.tree import ROOT
 
 ACCEPTED, REJECTED, UNREACHED = "accepted", "rejected", "unreached"
@@ -63,7 +63,7 @@ class StepPicture:
 
 
 def picture(
-    view: View, number: int, text: Sequence[int], sampling: Sampling, name: Callable[[int], str]
+    view: StepView, number: int, text: Sequence[int], sampling: Sampling, name: Callable[[int], str]
 ) -> StepPicture:
     """The picture of a step.
 
@@ -77,10 +77,10 @@ def picture(
         sampling: of the run.
         name: a token's text.
     """
-    tree, verdict = view.sight.tree, view.sight.verdict
+    tree, verdict = view.verifier.tree, view.verifier.verdict
     reached = {ROOT, *verdict.path}
     shown = Sampling() if sampling.is_greedy else sampling
-    law = view.sight.plain if sampling.is_greedy else view.sight.rows.__getitem__
+    law = view.verifier.plain if sampling.is_greedy else view.verifier.rows.__getitem__
     rows = {parent + 1 for parent in tree.parents} | {(verdict.path[-1] if verdict.path else ROOT) + 1}
     targets = {row: law(row) for row in rows}
     drafts = {row: distribution(logits, shown) for row, logits in view.draft_logits.items() if row in rows}
@@ -101,7 +101,7 @@ def picture(
     last = targets[(verdict.path[-1] if verdict.path else ROOT) + 1]
     return StepPicture(
         number=number,
-        position=view.sight.position,
+        position=view.verifier.position,
         after="".join(map(name, text)),
         guesses=tuple(guess(node) for node in range(len(tree))),
         accepted=len(verdict.path),

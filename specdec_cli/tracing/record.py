@@ -16,7 +16,7 @@ from specdec_cli.settings import Settings
 from specdec_cli.tracing.expected import Remembered, expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep, TraceFile
 from specdec_cli.tracing.truncation import truncate
-from specdec_cli.tracing.watching import View, watch
+from specdec_cli.tracing.watching import StepView, watch
 
 CLOSE = 1e-5
 
@@ -35,7 +35,7 @@ def require_traceable(settings: Settings) -> None:
         raise InputError(problem, "Leave one of the two out.")
 
 
-def recorded(session: Session, run: TracedRun, file: TraceFile) -> Iterator[View]:
+def recorded(session: Session, run: TracedRun, file: TraceFile) -> Iterator[StepView]:
     """Decode the run's prompt and write a line for each step, after its clock has stopped."""
     file.begin(run, session.runner().vocab_size)
     for view in watch(session, run.prompt, run.settings):
@@ -43,11 +43,11 @@ def recorded(session: Session, run: TracedRun, file: TraceFile) -> Iterator[View
         yield view
 
 
-def traced(view: View, settings: Settings, top: int) -> TracedStep:
+def traced(view: StepView, settings: Settings, top: int) -> TracedStep:
     """One step as a trace has it."""
-    tree, verdict = view.sight.tree, view.sight.verdict
+    tree, verdict = view.verifier.tree, view.verifier.verdict
     sampling = sampling_of(settings)
-    rows = Remembered(view.sight.rows)
+    rows = Remembered(view.verifier.rows)
     drafted = {row: distribution(logits, sampling) for row, logits in view.draft_logits.items()}
     without = tuple(_without(view, node, drafted) for node in range(len(tree)))
     keep: list[set[int]] = [set() for _ in range(len(tree) + 1)]
@@ -56,7 +56,7 @@ def traced(view: View, settings: Settings, top: int) -> TracedStep:
     keep[(verdict.path[-1] if verdict.path else -1) + 1].add(verdict.next_token)
     plain = {row: distribution(each, unfiltered(sampling)) for row, each in view.draft_logits.items()}
     return TracedStep(
-        position=view.sight.position,
+        position=view.verifier.position,
         tokens=tree.tokens,
         parents=tree.parents,
         scores=tree.scores,
@@ -77,9 +77,9 @@ def unfiltered(sampling: Sampling) -> Sampling:
     return Sampling(1.0 if sampling.is_greedy else sampling.temperature)
 
 
-def _without(view: View, node: int, drafted: dict[int, Tensor]) -> tuple[int, ...] | None:
+def _without(view: StepView, node: int, drafted: dict[int, Tensor]) -> tuple[int, ...] | None:
     """Which tokens the draft's distribution was stripped of before the guess was drawn from it."""
-    tree = view.sight.tree
+    tree = view.verifier.tree
     proposal = tree.proposals[node] if tree.proposals else None
     if proposal is None:
         return None

@@ -1,9 +1,10 @@
-"""A run that is watched from both sides: what the verifier saw, and what the draft thought at every node."""
+"""A run that is watched from both sides: what the verifier was shown, and the logits of the draft."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
 
@@ -20,18 +21,18 @@ Path = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class StepView:
     """One step, its tree and everything that is known about the tree's nodes.
 
     Attributes:
         step: what was emitted.
-        sight: what the verifier was shown.
+        verifier: what the verifier was shown, and what it said.
         draft_logits: the draft's logits (V,) after each node that it read, by row: 0 for the text, `i + 1`
             for node `i`; empty where the draft is no model.
     """
 
     step: Step
-    sight: VerifierView
+    verifier: VerifierView
     draft_logits: dict[int, Tensor]
 
 
@@ -77,7 +78,7 @@ class RecordingDraft:
         self._model.commit(path, tokens)
 
 
-def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterator[View]:
+def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterator[StepView]:
     """Decode a prompt as `Session.steps` does, and look at every step."""
     drafts: list[RecordingDraft] = []
     vocab_size = session.runner().vocab_size
@@ -88,10 +89,9 @@ def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterat
 
     plain = session.roles(settings)
     drafter = drafter_of(settings, vocab_size, draft_model, session.runner().costs.seconds)
-    roles, observer = observed(Roles(plain.target, drafter, plain.verify))
-    for step in session.steps(prompt, settings, roles):
-        sight = observer.last()
-        view = View(step, sight, _by_row(sight.tree, drafts))
+    roles = Roles(plain.target, drafter, plain.verify)
+    for step, verifier in observed(roles, partial(session.steps, prompt, settings)):
+        view = StepView(step, verifier, _by_row(verifier.tree, drafts))
         for draft in drafts:
             draft.logits = {}  # a step that does not ask it must not be shown what it said before
         yield view

@@ -5,11 +5,19 @@ import math
 import pytest
 import torch
 
-from specdec_cli.engine.observation import VerifierView, levels
-from specdec_cli.engine.roles import Step
+from specdec_cli.audit.toys import ToyDraftModel, ToyLaw, ToyTarget
+from specdec_cli.drafting.chain import ChainDrafter
+from specdec_cli.engine.loop import decode
+from specdec_cli.engine.observation import VerifierView, levels, observed
+from specdec_cli.engine.roles import Roles, Step
+from specdec_cli.engine.stopping import Stopping
 from specdec_cli.sampling.distribution import Distributions, Sampling, distribution, entropy
+from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.tree import TokenTree
 from specdec_cli.verification.base import Verdict
+from specdec_cli.verification.rejection import reject_by_token
+
+PROMPT = (0, 1, 0)
 
 
 def step(*tokens):
@@ -26,14 +34,14 @@ def test_levels_have_the_plain_entropy_whatever_the_sampling(sampling: Sampling)
     torch.manual_seed(0)
     logits = torch.randn(4, 9)
     tree = TokenTree((3, 4, 5), (-1, 0, -1))
-    sight = VerifierView(11, tree, Distributions(logits, sampling), Verdict((0,), 8))
-    found = levels(sight, step(3, 8), done=6)
-    assert [(level.place, level.depth, level.accepted) for level in found] == [(6, 1, True), (7, 2, False)]
+    view = VerifierView(11, tree, Distributions(logits, sampling), Verdict((0,), 8))
+    found = levels(view, step(3, 8), done=6)
+    assert [(level.position, level.depth, level.accepted) for level in found] == [(6, 1, True), (7, 2, False)]
     for level, row in zip(found, (0, 1), strict=True):
         own = logits[row].softmax(-1)
         assert level.entropy == pytest.approx(float(-(own * own.log()).sum()) / math.log(2), rel=1e-5)
-        torch.testing.assert_close(sight.plain(row), own)
-        torch.testing.assert_close(sight.rows[row], distribution(logits[row], sampling))
+        torch.testing.assert_close(view.plain(row), own)
+        torch.testing.assert_close(view.rows[row], distribution(logits[row], sampling))
 
 
 def test_a_leaf_is_no_level_and_neither_is_what_was_cut() -> None:
@@ -42,3 +50,30 @@ def test_a_leaf_is_no_level_and_neither_is_what_was_cut() -> None:
     assert [level.accepted for level in levels(chain, step(1, 2, 4), 0)] == [True, True]
     assert len(levels(chain, step(1), 0)) == 1
     assert levels(VerifierView(0, TokenTree(), rows, Verdict((), 4)), step(4), 0) == []
+
+
+def toy_run():
+    """Roles on toys, and the steps that such roles decode."""
+    drafter = ChainDrafter(ToyDraftModel(ToyLaw(4, 1)), 3, Sampling(), 4)
+    roles = Roles(ToyTarget(ToyLaw(4, 0)), drafter, reject_by_token)
+    return roles, lambda roles: decode(PROMPT, roles, SeededRandomness(0), Stopping(24))
+
+
+def test_every_step_comes_with_what_its_own_verifier_was_shown_and_is_as_it_was() -> None:
+    roles, decoded = toy_run()
+    alone = [step.tokens for step in decoded(roles)]
+    position, found = len(PROMPT), []
+    for step, view in observed(*toy_run()):
+        path = [view.tree.tokens[node] for node in view.verdict.path]
+        assert view.position == position
+        assert step.tokens == tuple([*path, view.verdict.next_token][: len(step.tokens)])
+        position += len(step.tokens)
+        found.append(step.tokens)
+    assert found == alone
+    assert len(found) > 3
+
+
+def test_a_step_that_no_verifier_judged_is_an_error() -> None:
+    roles, _ = toy_run()
+    with pytest.raises(ValueError, match="no verifier"):
+        list(observed(roles, lambda roles: [step(1)]))

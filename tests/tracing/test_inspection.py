@@ -64,7 +64,7 @@ def test_a_copied_guess_shows_no_probability_of_a_draft_that_was_not_asked(
         shown = picture(view, number, text[-3:], sampling_of(settings), session.token_text)
         known = {guess.draft is not None for guess in shown.guesses}
         assert known in ({True}, {False}, set())
-        assert known != {True} or view.sight.tree.proposals or view.sight.tree.scores
+        assert known != {True} or view.verifier.tree.proposals or view.verifier.tree.scores
         kinds |= known
     assert kinds == {True, False}
 
@@ -98,4 +98,4 @@ def test_a_budget_from_the_hardware_weighs_the_targets_passes(
     costs = session.runner().costs
     monkeypatch.setattr(costs, "seconds", lambda rows: 1.0 if rows == 1 else 3e7 * rows)
     settings = replace(settings, method="specexec", max_budget=AUTO, max_tokens=4)
-    assert [len(view.sight.tree) for view in watch(session, session.encode(PROMPT), settings)] == [0] * 4
+    assert [len(view.verifier.tree) for view in watch(session, session.encode(PROMPT), settings)] == [0] * 4

@@ -21,6 +21,7 @@ from specdec_cli.drafting import tree_drafter
 from specdec_cli.drafting.policies import base, hub, switched, top_k, with_replacement, without_replacement
 from specdec_cli.drafting.shapes import parse_tree
 from specdec_cli.engine.loop import decode
+from specdec_cli.engine.observation import observed
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.registry.methods import METHODS
@@ -248,13 +249,14 @@ def test_from_the_root_down_no_more_is_accepted_than_the_bound_allows(policy, tr
     totals = {"accepted": 0.0, "possible": 0.0}
 
     def program(randomness):
-        watched = AcceptanceCounter(rejection.reject_by_token)
+        counter = AcceptanceCounter()
         drafter = tree_drafter.TreeDrafter(
             ToyDraftModel(DRAFT), parse_tree(tree), POLICIES[policy], Sampling(), WIDTH
         )
-        roles = Roles(ToyTarget(TARGET), drafter, watched)
-        next(iter(decode(PROMPT, roles, randomness, Stopping(LENGTH))))
-        return watched.accepted, watched.possible
+        roles = Roles(ToyTarget(TARGET), drafter, rejection.reject_by_token)
+        steps = observed(roles, lambda roles: decode(PROMPT, roles, randomness, Stopping(LENGTH)))
+        counter.add(next(steps)[1])
+        return counter.accepted, counter.possible
 
     for (accepted, possible), weight in law_of(program).items():
         totals["accepted"] += weight * accepted
