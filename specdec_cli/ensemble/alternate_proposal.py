@@ -1,9 +1,10 @@
-"""The ring: each member scores what the others proposed, and the token that follows is its own proposal.
+"""`--exec chef`: members propose in turn, and each scores what the others proposed in the same pass.
 
-Fu et al. (2025), Speculative Ensemble, https://arxiv.org/abs/2502.01662, for any number of members and any
-proposal lengths. A pass that scores guesses gives, for nothing, the member's own law of the next token; a
-sample of it starts the member's chain. With chains of one token the worst case, in which nothing is ever
-accepted, still costs no more than one pass of each member for a token, which is what plain decoding costs.
+Fu et al. (2025), Speculative Ensemble, https://arxiv.org/abs/2502.01662, whose alternate proposal framework
+this is, for any number of members and any proposal lengths. A pass that scores guesses gives, for nothing,
+the member's own law of the next token; a sample of it starts the member's chain. With chains of one token the
+worst case, in which nothing is ever accepted, still costs no more than one pass of each member for a token,
+which is what plain decoding costs.
 
 A token is judged when every member has scored it, or as soon as what is known settles it: in an average of
 probabilities at temperature 0, a lead that the members left cannot turn is the verdict.
@@ -30,9 +31,9 @@ class Guess:
 
     Attributes:
         token: the guess.
-        owner: place of the member that proposed it.
+        owner: index of the member that proposed it.
         proposal: the distribution (V,) that it was drawn from.
-        rows: each member's logits (V,) at its position, by place, so far.
+        rows: each member's logits (V,) at its position, by the member's index, so far.
     """
 
     token: int
@@ -43,7 +44,14 @@ class Guess:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened since the last step was told of."""
+    """What happened since the last step was yielded.
+
+    Attributes:
+        emitted: tokens.
+        owners: for each of them, the index of the member whose guess it is; None for one drawn instead.
+        drafted: the owner of each guess that was judged, or dropped with what stood before it.
+        accepted: the owner of each guess that stands.
+    """
 
     emitted: list[int] = field(default_factory=list)
     owners: list[int | None] = field(default_factory=list)
@@ -59,12 +67,12 @@ class Tally:
 
 
 class AlternateProposal:
-    """One text in the making.
+    """One text by `--exec chef`: members take turns at scoring all that is pending and proposing more.
 
     Args:
         ensemble: members and law.
         gammas: tokens that each member proposes at a time, in the members' order.
-        order: places of the members in the order of their turns; the first starts anew after a rejection.
+        order: indices of the members in the order of their turns; the first starts anew after a rejection.
         prompt: token ids.
         randomness: chance.
         stopping: what ends the text.
@@ -85,7 +93,7 @@ class AlternateProposal:
         self._randomness = randomness
         self._stopping = stopping
         self._position = len(prompt)
-        self._start = len(prompt)  # of the lap: where the first proposal after the last rejection stands
+        self._start = len(prompt)  # position of the first proposal since the last rejection
         self._guesses: list[Guess] = []
         self._read = [0] * len(gammas)  # of the guesses, by each member
         self._turn = 0
@@ -97,44 +105,44 @@ class AlternateProposal:
         self._prefill_seconds = perf_counter() - begun
 
     def steps(self) -> Iterator[Step]:
-        """Take turns until the text ends; a step is told of whenever tokens were emitted."""
+        """Take turns until the text ends; a step is yielded whenever tokens were emitted."""
         begun, calls, seconds = perf_counter(), self._ensemble.calls(), self._seconds()
         while self._finish_reason is None:
-            place = self._order[self._turn]
+            index = self._order[self._turn]
             self._turn = (self._turn + 1) % len(self._order)
-            own = self._score(place)
+            own = self._score(index)
             standing = self._judge()
             if standing and self._finish_reason is None:
-                self._propose(place, own)
+                self._propose(index, own)
             if self._tally.emitted:
                 yield self._step(perf_counter() - begun, calls, seconds)
                 begun, calls, seconds = perf_counter(), self._ensemble.calls(), self._seconds()
                 self._tally, self._prefill_seconds = Tally(), 0.0
 
-    def _score(self, place: int) -> Tensor:
+    def _score(self, index: int) -> Tensor:
         """Read all that the member has not read: its logits (V,) after the last guess."""
-        unread = self._guesses[self._read[place] :]
-        rows = self._ensemble.members[place].read_on([guess.token for guess in unread])
+        unread = self._guesses[self._read[index] :]
+        rows = self._ensemble.members[index].read_on([guess.token for guess in unread])
         # A row stands before the guess that it is about; the first guess had its row if nothing was pending.
         about = self._guesses[len(self._guesses) - len(rows) + 1 :]
         for guess, row in zip(about, rows[:-1], strict=True):
-            guess.rows[place] = row
-        self._read[place] = len(self._guesses)
+            guess.rows[index] = row
+        self._read[index] = len(self._guesses)
         return rows[-1]
 
-    def _propose(self, place: int, own: Tensor) -> None:
+    def _propose(self, index: int, own: Tensor) -> None:
         """Sample what follows the guesses from the member's own law, and so on for its whole chain."""
-        member = self._ensemble.members[place]
-        for number in range(self._gammas[place]):
+        member = self._ensemble.members[index]
+        for number in range(self._gammas[index]):
             if len(self._guesses) >= self._stopping.remaining:
                 return
             if number:
                 own = member.read_on([self._guesses[-1].token])[-1]
-                self._read[place] = len(self._guesses)
+                self._read[index] = len(self._guesses)
             proposal = self._ensemble.own(own)
             key = drafting(self._position + len(self._guesses), self._start)
             token = self._randomness.categorical(proposal, key)
-            self._guesses.append(Guess(token, place, proposal, {place: own}))
+            self._guesses.append(Guess(token, index, proposal, {index: own}))
 
     def _judge(self) -> bool:
         """Judge guesses from the first on, for as long as they can be judged; False after a rejection."""
@@ -158,7 +166,7 @@ class AlternateProposal:
         return replaced is None
 
     def _verdict(self, guess: Guess) -> bool | int | None:
-        """True: it stands. A token: that stands in its place. None: nothing is decided yet."""
+        """True: it stands. A token: that is emitted instead. None: nothing is decided yet."""
         law = self._law(guess)
         if law is None:
             return None
@@ -169,22 +177,22 @@ class AlternateProposal:
         return self._randomness.categorical(rest, emitting(self._position))
 
     def _law(self, guess: Guess) -> Tensor | None:
-        """The ensemble's law at a guess, if it is known."""
-        places = range(len(self._ensemble.members))
-        if len(guess.rows) == len(places):
-            return self._ensemble.law([guess.rows[place].to(guess.proposal.device) for place in places])
+        """The ensemble's law (V,) at a guess, if it is known."""
+        indices = range(len(self._ensemble.members))
+        if len(guess.rows) == len(indices):
+            return self._ensemble.law([guess.rows[index].to(guess.proposal.device) for index in indices])
         return self._ensemble.settled(guess.rows)
 
     def _extend(self, accepted: Sequence[int], replaced: int | None) -> None:
-        """Make text of what was accepted; a token that replaces a guess ends the lap."""
-        for place, member in enumerate(self._ensemble.members):
+        """Make text of what was accepted; a token that replaces a guess ends the round of turns."""
+        for index, member in enumerate(self._ensemble.members):
             if replaced is None:
                 member.reader.advance(accepted)
-                self._read[place] = max(self._read[place] - len(accepted), 0)
+                self._read[index] = max(self._read[index] - len(accepted), 0)
             else:
-                known = min(self._read[place], len(accepted))
+                known = min(self._read[index], len(accepted))
                 member.commit(range(known), [*accepted, replaced])
-                self._read[place] = 0
+                self._read[index] = 0
         if replaced is not None:
             self._guesses, self._turn, self._start = [], 0, self._position
 
@@ -193,8 +201,8 @@ class AlternateProposal:
 
     def _step(self, elapsed: float, calls: Sequence[int], seconds: float) -> Step:
         """What happened since the last one."""
-        tally, places = self._tally, range(len(self._ensemble.members))
-        judged = [Share(0, tally.drafted.count(place), tally.accepted.count(place)) for place in places]
+        tally, indices = self._tally, range(len(self._ensemble.members))
+        judged = [Share(0, tally.drafted.count(index), tally.accepted.count(index)) for index in indices]
         shares = zip(self._ensemble.shares_since(calls), judged, strict=True)
         return Step(
             tokens=tuple(tally.emitted),

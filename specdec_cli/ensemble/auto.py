@@ -82,7 +82,7 @@ class Choice:
 
 
 def choose(ensemble: Ensemble, prompt: Sequence[int]) -> Choice:
-    """The execution that should be fastest on this machine, for texts like this prompt."""
+    """The execution that should be fastest on this machine, for texts like this prompt (token ids)."""
     prices, acceptance = measure(ensemble, prompt)
     plain = cost_model.plain(prices)
     found = sorted(predictions(ensemble, prices, acceptance), key=lambda each: each.seconds)
@@ -106,8 +106,8 @@ def measure(ensemble: Ensemble, prompt: Sequence[int]) -> tuple[list[Price], lis
         prices.append(_price(ensemble, rows[-1][-1], reader))
     device = rows[0].device
     shared = [0.0] * len(rows)
-    for place in range(len(rest) + 1):
-        here = [row[place].to(device) for row in rows]
+    for position in range(len(rest) + 1):
+        here = [row[position].to(device) for row in rows]
         law = ensemble.law(here)
         for number, row in enumerate(here):
             shared[number] += float(torch.minimum(law, ensemble.own(row).to(law)).sum())
@@ -133,18 +133,18 @@ def _seconds(reader: Reader, tree: TokenTree) -> float:
 
 def predictions(ensemble: Ensemble, prices: Sequence[Price], acceptance: Sequence[float]) -> list[Prediction]:
     """Every execution that can be had, with what it should cost."""
-    sizes, places = [member.size for member in ensemble.members], range(len(prices))
+    sizes, indices = [member.size for member in ensemble.members], range(len(prices))
     found = [Prediction(Execution("plain"), cost_model.plain(prices))]
     if len(prices) == 1:
         return found
     if ensemble.is_mixture and ensemble.weights is not None:
         found.append(Prediction(Execution("mixture"), cost_model.mixture(prices, ensemble.weights)))
-    for place in places:
+    for first in indices:
         for gamma in CHAINS:
-            alone = tuple(gamma if each == place else 0 for each in places)
-            seconds = cost_model.proposing(prices, place, gamma, acceptance[place])
+            alone = tuple(gamma if index == first else 0 for index in indices)
+            seconds = cost_model.one_proposer(prices, first, gamma, acceptance[first])
             found.append(Prediction(Execution("sd", alone), seconds))
-            gammas = tuple(gamma if each == place else 1 for each in places)
-            seconds = cost_model.ring(prices, gammas, turns(gammas, sizes), acceptance)
+            gammas = tuple(gamma if index == first else 1 for index in indices)
+            seconds = cost_model.alternate_proposal(prices, gammas, turns(gammas, sizes), acceptance)
             found.append(Prediction(Execution("chef", gammas), seconds))
     return found

@@ -34,7 +34,7 @@ class Combiner(Protocol):
         """The law (V,) if some models' logits settle it, whatever the others say; else None.
 
         Args:
-            known: logits (V,) of some of the models, by their place.
+            known: logits (V,) of some of the models, by their index.
             sampling: as for `law`.
         """
         ...
@@ -64,12 +64,12 @@ class WeightedAverage:
             return None
         terms = self._sum(known, sampling)
         first, second = terms.topk(2).values.tolist()
-        rest = 1 - sum(self.weights[place] for place in known)
+        rest = 1 - sum(self.weights[index] for index in known)
         return distribution(terms, GREEDY) if first - second > rest + TIE else None
 
     def _sum(self, known: Mapping[int, Tensor], sampling: Sampling) -> Tensor:
         each = PLAIN if sampling.is_greedy else sampling
-        terms = [self.weights[place] * distribution(logits, each) for place, logits in known.items()]
+        terms = [self.weights[index] * distribution(logits, each) for index, logits in known.items()]
         return torch.stack(terms).sum(0)
 
 
@@ -94,15 +94,15 @@ class LogitSum:
     def law(self, logits: Sequence[Tensor], sampling: Sampling) -> Tensor:
         if sampling.is_greedy or not self.processed:
             return distribution(self._sum(logits), sampling)
-        warm = Sampling(sampling.temperature)
+        unfiltered = Sampling(sampling.temperature)
         each = [
-            distribution(row, sampling if coefficient > 0 else warm).log()
+            distribution(row, sampling if coefficient > 0 else unfiltered).log()
             for row, coefficient in zip(logits, self.coefficients, strict=True)
         ]
         total = self._sum(each)
         if bool((total > NEVER).any()):
             return distribution(total, PLAIN)
-        return distribution(self._sum([distribution(row, warm).log() for row in logits]), PLAIN)
+        return distribution(self._sum([distribution(row, unfiltered).log() for row in logits]), PLAIN)
 
     def settled(self, known: Mapping[int, Tensor], sampling: Sampling) -> Tensor | None:
         return None
@@ -117,8 +117,9 @@ class Contrastive:
 
     Li et al. (2022), https://arxiv.org/abs/2210.15097, whose mask keeps x with p_expert(x) >= plausibility
     max p_expert; without it (0) the form of Fu et al. (2025), Speculative Ensemble,
-    https://arxiv.org/abs/2502.01662. The form (1 + b) l_expert - b l_amateur of O'Brien & Lewis (2023) is
-    this one with alpha = b / (1 + b) and the temperature divided by 1 + b.
+    https://arxiv.org/abs/2502.01662. The form (1 + b) l_expert - b l_amateur of O'Brien & Lewis (2023),
+    https://arxiv.org/abs/2309.09117, is this one with alpha = b / (1 + b) and the temperature divided by
+    1 + b.
 
     Attributes:
         alpha: weight of the amateur's logits.
@@ -143,7 +144,7 @@ class Contrastive:
 
 
 def weighted_sum(rows: Sequence[Tensor], coefficients: Sequence[float]) -> Tensor:
-    """Sum of c_k l_k, in float32 at least.
+    """Sum of c_k l_k of rows l_k (V,), in float32 at least: (V,).
 
     What a model that counts cannot say has no chance; what one that is subtracted cannot say is not judged
     by it.

@@ -32,14 +32,14 @@ class Price:
 
 
 def plain(prices: Sequence[Price]) -> float:
-    """Seconds per token where every model is asked for every token."""
+    """Seconds per token of `--exec plain`: every member is asked for every token."""
     return sum(price.first for price in prices)
 
 
 def mixture(prices: Sequence[Price], weights: Sequence[float]) -> float:
-    """Seconds per token where one model is drawn for each and reads what it missed.
+    """Seconds per token of `--exec mixture`: one member, drawn by its weight, reads what it missed.
 
-    Every token is read once by every model; what is saved are passes.
+    Every token is read once by every member; what is saved are passes.
     """
     return sum(
         weight * price.first + (1 - weight) * price.further
@@ -47,19 +47,33 @@ def mixture(prices: Sequence[Price], weights: Sequence[float]) -> float:
     )
 
 
-def proposing(prices: Sequence[Price], place: int, gamma: int, acceptance: float) -> float:
-    """Seconds per token where one member proposes chains and all judge them; a full chain gives a bonus."""
+def one_proposer(prices: Sequence[Price], proposer: int, gamma: int, acceptance: float) -> float:
+    """Seconds per token of `--exec sd`: one member proposes chains, all judge them, a full one gives a bonus.
+
+    Args:
+        prices: of each member's passes.
+        proposer: index of the member that proposes.
+        gamma: tokens in a chain.
+        acceptance: chance that a guess is accepted.
+    """
     full = acceptance**gamma
     tokens = gamma + 1 if acceptance == 1 else (1 - acceptance ** (gamma + 1)) / (1 - acceptance)
-    own = prices[place].of(1) * (gamma + full)
-    others = sum(price.of(gamma + 1) for each, price in enumerate(prices) if each != place)
+    own = prices[proposer].of(1) * (gamma + full)
+    others = sum(price.of(gamma + 1) for index, price in enumerate(prices) if index != proposer)
     return (own + others) / tokens
 
 
-def ring(
+def alternate_proposal(
     prices: Sequence[Price], gammas: Sequence[int], order: Sequence[int], acceptance: Sequence[float]
 ) -> float:
-    """Seconds per token of the ring, where a guess of member k is accepted with chance `acceptance[k]`."""
+    """Seconds per token of `--exec chef`, whose members propose in turn, played through with coins.
+
+    Args:
+        prices: of each member's passes.
+        gammas: tokens that each member proposes at a time.
+        order: indices of the members in the order of their turns.
+        acceptance: for each member, the chance that a guess of its is accepted.
+    """
     coins = random.Random(0)
     accepts: Callable[[int], bool] = lambda owner: coins.random() < acceptance[owner]  # noqa: E731
     seconds, emitted, turn = 0.0, 0, 0
@@ -67,11 +81,11 @@ def ring(
     unread = [1] * len(prices)
     everyone = (1 << len(prices)) - 1
     while emitted < PLAYED:
-        place = order[turn]
+        member = order[turn]
         turn = (turn + 1) % len(order)
-        seconds += prices[place].of(unread[place])
-        unread[place] = 0
-        guesses = [(owner, seen | 1 << place) for owner, seen in guesses]
+        seconds += prices[member].of(unread[member])
+        unread[member] = 0
+        guesses = [(owner, seen | 1 << member) for owner, seen in guesses]
         rejected = False
         while guesses and guesses[0][1] == everyone and not rejected:
             owner, _ = guesses.pop(0)
@@ -80,10 +94,10 @@ def ring(
         if rejected:
             guesses, turn, unread = [], 0, [1] * len(prices)
             continue
-        for number in range(gammas[place]):
+        for number in range(gammas[member]):
             if number:
-                seconds += prices[place].of(unread[place])
-                unread[place] = 0
-            guesses.append((place, 1 << place))
+                seconds += prices[member].of(unread[member])
+                unread[member] = 0
+            guesses.append((member, 1 << member))
             unread = [count + 1 for count in unread]
     return seconds / emitted

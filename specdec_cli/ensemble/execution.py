@@ -12,7 +12,7 @@ from specdec_cli.engine.roles import Roles, Share, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.ensemble.alternate_proposal import AlternateProposal
 from specdec_cli.ensemble.members import Ensemble
-from specdec_cli.ensemble.targets import EnsembleTarget, MixtureTarget, Proposer, ProposerRows
+from specdec_cli.ensemble.targets import EnsembleTarget, MixtureTarget, Proposer, ProposerRows, Scorer
 from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.verification.base import Verifier
 from specdec_cli.verification.own_sample import follow_own_sample
@@ -26,7 +26,7 @@ class Execution:
     """How the law is sampled.
 
     Attributes:
-        kind: "plain", "sd", "chef" or "mixture".
+        kind: "plain", "sd", "chef" or "mixture", as `--exec` names them.
         gammas: tokens that each member proposes at a time, in the members' order; 0 for one that never does.
             Of use to sd, whose proposer is the member with the most, and to chef.
         verify: who judges the chains of sd.
@@ -53,12 +53,12 @@ def lengths(kind: str, given: Sequence[int], sizes: Sequence[float]) -> tuple[in
     first = min(range(len(sizes)), key=sizes.__getitem__)
     alone = given[0] if given else CHAIN if kind == "sd" else 1
     others = 0 if kind == "sd" else 1
-    return tuple(alone if place == first else others for place in range(len(sizes)))
+    return tuple(alone if index == first else others for index in range(len(sizes)))
 
 
 def turns(gammas: Sequence[int], sizes: Sequence[float]) -> list[int]:
-    """Places of the members in the order of their turns: long chains first, then cheap members."""
-    return sorted(range(len(gammas)), key=lambda place: (-gammas[place], sizes[place], place))
+    """Indices of the members in the order of their turns: long chains first, then cheap members."""
+    return sorted(range(len(gammas)), key=lambda index: (-gammas[index], sizes[index], index))
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
         prompt: token ids.
         randomness: chance.
         stopping: what ends the text.
-        drafter: for sd, one that is no member and proposes in their place.
+        drafter: for sd, one that is no member and proposes instead of them.
     """
     kind = "plain" if len(ensemble.members) == 1 else execution.kind
     sizes = [member.size for member in ensemble.members]
@@ -102,14 +102,13 @@ def run(
         yield from _with_shares(ensemble, steps, lambda step: _owners(step, None), None)
 
 
-def _proposing(ensemble: Ensemble, execution: Execution, place: int | None, drafter: Drafter | None) -> Roles:
-    """The roles in which one member, or somebody else, drafts and all judge."""
-    if drafter is not None or place is None:
+def _proposing(ensemble: Ensemble, execution: Execution, index: int | None, drafter: Drafter | None) -> Roles:
+    """The roles in which the member of an index, or another drafter, drafts and all members judge."""
+    if drafter is not None or index is None:
         return Roles(EnsembleTarget(ensemble, ensemble.members), drafter or NoDrafter(), execution.verify)
-    proposer = Proposer(ensemble.members[place], ensemble, execution.gammas[place])
-    scorers = [
-        ProposerRows(proposer) if each == place else member for each, member in enumerate(ensemble.members)
-    ]
+    proposer = Proposer(ensemble.members[index], ensemble, execution.gammas[index])
+    scorers: list[Scorer] = list(ensemble.members)
+    scorers[index] = ProposerRows(proposer)
     return Roles(EnsembleTarget(ensemble, scorers), proposer, execution.verify)
 
 

@@ -46,7 +46,12 @@ class Scorer(Protocol):
 
 
 class CombinedRows:
-    """The ensemble's distributions, each combined when it is asked for."""
+    """The ensemble's distributions for a tree, each combined when it is asked for: row `i` to (V,).
+
+    Args:
+        ensemble: the law.
+        scored: every member's logits, in the members' order.
+    """
 
     def __init__(self, ensemble: Ensemble, scored: Sequence[Scored]) -> None:
         self._ensemble = ensemble
@@ -62,7 +67,7 @@ class EnsembleTarget:
 
     Args:
         ensemble: the law.
-        scorers: the members, in their order; the one that proposes in a guise of its own.
+        scorers: the members, in their order; for the one that proposes, its `ProposerRows`.
     """
 
     reach = ENDLESS
@@ -90,9 +95,14 @@ class EnsembleTarget:
 class Proposer:
     """A member that drafts a chain; see `drafting.base.Drafter`.
 
-    What it said on the way is what the ensemble needs of it to judge the chain, so nothing is computed twice.
+    Its logits on the way are what the ensemble needs of it to judge the chain, so nothing is computed twice.
     Only the row after the last token is missing, and it is computed if the whole chain is accepted: then the
     ensemble's own law is known there, and the step emits one token more.
+
+    Args:
+        member: the one that drafts.
+        ensemble: whose sampling it drafts at.
+        gamma: tokens in a chain.
     """
 
     def __init__(self, member: Member, ensemble: Ensemble, gamma: int) -> None:
@@ -130,7 +140,7 @@ class Proposer:
 
 
 class ProposerRows:
-    """The proposer as one of those who score: it has said nearly all, and learns the rest as a drafter."""
+    """The proposer as a `Scorer`: its rows were computed while it drafted."""
 
     forward_seconds = 0.0
 
@@ -138,7 +148,7 @@ class ProposerRows:
         self._proposer = proposer
 
     def begin(self, prompt: Sequence[int]) -> None:
-        """The drafter begins."""
+        """Nothing to do: the same member begins as the drafter."""
 
     def score(self, tree: TokenTree) -> ProposerRows:
         return self
@@ -147,14 +157,20 @@ class ProposerRows:
         return self._proposer.row(row)
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
-        """The drafter commits."""
+        """Nothing to do: the same member commits as the drafter."""
 
 
 class MixtureTarget:
-    """An average of probabilities of which one term at a time is computed; see `engine.roles.Target`.
+    """`--exec mixture`: an average of probabilities of which one term at a time is computed.
+
+    In the role of `engine.roles.Target`. To draw a member by its weight and then a token of its own law is to
+    draw a token of the average.
+
+    Args:
+        ensemble: one whose law is such an average, so that it has weights.
 
     Attributes:
-        chosen: the member that was asked last.
+        chosen: index of the member that was asked last.
     """
 
     reach = ENDLESS
@@ -175,10 +191,10 @@ class MixtureTarget:
         """Nothing yet: which member is asked is left to `draw_a_member`."""
         return self
 
-    def __getitem__(self, place: int) -> Tensor:
-        """The distribution (V,) of the next token by the member in that place."""
-        self.chosen = place
-        return self._ensemble.own(self._ensemble.members[place].score(TokenTree())[0])
+    def __getitem__(self, index: int) -> Tensor:
+        """The distribution (V,) of the next token by the member of that index."""
+        self.chosen = index
+        return self._ensemble.own(self._ensemble.members[index].score(TokenTree())[0])
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         for member in self._ensemble.members:
@@ -190,5 +206,5 @@ class MixtureTarget:
         The others read the token with those that they are asked about next.
         """
         weights = torch.tensor(self._ensemble.weights or (), dtype=torch.float64)
-        place = randomness.categorical(weights, choosing(position))
-        return Verdict((), randomness.categorical(target[place], emitting(position)))
+        index = randomness.categorical(weights, choosing(position))
+        return Verdict((), randomness.categorical(target[index], emitting(position)))

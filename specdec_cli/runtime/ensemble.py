@@ -77,7 +77,7 @@ class MemberPool:
             settings: name the members, the law and how it is sampled.
             randomness: chance.
             stopping: what ends the text.
-            drafter: for sd, one that is no member and proposes in their place.
+            drafter: for sd, one that is no member and proposes instead of them.
 
         Raises:
             SpecdecError: a model cannot be had, or the settings name none.

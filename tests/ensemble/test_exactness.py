@@ -1,4 +1,4 @@
-"""Every law, sampled in every way: all paths of chance give the declared law, and broken twins do not."""
+"""Every law, sampled in every way: all paths of chance give the declared law, and broken copies do not."""
 
 from dataclasses import replace
 
@@ -51,7 +51,7 @@ WE = Settings(method="we", temperature=1.0, models=("toy",) * 2, weights=("0.7",
 WE3 = replace(WE, models=("toy",) * 3, weights=("0.5", "0.3", "0.2"))
 CD = Settings(method="cd", temperature=1.0, models=("toy",) * 2, alpha=0.5, plausibility=0.3)
 CHEF, SD, MIX = {"exec": "chef", "gammas": (2, 1)}, {"exec": "sd", "gammas": (2, 1)}, {"exec": "mixture"}
-TWINS = {
+BUGS = {
     "accepted by the verifier's law, not the ensemble's": (
         alternate_proposal, "chance = float(law[guess.token])",
         "chance = float(self._ensemble.own(guess.rows[max(guess.rows)])[guess.token])",
@@ -65,7 +65,7 @@ TWINS = {
         "self._turn, self._start = 0, self._position\n            self._guesses = self._guesses[1:]",
         replace(WE, **CHEF),
     ),
-    "the lap's noise is used again": (
+    "the noise before a rejection is used again": (
         alternate_proposal, "self._guesses, self._turn, self._start = [], 0, self._position",
         "self._guesses, self._turn = [], 0", replace(WE, **CHEF),
     ),
@@ -74,8 +74,8 @@ TWINS = {
         "verdict = len(self._guesses) == 1 or self._verdict(self._guesses[0])", replace(WE, **CHEF),
     ),
     "models in the order of their turns": (
-        alternate_proposal, "[guess.rows[place].to(guess.proposal.device) for place in places]",
-        "[guess.rows[place] for place in guess.rows]", replace(CD, exec="chef", gammas=(1, 2)),
+        alternate_proposal, "[guess.rows[index].to(guess.proposal.device) for index in indices]",
+        "[guess.rows[index] for index in guess.rows]", replace(CD, exec="chef", gammas=(1, 2)),
     ),
     "the proposer's last row is that of the one before": (
         targets, "return self._rows[number]", "return self._rows[min(number, 1)]", replace(WE, **SD),
@@ -84,8 +84,8 @@ TWINS = {
         targets, "self._ensemble.weights or ()", "[1.0] * len(self._ensemble.members)", replace(WE, **MIX),
     ),
     "the first model alone": (
-        combiners, "terms = [self.weights[place] * distribution(logits, each) for",
-        "terms = [(place == 0) * distribution(logits, each) for", replace(WE, exec="plain"),
+        combiners, "terms = [self.weights[index] * distribution(logits, each) for",
+        "terms = [(index == 0) * distribution(logits, each) for", replace(WE, exec="plain"),
     ),
     "the sign of the amateur": (combiners, "LogitSum((1.0, -self.alpha)", "LogitSum((1.0, self.alpha)",
                                 replace(CD, exec="sd", gammas=(1, 2))),
@@ -97,11 +97,11 @@ TWINS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("bug", TWINS)
-def test_a_broken_twin_does_not_follow_it(bug, monkeypatch):
-    module, right, wrong, case = TWINS[bug]
-    twin = planting.broken(module, right, wrong)
-    plant(monkeypatch, module, twin)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_broken_copy_does_not_follow_it(bug, monkeypatch):
+    module, right, wrong, case = BUGS[bug]
+    copy = planting.broken(module, right, wrong)
+    plant(monkeypatch, module, copy)
     assert any(strays(case, seed) for seed in seeds_for(case))
 
 
@@ -118,21 +118,21 @@ def strays(case, seed):
         return True
 
 
-def plant(monkeypatch, module, twin):
-    """Make everything that uses a module use its broken twin."""
+def plant(monkeypatch, module, copy):
+    """Make everything that uses a module use its broken copy."""
     if module is alternate_proposal:
-        monkeypatch.setattr(execution, "AlternateProposal", twin.AlternateProposal)
+        monkeypatch.setattr(execution, "AlternateProposal", copy.AlternateProposal)
     elif module is targets:
         for name in ("EnsembleTarget", "MixtureTarget", "Proposer", "ProposerRows"):
-            monkeypatch.setattr(execution, name, getattr(twin, name))
+            monkeypatch.setattr(execution, name, getattr(copy, name))
     else:
         for name in ("Contrastive", "LogitSum", "WeightedAverage"):
-            monkeypatch.setattr(build, name, getattr(twin, name))
+            monkeypatch.setattr(build, name, getattr(copy, name))
 
 
-@pytest.mark.parametrize("bug", TWINS)
+@pytest.mark.parametrize("bug", BUGS)
 def test_the_same_case_without_the_bug_follows_it(bug):
-    case = TWINS[bug][3]
+    case = BUGS[bug][3]
     assert all(ensemble_distance(case, seed)[0] < EXACT for seed in seeds_for(case))
 
 
@@ -150,7 +150,7 @@ def test_one_model_is_decoded_plainly_token_for_token(kind, temperature):
 @pytest.mark.parametrize("kind", ["sd", "chef"])
 def test_greedy_text_is_the_same_however_it_is_sampled(kind):
     for seed in range(6):
-        laws = [ToyLaw(6, 3 * seed + place) for place in range(3)]
+        laws = [ToyLaw(6, 3 * seed + number) for number in range(3)]
         plain = toys.tokens(toys.steps(toys.averaged(laws, (0.5, 0.3, 0.2), 0.0), "plain", 30))
         for gammas in ((1, 1, 1), (3, 1, 2)):
             made = toys.steps(toys.averaged(laws, (0.5, 0.3, 0.2), 0.0), kind, 30, gammas)
@@ -167,6 +167,6 @@ def test_a_greedy_average_is_no_vote_and_not_the_first_model():
 @pytest.mark.parametrize("case", [case for case in CASES if len(case.models) == 3], ids=name_of)
 def test_three_models_over_three_tokens_follow_the_declared_law(case, monkeypatch):
     monkeypatch.setitem(WIDTHS, 3, 3)
-    laws = [ToyLaw(3, 40 + place) for place in range(3)]
+    laws = [ToyLaw(3, 40 + number) for number in range(3)]
     emitted, _ = ensemble_law(case, laws)
     assert distance(emitted, law_of_text(declared(case, laws), PROMPT, 3)) < EXACT
