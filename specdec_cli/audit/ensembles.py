@@ -17,6 +17,7 @@ from specdec_cli.audit.toys import MisuseError, ToyLaw
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.ensemble.execution import Execution, run
 from specdec_cli.ensemble.members import Ensemble, Member
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import ensemble_of, execution_of, sampling_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import Randomness
@@ -139,7 +140,7 @@ def _product(rows: Sequence[Tensor], powers: Sequence[float]) -> Tensor:
 def ensemble_cases(method: str) -> Iterator[Settings]:
     """Settings that cover a method's laws, ways to sample them, numbers of models and proposal lengths."""
     plain = Settings(method=method, temperature=1.0)
-    if method.startswith("cd"):
+    if METHODS[method].combine == "contrastive":
         half: Change = {"alpha": 0.5}
         warm = {"ensemble_target": "logits", "top_p": 0.8, "temperature": 0.7}
         yield from _of(plain, 2, half, {**half, "plausibility": 0.3}, {**half, **warm})

@@ -15,12 +15,15 @@ from specdec_cli.audit.toys import SampledLaw, ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
+from specdec_cli.registry.drafts import NGRAM, NGRAM_FIRST
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
+from specdec_cli.registry.methods import PLAIN as AUTOREGRESSIVE
+from specdec_cli.runtime.build import VERIFIERS, drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.randomness import Randomness, SeededRandomness
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import COPIERS, copies_first
-from specdec_cli.settings.ensembles import COPYING, combiner_name
+from specdec_cli.settings.draft_spec import resolve_draft
+from specdec_cli.settings.ensembles import combiner_name
+from specdec_cli.verification.kseq import verify_kseq
 
 WIDTH = 3
 PROMPT = (0, 1, 0)
@@ -77,24 +80,27 @@ def cases(methods: Sequence[str]) -> Iterator[Settings]:
         if method.is_ensemble:
             yield from ensemble_cases(name)
             continue
-        draft = "ngram" if name == "ngram" else PLAIN.draft
+        draft = NGRAM if method.drafter == NGRAM else PLAIN.draft
         for verify in method.verify:
             for tree in _trees(name):
                 settings = replace(PLAIN, method=name, verify=verify, tree=tree, draft=draft)
                 yield settings
-                if name in COPIERS:
-                    yield replace(settings, draft=f"{COPYING}{PLAIN.draft}", ngram_size=1)
+                if method.may_copy_first:
+                    yield replace(settings, draft=f"{NGRAM_FIRST}{PLAIN.draft}", ngram_size=1)
                 if tree in (None, "2^2"):
                     yield replace(settings, temperature=0.7, top_p=0.8)
-            if name == "spechub":
+            if method.has_hubs:
                 yield replace(PLAIN, method=name, verify=verify, tree="2x1", hub_above=0.45)
 
 
 def _trees(name: str) -> Sequence[str | None]:
-    if not METHODS[name].takes_tree:
+    method = METHODS[name]
+    if not method.takes_tree:
         return (None,)
-    # K-SEQ tosses a coin for each twin too, so the deepest trees have more paths than are worth walking.
-    return [tree for tree in TREES if name != "kseq" or tree not in ("2^3", "3x1")]
+    # K-SEQ tosses a coin for each duplicate too: the deepest trees have more paths than are worth walking.
+    tosses = VERIFIERS[method.verify["token"]] is verify_kseq
+    deep = ("2^3", "3x1") if tosses else ()
+    return [tree for tree in TREES if tree not in deep]
 
 
 def check(settings: Settings, seed: int, damage: Damage = intact, chance: Chance = fresh) -> ExactCheck:
@@ -145,14 +151,15 @@ def _check_ensemble(settings: Settings, seed: int) -> ExactCheck:
 
 def _title(settings: Settings) -> str:
     """The method, and what is special about its guesses."""
-    copying = ", n-grams first" if copies_first(settings) else ""
+    draft = resolve_draft(settings)
+    copying = ", n-grams first" if draft is not None and draft.ngram_first else ""
     return settings.method + copying + (", coupled" if settings.coupled else "")
 
 
 def same_text(settings: Settings, seed: int) -> ExactCheck:
     """Compare a method that emits the target's own sample with plain decoding, seed by seed."""
     target_law, draft_law = SampledLaw(WIDTH, 2 * seed, sampling_of(settings)), ToyLaw(WIDTH, 2 * seed + 1)
-    plain = replace(settings, method="autoregressive", coupled=False)
+    plain = replace(settings, method=AUTOREGRESSIVE, coupled=False)
     differ = 0
     for number in range(SEEDS):
         texts = [

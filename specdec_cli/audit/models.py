@@ -13,6 +13,7 @@ from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
 from specdec_cli.engine.observation import observed
+from specdec_cli.registry.methods import PLAIN
 from specdec_cli.runtime.build import sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
@@ -67,7 +68,7 @@ def plain_texts(
     session: Session, settings: Settings, prompt: str, size: Sizes, report: Report
 ) -> list[list[int]]:
     """Texts of plain decoding, of other seeds than any method's."""
-    plain = replace(settings, method="autoregressive", verify="token", tree=None, stop=())
+    plain = replace(settings, method=PLAIN, verify="token", tree=None, stop=())
     tokens = session.encode(prompt)
     texts = []
     for number in range(size.samples):

@@ -16,10 +16,9 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import tree_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import resolve_draft
+from specdec_cli.settings.draft_spec import resolve_draft
 
 WARM = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
-SEEDED = ("specexec", "ngram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ class AuditPlan:
                     method=method,
                     verify=verify,
                     tree=asked.tree if known.takes_tree else None,
-                    hub_above=asked.hub_above if method == "spechub" else 0.0,
-                    coupled=asked.coupled and method == "specexec",
+                    hub_above=asked.hub_above if known.has_hubs else 0.0,
+                    coupled=asked.coupled and known.ranks_guesses,
                 )
         return found
 
@@ -131,9 +130,10 @@ def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
     for settings in cases(plan.exact_methods):
         report(f"Exact: {settings.method}, {settings.verify}, {settings.tree or 'its own tree'}")
         checks.append(check(settings, plan.settings.seed))
-        if settings.method in SEEDED:
+        method = METHODS[settings.method]
+        if method.emits_own_sample and not method.is_plain:
             checks.append(same_text(settings, plan.settings.seed))
-        if settings.method == "specexec":
+        if method.ranks_guesses:
             checks.append(same_text(replace(settings, coupled=True), plan.settings.seed))
     return checks
 
@@ -149,7 +149,7 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], Non
         if METHODS[settings.method].takes_tree:
             tree_of(settings)  # a tree that cannot be read is known before anything is loaded
     # The session checks the draft of a method that needs one, if any does.
-    first = next((each for each in every.values() if each.method not in ("autoregressive", "ngram")), None)
+    first = next((each for each in every.values() if METHODS[each.method].asks_draft), None)
     session = Session.load(first or next(iter(every.values())), report)
     result.models, result.warnings = session.describe(), session.warnings
     size = models.Sizes(plan.samples, plan.length, len(every))
@@ -165,7 +165,7 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], Non
         if "statistical" in plan.levels:
             found = models.statistical(session, warm, plan.prompts[0], plain, size, report)
             result.statistical[name] = found
-        if plan.bound and settings.method != "autoregressive":
+        if plan.bound and not METHODS[settings.method].is_plain:
             result.bound[name] = models.bound(session, warm, plan.prompts, report)
     result.warnings = [*result.warnings, *_not_reached(session.target.thresholds, session.runner().longest)]
 

@@ -17,12 +17,14 @@ from torch import Tensor
 from specdec_cli.drafting.policies.base import Draws
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.errors import InputError
+from specdec_cli.registry.drafts import DraftSpec
+from specdec_cli.registry.methods import PLAIN
 from specdec_cli.runtime.build import policy_of, sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import distribution, residual
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import resolve_draft
+from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.tree import TokenTree
 
 CHILDREN = 8  # siblings that are measured: later ones are accepted too rarely to plan with
@@ -51,8 +53,8 @@ def measure_acceptance(
     The target continues each prompt; at every position the policy draws children from the draft, and what
     counts is the exact chance of each to be accepted by recursive rejection, not a coin.
     """
-    name = _draft_name(settings)
-    plain = replace(settings, method="autoregressive", verify="token", tree=None)
+    asked = _draft_of(settings)
+    plain = replace(settings, method=PLAIN, verify="token", tree=None)
     totals = np.zeros(CHILDREN)
     positions = 0
     for number, prompt in enumerate(prompts):
@@ -60,7 +62,7 @@ def measure_acceptance(
         tokens = session.encode(prompt)
         text = [token for step in session.steps(tokens, plain) for token in step.tokens]
         target = distribution(session.logits(tokens, text), sampling_of(settings))
-        said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(tokens, text, draft=name))
+        said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(tokens, text, draft=asked))
         draft = distribution(said, sampling_of(settings)).to(target)
         draws = Draws(
             SeededRandomness(settings.seed), number, positions, [CHILDREN * i for i in range(len(text))]
@@ -78,7 +80,7 @@ def measure_acceptance(
 def measure_costs(session: Session, settings: Settings, sizes: Sequence[int], report: Report) -> Costs:
     """Time passes over the given numbers of tokens, and a draft pass."""
     prompt = session.encode("Say something.")
-    target, draft = session.runner(), session.runner(_draft_name(settings))
+    target, draft = session.runner(), session.runner(_draft_of(settings))
     target.begin(prompt)
     draft.begin(prompt)
     passes = {}
@@ -95,11 +97,11 @@ def measure_costs(session: Session, settings: Settings, sizes: Sequence[int], re
     return Costs(passes, _median_seconds(draft_pass) / 2)
 
 
-def _draft_name(settings: Settings) -> str:
-    name = resolve_draft(settings)
-    if name is None:
+def _draft_of(settings: Settings) -> DraftSpec:
+    draft = resolve_draft(settings)
+    if draft is None:
         raise InputError(f"The method {settings.method} drafts nothing.", "Choose one that takes --tree.")
-    return name
+    return draft
 
 
 def _proposal(column: Tensor | None, tokens: Tensor, row: int, sibling: int, like: Tensor) -> Tensor:

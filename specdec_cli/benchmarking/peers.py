@@ -15,9 +15,10 @@ from specdec_cli.engine.roles import Step
 from specdec_cli.models.eagle.head import FeatureHead
 from specdec_cli.models.hf.checkpoint import logit_vocab_size
 from specdec_cli.models.hf.generation import only_errors, same_law
+from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import is_model, resolve_draft
+from specdec_cli.settings.draft_spec import resolve_draft
 
 PLAIN = "transformers"
 LOOKUP = "transformers, prompt lookup"
@@ -52,31 +53,32 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
         PLAIN: Peer(_peer(session, {}), common),
         LOOKUP: Peer(_peer(session, lookup), common | lookup),
     }
-    name = assistant_of(session, settings)
-    if name is not None:
-        assistant = session.draft(name).model
+    draft = assistant_of(session, settings)
+    if draft is not None:
+        assistant = session.draft(draft).model
         options = {
             key: getattr(assistant.generation_config, key, None)
             for key in ("num_assistant_tokens", "num_assistant_tokens_schedule")
         }
-        shown = common | {"assistant_model": name} | options
+        shown = common | {"assistant_model": draft.name} | options
         if settings.temperature > 0:
             shown["temperature"] = ONCE
-        given = {"assistant_model": assistant, **_tokenizers(session, name)}
+        given = {"assistant_model": assistant, **_tokenizers(session, draft)}
         peers[ASSISTED] = Peer(_peer(session, {}, **given), shown)
     return peers
 
 
-def assistant_of(session: Session, settings: Settings) -> str | None:
-    """The draft's name if it is a model by itself, which transformers can let assist."""
-    name = resolve_draft(settings)
-    is_whole = name is not None and is_model(name) and not isinstance(session.draft(name).model, FeatureHead)
-    return name if is_whole else None
+def assistant_of(session: Session, settings: Settings) -> DraftSpec | None:
+    """The draft if it is a model by itself, which transformers can let assist."""
+    draft = resolve_draft(settings)
+    if draft is None or not draft.is_model or isinstance(session.draft(draft).model, FeatureHead):
+        return None
+    return draft
 
 
-def _tokenizers(session: Session, name: str) -> dict[str, Any]:
+def _tokenizers(session: Session, assistant: DraftSpec) -> dict[str, Any]:
     """What transformers asks for, and only then, where the two models have not as many logits."""
-    target, draft = session.target, session.draft(name)
+    target, draft = session.target, session.draft(assistant)
     if logit_vocab_size(target.model.config) == logit_vocab_size(draft.model.config):
         return {}
     return {"tokenizer": target.tokenizer.inner, "assistant_tokenizer": draft.tokenizer.inner}

@@ -12,13 +12,13 @@ from typing import Any
 from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
+from specdec_cli.registry.methods import PLAIN
 from specdec_cli.settings import Settings, settings_from
 from specdec_cli.storage.lines import REPAIR, LinesFile, read_lines
 from specdec_cli.storage.numbers import Amount, Count, Number, Positive
 from specdec_cli.storage.reading import conform, existing_file
 
 SCHEMA_VERSION = 1
-PLAIN = "autoregressive"
 KEPT = "The runs before it are kept: free some space, and the same command goes on."
 
 

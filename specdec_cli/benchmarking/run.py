@@ -22,10 +22,10 @@ from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
-from specdec_cli.registry.methods import METHODS
+from specdec_cli.registry.methods import METHODS, PLAIN
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import full_name
+from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.tracing.file import TracedRun, TraceFile
 from specdec_cli.tracing.record import recorded
 
@@ -146,7 +146,7 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
     for baseline in plain:
         settings = replace(baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma)
         for name, peer in peers.items():
-            named = baseline.name.replace("autoregressive", name, 1)
+            named = baseline.name.replace(PLAIN, name, 1)
             runs[named] = partial(_others, peer.run)
             configurations.append(Configuration(named, settings, baseline.name))
     return runs, configurations, peers
@@ -154,7 +154,10 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
 
 def _logged(settings: Settings) -> dict[str, object]:
     """Settings as a log keeps them: with the draft by its name, since a target's default may change."""
-    return asdict(settings) | ({} if METHODS[settings.method].is_ensemble else {"draft": full_name(settings)})
+    if METHODS[settings.method].is_ensemble:
+        return asdict(settings)
+    draft = resolve_draft(settings)
+    return asdict(settings) | {"draft": None if draft is None else draft.text}
 
 
 def _drafting(bench: Bench, session: Session) -> Configuration:

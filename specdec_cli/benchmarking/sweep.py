@@ -9,7 +9,8 @@ from itertools import product
 from math import prod
 
 from specdec_cli.errors import InputError
-from specdec_cli.registry.methods import METHODS, canonical
+from specdec_cli.registry.drafts import NGRAM
+from specdec_cli.registry.methods import METHODS, PLAIN, canonical
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.settings.ensembles import OWN, execution_name
 
@@ -31,22 +32,6 @@ SHOWN = {
     "alpha": "alpha",
     "exec": "exec",
 }
-# What a method reads: a sweep over what it does not read would measure the same thing again.
-READS: dict[str, tuple[str, ...]] = {
-    "autoregressive": (),
-    "sps": ("gamma", "draft", "verify"),
-    "specexec": (
-        "max_budget",
-        "max_n_beams",
-        "max_beam_len",
-        "max_branch_width",
-        "min_log_prob",
-        "decay",
-        "draft",
-    ),
-    "ngram": ("max_budget", "max_beam_len", "max_branch_width"),
-    "sequoia": ("tree", "max_budget", "max_beam_len", "draft", "verify"),
-}
 ALWAYS = ("temperature", "top_p")
 LAW = ("alpha",)  # what else decides what an ensemble says
 EXECUTED = {  # what changes how its law is sampled, by the execution that its name fixes
@@ -54,7 +39,6 @@ EXECUTED = {  # what changes how its law is sampled, by the execution that its n
     "sd": ("gamma", "verify", "draft"),
     "chef": ("gamma",),
 }
-STATIC = ("tree", "draft", "verify")
 MOST = 2048  # configurations
 
 
@@ -119,7 +103,7 @@ def configurations(
         problem = f"The sweeps are {prod(map(len, choices.values())):,} configurations."
         raise InputError(problem, f"At most {MOST:,} are run together: sweep fewer values.")
     found: dict[str, Configuration] = {}
-    plain = dict.fromkeys(plain_of(method) for method in methods or ["autoregressive"])
+    plain = dict.fromkeys(plain_of(method) for method in methods or [PLAIN])
     for method, is_plain in (*((name, True) for name in plain), *((name, False) for name in methods)):
         law = LAW if flags.get("models") or flags.get("amateur") else (*LAW, "draft")
         read = [setting for setting in choices if setting in _read(method, is_plain, law)]
@@ -145,14 +129,14 @@ def configurations(
 def plain_of(method: str) -> str:
     """What a method is compared with: plain decoding, or every model of the ensemble for every token."""
     known = METHODS[method]
-    return method.removesuffix(f"-{known.execution}") if known.is_ensemble else "autoregressive"
+    return known.general or method if known.is_ensemble else PLAIN
 
 
 def _read(method: str, is_plain: bool, law: Sequence[str]) -> tuple[str, ...]:
     """The settings that a sweep over a method takes up; `law` are those that decide what an ensemble says."""
     known = METHODS[method]
     if not known.is_ensemble:
-        return (*READS.get(method, STATIC), *ALWAYS)
+        return (*known.reads, *ALWAYS)
     own = () if is_plain else EXECUTED[known.execution]
     shared = [setting for setting in law if setting != "alpha" or known.combine == "contrastive"]
     return (*own, *shared, *ALWAYS)
@@ -163,29 +147,32 @@ def _useless(preset: str | None, method: str, is_plain: bool) -> set[str]:
     own = load_settings(preset, flags={}).settings
     names = {name for name in ("tree", "hub_above", "coupled") if not _applies(method, name, is_plain)}
     names |= {"verify"} if own.verify not in METHODS[method].verify else set()
-    return names | ({"draft"} if method == "ngram" else set())
+    return names | ({"draft"} if METHODS[method].drafter == NGRAM else set())
 
 
 def _applies(method: str, setting: str, is_plain: bool) -> bool:
     """Whether a shared flag is one that the method may be given: some refuse what they do not take."""
-    if METHODS[method].is_ensemble:
+    known = METHODS[method]
+    if known.is_ensemble:
         return setting not in ("tree", "hub_above", "coupled") and not (
             is_plain and setting in ("exec", "gamma", "gammas", "verify", "draft")
         )
     if setting in OWN:
         return False
     if setting == "tree":
-        return METHODS[method].takes_tree
-    if setting in ("hub_above", "coupled"):
-        return method == {"hub_above": "spechub", "coupled": "specexec"}[setting]
-    return setting != "verify" or method not in ("autoregressive", "ngram", "specexec", "kseq")
+        return known.takes_tree
+    if setting == "hub_above":
+        return known.has_hubs
+    if setting == "coupled":
+        return known.ranks_guesses
+    return setting != "verify" or len(known.verify) > 1
 
 
 def _name(method: str, settings: Settings, chosen: Mapping[str, str]) -> str:
-    parts = [method]
-    if settings.exec is not None and METHODS[method].execution is None and "exec" not in chosen:
-        parts += [] if settings.exec == "plain" or method == "autoregressive" else [settings.exec]
-    if settings.verify != "token" and "verify" not in chosen and method != "autoregressive":
+    parts, known = [method], METHODS[method]
+    if settings.exec is not None and known.execution is None and "exec" not in chosen:
+        parts += [] if settings.exec == "plain" or known.is_plain else [settings.exec]
+    if settings.verify != "token" and "verify" not in chosen and not known.is_plain:
         parts.append(settings.verify)
     parts += [f"{SHOWN[setting]} {value}" for setting, value in chosen.items()]
     return ", ".join(parts)

@@ -156,7 +156,7 @@ def run(
     from specdec_cli.benchmarking.run import Bench
     from specdec_cli.evaluation.datasets import introduction, read_dataset
     from specdec_cli.reporting.console import report_line
-    from specdec_cli.settings.drafts import resolve_draft
+    from specdec_cli.settings.draft_spec import resolve_draft
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 

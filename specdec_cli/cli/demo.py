@@ -12,8 +12,8 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.generate import require_text
 from specdec_cli.errors import MismatchError
+from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.settings import Settings, load_settings
-from specdec_cli.settings.ensembles import COPYING
 
 if TYPE_CHECKING:
     from specdec_cli.runtime.session import Session
@@ -57,16 +57,17 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     from specdec_cli.reporting.method_comparison import comparison_table
     from specdec_cli.reporting.model_names import short_name
     from specdec_cli.runtime.session import Session
-    from specdec_cli.settings.drafts import default_model
+    from specdec_cli.settings.draft_spec import default_draft
 
     live = settings["specexec, ngram"]
     with status("Loading", quiet) as activity:
         session = Session.load(live, activity.update)
         own = _own_draft(session, activity.update)
-        label = "head" if own == default_model(session.target.name) else own
-        for before in (COPYING, ""):
-            drafting = replace(live, method="sps", draft=f"{before}{own}")
-            settings = {**settings, f"sps, {before}{label}": drafting}
+        shipped = default_draft(session.target.name)
+        label = replace(own, name="head") if shipped is not None and own.name == shipped.name else own
+        for first in (True, False):
+            drafting = replace(live, method="sps", draft=replace(own, ngram_first=first).text)
+            settings = {**settings, f"sps, {replace(label, ngram_first=first).text}": drafting}
     interrupts.check()
     tokens = session.encode(prompt)
     if not quiet:
@@ -89,17 +90,18 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     out().print(comparison_table(standings, title, session.number_format, live.temperature))
 
 
-def _own_draft(session: Session, report: Callable[[str], None]) -> str:
+def _own_draft(session: Session, report: Callable[[str], None]) -> DraftSpec:
     """A draft of the target's own, loaded: what ships for it; else a 4-bit copy, or half of the layers."""
-    from specdec_cli.settings.drafts import default_model
+    from specdec_cli.settings.draft_spec import default_draft, parse_draft
 
-    copy, half = "self:int4", f"layers:{max(1, session.target.layers // 2)}"
-    shipped = default_model(session.target.name)
+    copy = parse_draft("self:int4")
+    half = parse_draft(f"layers:{max(1, session.target.layers // 2)}")
+    shipped = default_draft(session.target.name)
     for draft in (shipped, copy if session.target.device.type == "cpu" else None):
         try:
-            if draft is not None:
+            if draft is not None and not draft.is_ngram:
                 session.draft(draft, report)
-                return draft
+                return replace(draft, ngram_first=False)
         except MismatchError:  # other weights by that name, or layers that there is no 4-bit product for
             pass
     session.draft(half, report)

@@ -12,6 +12,7 @@ import typer
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
+from specdec_cli.registry.methods import PLAIN
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.storage.output import claimed_folder
 
@@ -151,7 +152,7 @@ def run(
 
     watch = Watch(quiet)
     with status("Loading", quiet) as activity:
-        teacher = Session.load(replace(settings, method="autoregressive"), activity.update)
+        teacher = Session.load(replace(settings, method=PLAIN), activity.update)
     if not quiet:
         for warning in teacher.warnings:
             report_warning(warning)

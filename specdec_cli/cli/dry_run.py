@@ -74,7 +74,7 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
     from specdec_cli.models.hub.hf_hub import cached_folder
     from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft
     from specdec_cli.runtime.build import largest_tree
-    from specdec_cli.settings.drafts import is_model, resolve_draft
+    from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 
     def here(found: Estimate) -> Estimate:
         on_disk = found.needs_hub and cached_folder(found.name) is not None
@@ -83,9 +83,20 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
     first = settings[0]
     tokens = PROMPT + first.max_tokens + max(largest_tree(each) for each in settings)
     target = here(estimate("target", first.target, itemsize=itemsize, tokens=tokens, quantize=first.quantize))
-    names = dict.fromkeys(name for each in settings for name in (resolve_draft(each), *_partners(each)))
-    drafts = (
-        estimate_draft(name, target, itemsize=itemsize, tokens=tokens, quantize=first.draft_quantize)
-        for name in names
+    named = dict.fromkeys(
+        draft
+        for each in settings
+        for draft in (resolve_draft(each), *map(parse_draft, _partners(each)))
+        if draft is not None
     )
-    return [target, *(here(each) if is_model(each.name) else each for each in drafts if each is not None)]
+    found = {
+        draft.name: estimate_draft(
+            draft, target, itemsize=itemsize, tokens=tokens, quantize=first.draft_quantize
+        )
+        for draft in named
+    }
+    models = {draft.name for draft in named if draft.is_model}
+    return [
+        target,
+        *(here(each) if name in models else each for name, each in found.items() if each is not None),
+    ]

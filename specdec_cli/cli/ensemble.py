@@ -14,11 +14,10 @@ import typer
 from specdec_cli.cli import batch, generate, specem, unused
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
-from specdec_cli.registry.methods import METHODS, canonical
+from specdec_cli.registry.methods import METHODS, PLAIN, canonical
 from specdec_cli.settings import load_settings
 from specdec_cli.settings.ensembles import OWN
 
-PLAIN = "autoregressive"  # also called large_model: the first model alone, to compare with
 TOKEN_LEVEL = (*(name for name, method in METHODS.items() if method.is_ensemble), PLAIN)
 SPECEM = "specem"
 DEFAULT = "we"

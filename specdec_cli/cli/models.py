@@ -80,9 +80,9 @@ def check(
     from specdec_cli.models.loader import load_tokenizer_only
     from specdec_cli.reporting.console import out, print_json, status
     from specdec_cli.reporting.models import vocabulary_lines, vocabulary_record
-    from specdec_cli.settings.drafts import is_model
+    from specdec_cli.settings.draft_spec import parse_draft
 
-    if not is_model(draft):
+    if not parse_draft(draft).is_model:
         raise InputError(f"{draft} has no vocabulary of its own: it fits any target.", "Name a draft model.")
     if head_folder(draft) is not None:
         problem = f"{draft} shares its target's vocabulary, and is compared with it whenever it is loaded."

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from specdec_cli.benchmarking.sweep import Configuration, configurations
+from specdec_cli.benchmarking.sweep import Configuration, configurations, values
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli.bench import log_file, method_of, names_of, swept_and_flags
 from specdec_cli.cli.results import Format
 from specdec_cli.errors import InputError
+from specdec_cli.registry.drafts import QUANTIZED
 from specdec_cli.settings import load_settings, require_tokens
+from specdec_cli.settings.draft_spec import parse_draft
 
 if TYPE_CHECKING:
     from specdec_cli.benchmarking.records import Record
@@ -106,7 +108,8 @@ def _with_defaults(
     usual = DEFAULTS | ({"draft": "ngram"} if found.settings.offload == "cpu" else {})
     own = found.origins["draft"] == "default"
     draft = swept.get("draft", usual["draft"] if own else found.settings.draft)
-    if draft and draft.startswith("self:"):
+    first = parse_draft(values(draft)[0]) if draft else None
+    if first is not None and first.kind == QUANTIZED and not first.ngram_first:
         usual |= LONG_CHAIN
     missing = {name: value for name, value in usual.items() if found.origins[name] == "default"}
     return missing | swept, flags

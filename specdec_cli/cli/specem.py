@@ -10,6 +10,8 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli.batch import Many, answer_all, number_format
+from specdec_cli.registry.drafts import NGRAM
+from specdec_cli.registry.methods import METHODS, PLAIN
 from specdec_cli.settings import Resolved, Settings
 
 if TYPE_CHECKING:
@@ -48,11 +50,11 @@ def settings_of(resolved: Resolved) -> Settings:
 
     settings = resolved.settings
     if resolved.origins["method"] == "default":
-        settings = replace(settings, method="autoregressive")
+        settings = replace(settings, method=PLAIN)
     if settings.gammas:
         settings = replace(settings, gamma=settings.gammas[0])
-    if resolved.origins["draft"] == "default" and settings.method in ("specexec", "sps"):
-        return replace(settings, draft="ngram")
+    if resolved.origins["draft"] == "default" and METHODS[settings.method].takes_ngram:
+        return replace(settings, draft=NGRAM)
     return settings
 
 

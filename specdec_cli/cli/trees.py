@@ -12,11 +12,12 @@ import typer
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.storage.output import Output, claimed
 
 # Of the others, how often a child is accepted depends on how many siblings it has.
-PLANNED = ("sequoia", "rrsw", "specinfer", "topk")
+PLANNED = tuple(name for name, method in METHODS.items() if method.plannable)
 
 app = typer.Typer(help="Plan and show static draft trees.", no_args_is_help=True, rich_markup_mode="rich")
 

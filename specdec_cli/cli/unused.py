@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from specdec_cli.errors import InputError
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import execution_name
 
@@ -49,7 +50,7 @@ def require_used_by_segments(flags: Flags, settings: Settings, show_owners: bool
     Raises:
         InputError: one of them changes nothing.
     """
-    plain = settings.method == "autoregressive"
+    plain = METHODS[settings.method].is_plain
     alone = "without --method the models draft by plain decoding"
     hint = "Leave it out, or add --method sps."
     refuse_if(flags["max_tokens"] is not None, "--max-tokens", "specem counts words", "Use --max-words.")

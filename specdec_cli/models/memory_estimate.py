@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from specdec_cli.models.eagle.files import head_config, head_folder, head_size
+from specdec_cli.registry.drafts import NOISY, QUANTIZED, DraftSpec
 from specdec_cli.registry.model_sizes import ModelSize, size_of
 from specdec_cli.registry.models import REGISTRY
 
 PROMPT = 1024  # tokens of a prompt that the cache is planned for
 LOW_BITS = {"int8": 8.5, "int4": 5.0, "bnb-8bit": 8.5, "bnb-4bit": 5.0}  # scales included
 GPTQ_BITS = 4.25
-LAYERS, SELF, NOISE, NGRAM, COPYING = "layers:", "self:", "self:noise:", "ngram", "ngram+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,27 +69,25 @@ def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str 
 
 
 def estimate_draft(
-    name: str | None, target: Estimate, *, itemsize: int, tokens: int, quantize: str = "none"
+    draft: DraftSpec | None, target: Estimate, *, itemsize: int, tokens: int, quantize: str = "none"
 ) -> Estimate | None:
     """What a draft takes: a model, or a part or copy of the target; None where it takes nothing."""
-    name = None if name is None else name.removeprefix(COPYING)
-    if name is None or name == NGRAM:
+    if draft is None or draft.is_ngram:
         return None
-    folder = head_folder(name)
+    folder = head_folder(draft.name)
     if folder is not None:
-        return _head(name, folder, itemsize, tokens)
-    if not name.startswith((LAYERS, SELF)):
-        return estimate("draft", name, itemsize=itemsize, tokens=tokens, quantize=quantize)
-    own = replace(target, role="draft", name=name, needs_hub=False, gated=False)
-    if name.startswith(NOISE):
+        return _head(draft.name, folder, itemsize, tokens)
+    if draft.is_model:
+        return estimate("draft", draft.name, itemsize=itemsize, tokens=tokens, quantize=quantize)
+    own = replace(target, role="draft", name=draft.name, needs_hub=False, gated=False)
+    if draft.kind == NOISY:
         return own
-    if name.startswith(SELF):
-        kind = name.removeprefix(SELF)
-        return replace(own, weight_bytes=_low(target.parameters, kind))
-    size, layers = size_of(target.name), name.removeprefix(LAYERS)
-    if size is None or not size.layers or not layers.isdecimal() or target.cache_bytes is None:
+    if draft.kind == QUANTIZED:
+        return replace(own, weight_bytes=_low(target.parameters, draft.precision))
+    size = size_of(target.name)
+    if size is None or not size.layers or target.cache_bytes is None:
         return replace(own, parameters=None, weight_bytes=0 if quantize == "none" else None, cache_bytes=None)
-    share = min(int(layers), size.layers) / size.layers
+    share = min(draft.layers, size.layers) / size.layers
     weights = 0 if quantize == "none" else _low(int(size.parameters * share), quantize)
     return replace(own, weight_bytes=weights, cache_bytes=int(target.cache_bytes * share))
 

@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from specdec_cli.benchmarking.run import Progress
 from specdec_cli.benchmarking.summary import Ratio, Row
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.reporting.console import err, progress_lines_enabled, report_line
 from specdec_cli.reporting.table import FittedTable, figures, names
 from specdec_cli.settings import Settings
@@ -50,15 +51,15 @@ class BarProgress(Progress):
 
 def columns(row: Row, settings: Settings) -> dict[str, str]:
     """One row's cells by heading; SpecExec's names where it has one."""
-    tree = settings.method in ("specexec", "sequoia", "ngram")
-    ranked = settings.method == "specexec"
+    method = METHODS[settings.method]
+    tree, ranked = "max_beam_len" in method.reads, method.ranks_guesses
     return {
         "configuration": row.configuration,
         "beams": str(settings.max_n_beams) if ranked else NOTHING,
         "max_h": str(settings.max_beam_len) if tree else NOTHING,
         "budget": str(settings.max_budget or "auto") if tree else NOTHING,
         "minLP": f"{settings.min_log_prob:g}" if ranked and settings.min_log_prob is not None else NOTHING,
-        "branch": str(settings.max_branch_width) if ranked or settings.method == "ngram" else NOTHING,
+        "branch": str(settings.max_branch_width) if "max_branch_width" in method.reads else NOTHING,
         "t0": f"{row.draft_seconds:.4f}",
         "t1": f"{row.verify_seconds:.4f}",
         "tree_h": f"{row.tree_depth:.1f}",

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from specdec_cli.settings.draft_spec import without_ngram_first
+
 ROOTED = ("/", "./", "../", "~")
-COPYING = "ngram+"
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -36,7 +37,7 @@ def short_configurations(configurations: Iterable[str]) -> dict[str, str]:
         configurations: their names: a method, then settings with their values.
     """
     given = list(configurations)
-    values = [part.partition(" ")[2].removeprefix(COPYING) for name in given for part in name.split(", ")]
+    values = [without_ngram_first(part.partition(" ")[2])[1] for name in given for part in name.split(", ")]
     short = short_names(value for value in values if value)
     return {name: ", ".join(_shortened(part, short) for part in name.split(", ")) for name in given}
 
@@ -48,8 +49,7 @@ def short_name(name: str) -> str:
 
 def _shortened(part: str, short: dict[str, str]) -> str:
     label, space, value = part.partition(" ")
-    copying = COPYING if value.startswith(COPYING) else ""
-    value = value.removeprefix(COPYING)
+    copying, value = without_ngram_first(value)
     return f"{label}{space}{copying}{short.get(value, value)}"
 
 

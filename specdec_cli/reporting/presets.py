@@ -11,6 +11,7 @@ from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft
 from specdec_cli.reporting.plan import needs_text
 from specdec_cli.reporting.table import FittedTable, names, texts
 from specdec_cli.settings import DEFAULTS, RULES, Preset, Resolved
+from specdec_cli.settings.draft_spec import parse_draft
 
 NOTHING = "-"
 
@@ -36,7 +37,7 @@ def _needs(preset: Preset) -> str:
         return preset.needs or NOTHING
     tokens = PROMPT + int(str(values.get("max_tokens", DEFAULTS["max_tokens"])))
     target = estimate("target", names[0], itemsize=2, tokens=tokens)
-    others = (estimate_draft(name, target, itemsize=2, tokens=tokens) for name in names[1:])
+    others = (estimate_draft(parse_draft(name), target, itemsize=2, tokens=tokens) for name in names[1:])
     return needs_text([target, *(each for each in others if each is not None)], preset.needs)
 
 

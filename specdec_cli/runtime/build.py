@@ -1,4 +1,4 @@
-"""Settings and models become the roles of a method, or an ensemble: the one module that knows every class."""
+"""Settings and models become the roles of a method, or an ensemble."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from specdec_cli.drafting.tree_drafter import TreeDrafter
 from specdec_cli.ensemble.combiners import Combiner, Contrastive, LogitSum, WeightedAverage
 from specdec_cli.ensemble.execution import Execution, lengths
 from specdec_cli.ensemble.members import Ensemble, Member
+from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.settings import AUTO, Settings
-from specdec_cli.settings.drafts import NGRAM, copies_first, resolve_draft
+from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.settings.ensembles import alpha_of, combined_of, combiner_name, execution_name, weights_of
 from specdec_cli.verification.base import Verifier
 from specdec_cli.verification.block import verify_block
@@ -60,7 +61,7 @@ def verifier_of(settings: Settings) -> Verifier:
 def drafter_of(
     settings: Settings,
     vocab_size: int,
-    draft_model: Callable[[str], DraftModel],
+    draft_model: Callable[[DraftSpec], DraftModel],
     pass_seconds: PassSeconds = lambda rows: None,
 ) -> Drafter:
     """Who guesses under these settings.
@@ -68,29 +69,52 @@ def drafter_of(
     Args:
         settings: of the run.
         vocab_size: of the target's vocabulary.
-        draft_model: gives the model of a draft's name.
+        draft_model: gives a draft's model.
         pass_seconds: what a pass of the target takes, by its rows, where that is known.
 
     Raises:
         InputError: the tree cannot be read, or the draft is of no use to the method.
     """
-    name = resolve_draft(settings)
-    if name is None:
+    draft = resolve_draft(settings)
+    if draft is None:
         return NoDrafter()
-    if name == NGRAM:
-        return _ngram(settings)
-    guessing = _guessing(settings, draft_model(name), vocab_size, pass_seconds)
-    return NgramFirstDrafter(_copying(settings), guessing) if copies_first(settings) else guessing
-
-
-def _guessing(settings: Settings, model: DraftModel, vocab_size: int, pass_seconds: PassSeconds) -> Drafter:
-    """Who guesses by a draft model."""
-    sampling = sampling_of(settings)
+    if METHODS[settings.method].drafter == "chain":
+        return chain_drafter(settings, draft, vocab_size, draft_model)
+    if draft.is_ngram:
+        return NgramDrafter(
+            settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
+        )
+    model = draft_model(draft)
     if METHODS[settings.method].takes_tree:
-        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling, vocab_size)
-    if settings.method == "sps":
-        return ChainDrafter(model, settings.gamma, sampling, vocab_size)
-    shape_limits = TreeShape(
+        return TreeDrafter(model, tree_of(settings), policy_of(settings), sampling_of(settings), vocab_size)
+    ranked = _best_first(settings, model, vocab_size, pass_seconds)
+    if not draft.ngram_first:
+        return ranked
+    copied = settings.max_budget or COPIED, settings.max_beam_len, settings.max_branch_width
+    return NgramFirstDrafter(_copying(settings, *copied), ranked)
+
+
+def chain_drafter(
+    settings: Settings,
+    draft: DraftSpec,
+    vocab_size: int,
+    draft_model: Callable[[DraftSpec], DraftModel],
+) -> Drafter:
+    """Who guesses a chain of `gamma` tokens; for the other arguments see `drafter_of`."""
+    gamma = settings.gamma
+    if draft.is_ngram:
+        return NgramDrafter(settings.ngram_size, gamma, gamma, branches=1)
+    chain = ChainDrafter(draft_model(draft), gamma, sampling_of(settings), vocab_size)
+    if not draft.ngram_first:
+        return chain
+    length = max(gamma, COPIED)
+    return NgramFirstDrafter(_copying(settings, length, length, branches=1), chain)
+
+
+def _best_first(
+    settings: Settings, model: DraftModel, vocab_size: int, pass_seconds: PassSeconds
+) -> BestFirstDrafter:
+    limits = TreeShape(
         budget=settings.max_budget or LARGEST_AUTO,
         beams=settings.max_n_beams,
         depth=settings.max_beam_len,
@@ -98,9 +122,16 @@ def _guessing(settings: Settings, model: DraftModel, vocab_size: int, pass_secon
         min_log_prob=settings.min_log_prob,
         decay=settings.decay,
     )
-    ranking = CoupledRanking(sampling) if settings.coupled else DraftRanking(settings.temperature)
-    worth = TreeBudget(pass_seconds) if settings.max_budget == AUTO else None
-    return BestFirstDrafter(model, shape_limits, ranking, vocab_size, worth)
+    ranking = (
+        CoupledRanking(sampling_of(settings)) if settings.coupled else DraftRanking(settings.temperature)
+    )
+    budget = TreeBudget(pass_seconds) if settings.max_budget == AUTO else None
+    return BestFirstDrafter(model, limits, ranking, vocab_size, budget)
+
+
+def _copying(settings: Settings, budget: int, depth: int, branches: int) -> NgramDrafter:
+    """N-grams that go before a draft: only after a whole run of `ngram_size` tokens that stood before."""
+    return NgramDrafter(settings.ngram_size, budget, depth, branches, shortest=settings.ngram_size)
 
 
 def tree_of(settings: Settings) -> StaticTree:
@@ -117,12 +148,13 @@ def tree_of(settings: Settings) -> StaticTree:
 
 def largest_tree(settings: Settings) -> int:
     """Nodes of the largest tree that these settings can draft."""
-    if resolve_draft(settings) is None:
+    draft = resolve_draft(settings)
+    if draft is None:
         return 0
     if METHODS[settings.method].takes_tree:
         return tree_of(settings).size
-    if settings.method == "sps":
-        return max(settings.gamma, COPIED) if copies_first(settings) else settings.gamma
+    if METHODS[settings.method].drafter == "chain":
+        return max(settings.gamma, COPIED) if draft.ngram_first else settings.gamma
     return settings.max_budget or LARGEST_AUTO
 
 
@@ -134,25 +166,6 @@ def policy_of(settings: Settings) -> Policy:
     if name == "hub" and settings.hub_above > 0:
         return switched(policy(name), policy("without_replacement"), settings.hub_above)
     return policy(name)
-
-
-def _ngram(settings: Settings) -> NgramDrafter:
-    """N-grams as a chain of gamma tokens for sps, as a tree for the others."""
-    if settings.method == "sps":
-        return NgramDrafter(settings.ngram_size, settings.gamma, settings.gamma, branches=1)
-    return NgramDrafter(
-        settings.ngram_size, settings.max_budget, settings.max_beam_len, settings.max_branch_width
-    )
-
-
-def _copying(settings: Settings) -> NgramDrafter:
-    """N-grams that go before a draft: only after a whole run of `ngram_size` tokens that stood before."""
-    size = settings.ngram_size
-    if settings.method == "sps":
-        length = max(settings.gamma, COPIED)
-        return NgramDrafter(size, length, length, branches=1, shortest=size)
-    budget = settings.max_budget or COPIED
-    return NgramDrafter(size, budget, settings.max_beam_len, settings.max_branch_width, shortest=size)
 
 
 def combiner_of(settings: Settings) -> Combiner:

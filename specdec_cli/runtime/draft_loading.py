@@ -19,31 +19,32 @@ from specdec_cli.models.runner.tree_support import require_tree_support
 from specdec_cli.models.self_drafts.early_exit import first_layers, require_fewer
 from specdec_cli.models.self_drafts.noisy import perturbed
 from specdec_cli.models.self_drafts.quantized import rounded
+from specdec_cli.registry.drafts import EARLY_EXIT, NOISY, DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.registry.precisions import OURS
 from specdec_cli.runtime.offload import device_of
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import LAYERS, NOISE, SELF, layer_count, noise_level, self_precision
 from specdec_cli.settings.ensembles import member_names
 
 
 def load_partner(
-    target: LoadedModel, name: str, settings: Settings, report: Callable[[str], None]
+    target: LoadedModel, spec: DraftSpec, settings: Settings, report: Callable[[str], None]
 ) -> tuple[LoadedModel, str | None]:
     """The draft or the member of an ensemble of that name, and a warning if there is something odd about it.
 
     Raises:
         SpecdecError: it cannot be had, or does not fit the target.
     """
-    require_usable(settings, name)
-    if name.startswith(LAYERS):
-        draft = first_layers(target, layer_count(name))
+    require_usable(settings, spec)
+    name = spec.name
+    if spec.kind == EARLY_EXIT:
+        draft = first_layers(target, spec.layers)
         return rounded(draft, name, settings.draft_quantize, report), None
-    if name.startswith(SELF):
+    if spec.is_of_target:
         report(f"Making a copy of {target.name}")
-        if name.startswith(NOISE):
-            return perturbed(target, name, noise_level(name)), None
-        return rounded(target, name, self_precision(name), report), None
+        if spec.kind == NOISY:
+            return perturbed(target, name, spec.noise), None
+        return rounded(target, name, spec.precision, report), None
     report(f"Loading {name}")
     head = head_folder(name)
     if head is not None:
@@ -70,39 +71,39 @@ def load_partner(
     )
 
 
-def require_usable(settings: Settings, draft: str) -> None:
+def require_usable(settings: Settings, draft: DraftSpec) -> None:
     """Check what is asked of a draft that has weights in common with the target, before anything is loaded.
 
     Raises:
         InputError: another device than the target's, or a precision that such a draft cannot have.
     """
-    if not draft.startswith((LAYERS, SELF)) and head_folder(draft) is None:
+    head = head_folder(draft.name)
+    if not draft.is_of_target and head is None:
         return
     if settings.draft_quantize not in ("none", *OURS):
-        problem = f"The draft {draft} cannot be rounded to {settings.draft_quantize}."
+        problem = f"The draft {draft.name} cannot be rounded to {settings.draft_quantize}."
         raise InputError(problem, f"Choose {' or '.join(OURS)}.")
-    head = head_folder(draft)
     if head is not None and settings.draft_quantize != "none":
-        require_roundable(head, draft)
+        require_roundable(head, draft.name)
     if settings.draft_device is None:
         return
     own, targets = resolve_device(settings.draft_device), resolve_device(device_of(settings))
     if (own.type, own.index or 0) != (targets.type, targets.index or 0):
-        problem = f"--draft-device {own} has no use: {draft} shares the target's weights on {targets}."
+        problem = f"--draft-device {own} has no use: {draft.name} shares the target's weights on {targets}."
         raise InputError(problem, "Leave it out, or name a draft that is a model of its own.")
 
 
-def require_layers(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
+def require_layers(settings: Settings, draft: DraftSpec, report: Callable[[str], None]) -> None:
     """Check that the target has more layers than a draft called `layers:N`, before any weights are read.
 
     Raises:
         InputError: it has not.
     """
-    if draft.startswith(LAYERS):
+    if draft.kind == EARLY_EXIT:
         found = resolve(settings.target, revision=settings.revision, weights=False, report=report)
         config = read_config(found.folder, trust_remote_code=settings.trust_remote_code)
         total = config.get_text_config(decoder=True).num_hidden_layers
-        require_fewer(settings.target, total, layer_count(draft))
+        require_fewer(settings.target, total, draft.layers)
 
 
 def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
@@ -119,13 +120,14 @@ def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
     }
 
 
-def require_vocabulary(settings: Settings, draft: str, report: Callable[[str], None]) -> None:
+def require_vocabulary(settings: Settings, spec: DraftSpec, report: Callable[[str], None]) -> None:
     """Compare the two vocabularies before any weights are read."""
     trusted = settings.trust_remote_code
     report("Comparing the vocabularies")
     target_tokenizer, target_size = load_tokenizer_only(
         settings.target, revision=settings.revision, trust_remote_code=trusted, report=report
     )
+    draft = spec.name
     head = head_folder(draft)
     if head is not None:
         if METHODS[settings.method].is_ensemble and draft in member_names(settings):

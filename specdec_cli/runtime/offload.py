@@ -17,8 +17,8 @@ from specdec_cli.models.offload.load import DISK, Offload, require_device
 from specdec_cli.models.offload.memory_plan import Limits, Workload
 from specdec_cli.models.quantization.linear import require_cpu
 from specdec_cli.models.runner.model_runner import PREFILL_CHUNK
+from specdec_cli.registry.drafts import EARLY_EXIT, NOISY, QUANTIZED, DraftSpec
 from specdec_cli.settings import Settings, parse_size
-from specdec_cli.settings.drafts import LAYERS, NGRAM, NOISE, SELF, layer_count, self_precision
 
 
 def device_of(settings: Settings) -> str:
@@ -35,13 +35,13 @@ def with_quarter_resident(settings: Settings, report: Callable[[str], None]) -> 
 
 
 def offload_of(
-    settings: Settings, draft: str | None, tree: int, report: Callable[[str], None]
+    settings: Settings, draft: DraftSpec | None, tree: int, report: Callable[[str], None]
 ) -> Offload | None:
     """How these settings offload the target; None if they do not.
 
     Args:
         settings: of the run.
-        draft: name of its draft, if it has one.
+        draft: its draft, if it has one.
         tree: nodes of the largest tree that will be drafted.
         report: is told what is going on.
 
@@ -54,51 +54,48 @@ def offload_of(
     require_device(settings.offload, device)
     limit = None if settings.memory_limit is None else parse_size(settings.memory_limit)
     resident = settings.resident_layers
-    if draft is not None and draft.startswith(LAYERS) and (resident or 0) < layer_count(draft):
-        problem = f"The draft {draft} needs its layers in memory, and the target is offloaded."
-        hint = f"Add --resident-layers {layer_count(draft)} or more, or use --draft self:int4 or ngram."
+    if draft is not None and draft.kind == EARLY_EXIT and (resident or 0) < draft.layers:
+        problem = f"The draft {draft.name} needs its layers in memory, and the target is offloaded."
+        hint = f"Add --resident-layers {draft.layers} or more, or use --draft self:int4 or ngram."
         raise InputError(problem, hint)
-    if draft is not None and draft.startswith(SELF) and not draft.startswith(NOISE):
-        require_cpu(self_precision(draft), device)
+    if draft is not None and draft.kind == NOISY:
+        problem = f"The draft {draft.name} needs all weights in memory, and the target is offloaded."
+        raise InputError(problem, "Use --draft self:int4 or ngram.")
+    if draft is not None and draft.kind == QUANTIZED:
+        require_cpu(draft.precision, device)
     work = _workload(settings, draft, tree, report)
     return Offload(settings.offload, work, Limits(limit, resident), settings.link_gbps)
 
 
-def _workload(settings: Settings, draft: str | None, tree: int, report: Callable[[str], None]) -> Workload:
-    if draft is None or draft == NGRAM:
-        return Workload(settings.max_tokens, tree, PREFILL_CHUNK)
-    if draft.startswith(LAYERS):  # shares the target's weights; its cache is a part of what the target's is
-        return Workload(
-            settings.max_tokens,
-            tree,
-            PREFILL_CHUNK,
-            draft_config=_config(settings.target, settings, report)[1],
-        )
-    if draft.startswith(SELF):
+def _workload(
+    settings: Settings, draft: DraftSpec | None, tree: int, report: Callable[[str], None]
+) -> Workload:
+    work = Workload(settings.max_tokens, tree, PREFILL_CHUNK)
+    if draft is None or draft.is_ngram:
+        return work
+    if draft.is_of_target:  # an early exit shares the weights, and its cache is a part of the target's
         config = _config(settings.target, settings, report)[1]
-        return Workload(
-            settings.max_tokens, tree, PREFILL_CHUNK, draft_config=config, self_draft=self_precision(draft)
-        )
-    return _beside(settings, draft, tree, report)
+        return replace(work, draft_config=config, self_draft=draft.precision or None)
+    return _beside(settings, draft, work, report)
 
 
-def _beside(settings: Settings, draft: str, tree: int, report: Callable[[str], None]) -> Workload:
+def _beside(settings: Settings, draft: DraftSpec, work: Workload, report: Callable[[str], None]) -> Workload:
     """With a draft that has weights of its own, which count where the target's are counted."""
-    head, target_place = head_folder(draft), resolve_device(device_of(settings))
+    head, target_device = head_folder(draft.name), resolve_device(device_of(settings))
     if head is not None:  # it lies where the target does
         shape = head_config(head)
         config = layers_config(shape["shape"], shape["layers"])
-        itemsize = resolve_dtype(settings.dtype, target_place).itemsize
-        _, size = head_size(head, itemsize, on_cpu=target_place.type == "cpu")
+        itemsize = resolve_dtype(settings.dtype, target_device).itemsize
+        _, size = head_size(head, itemsize, on_cpu=target_device.type == "cpu")
     else:
-        place = resolve_device(settings.draft_device or device_of(settings))
-        if (place.type, place.index or 0) != (target_place.type, target_place.index or 0):
-            return Workload(settings.max_tokens, tree, PREFILL_CHUNK)
-        folder, config = _config(draft, settings, report)
-        size = weight_bytes(folder, resolve_dtype(settings.dtype, place))
+        device = resolve_device(settings.draft_device or device_of(settings))
+        if (device.type, device.index or 0) != (target_device.type, target_device.index or 0):
+            return work
+        folder, config = _config(draft.name, settings, report)
+        size = weight_bytes(folder, resolve_dtype(settings.dtype, device))
     # On a CPU they are packed for the processor beside what lies in the file, which is mapped.
-    copies = 2 if target_place.type == "cpu" else 1
-    return Workload(settings.max_tokens, tree, PREFILL_CHUNK, copies * size, config)
+    copies = 2 if target_device.type == "cpu" else 1
+    return replace(work, draft_bytes=copies * size, draft_config=config)
 
 
 def _config(name: str, settings: Settings, report: Callable[[str], None]) -> tuple[Path, Any]:

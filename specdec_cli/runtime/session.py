@@ -31,8 +31,16 @@ from specdec_cli.models.loader import LoadedModel, load_model, silent
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.models.runner.tree_support import require_tree_support
+from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.runtime.build import drafter_of, largest_tree, sampling_of, tree_of, verifier_of
+from specdec_cli.runtime.build import (
+    chain_drafter,
+    drafter_of,
+    largest_tree,
+    sampling_of,
+    tree_of,
+    verifier_of,
+)
 from specdec_cli.runtime.draft_loading import (
     load_partner,
     model_record,
@@ -46,7 +54,7 @@ from specdec_cli.runtime.offload import device_of, offload_of
 from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import NGRAM, copies_first, is_model, require_readable, resolve_draft
+from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 from specdec_cli.settings.ensembles import member_names
 from specdec_cli.tree import TokenTree
 
@@ -67,7 +75,7 @@ class Session:
         self.settings = settings
         self.target = target
         self.warnings: list[str] = list(target.warnings)
-        self._drafts: dict[str, LoadedModel] = {}
+        self._drafts: dict[DraftSpec, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
         self._runners[id(target)] = self._new_runner(target, report)
         self.pool = MemberPool(lambda name, copy: self._member(name, copy, report))
@@ -79,23 +87,22 @@ class Session:
         Raises:
             SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
         """
-        draft_name = resolve_draft(settings)
+        draft = resolve_draft(settings)
         if METHODS[settings.method].takes_tree:
             tree_of(settings)  # a tree that cannot be read is known before anything is loaded
         for device in filter(None, (settings.device, settings.draft_device)):
             resolve_device(device)
         names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
-        for name in names:
-            require_readable(name)
-        if draft_name is not None:
-            require_usable(settings, draft_name)
-            require_layers(settings, draft_name, report)
-        if draft_name is not None and is_model(draft_name):
-            require_vocabulary(settings, draft_name, report)
-        for name in names[1:]:
-            require_layers(settings, name, report)
-            if is_model(name) and name != settings.target:
-                require_vocabulary(settings, name, report)
+        others = [parse_draft(name) for name in names[1:]]
+        if draft is not None:
+            require_usable(settings, draft)
+            require_layers(settings, draft, report)
+        if draft is not None and draft.is_model:
+            require_vocabulary(settings, draft, report)
+        for other in others:
+            require_layers(settings, other, report)
+            if other.is_model and other.name != settings.target:
+                require_vocabulary(settings, other, report)
         torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
         report(f"Loading {settings.target}")
         target = load_model(
@@ -105,35 +112,36 @@ class Session:
             quantize=settings.quantize,
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
-            offload=offload_of(settings, draft_name, largest_tree(settings), report),
+            offload=offload_of(settings, draft, largest_tree(settings), report),
             report=report,
         )
         require_tree_support(target)
         session = cls(settings, target, report)
-        if draft_name not in (None, NGRAM):
-            session.draft(draft_name, report)
+        if draft is not None and not draft.is_ngram:
+            session.draft(draft, report)
         session.pool.gather(names)
         return session
 
     def _member(self, name: str, copy: int, report: Callable[[str], None]) -> Member:
         """A model as a member of an ensemble; each further copy of it has a runner of its own."""
-        loaded = self.target if name == self.settings.target else self.draft(name, report)
+        loaded = self.target if name == self.settings.target else self.draft(parse_draft(name), report)
         runner = self._new_runner(loaded, report) if copy else self._runners[id(loaded)]
         return Member(runner, name, float(loaded.weight_bytes), runner.vocab_size, loaded.context)
 
-    def draft(self, name: str, report: Callable[[str], None] = silent) -> LoadedModel:
-        """The draft model of that name, loaded at the first call.
+    def draft(self, spec: DraftSpec, report: Callable[[str], None] = silent) -> LoadedModel:
+        """The draft's model, or another member of an ensemble, loaded at the first call.
 
         Raises:
             SpecdecError: it cannot be had, or does not fit the target.
         """
-        if name not in self._drafts:
-            draft, warning = load_partner(self.target, name, self.settings, report)
+        spec = replace(spec, ngram_first=False)
+        if spec not in self._drafts:
+            draft, warning = load_partner(self.target, spec, self.settings, report)
             said = [*draft.warnings, *([warning] if warning else [])]  # a part of the target says it again
             self.warnings += [each for each in said if each not in self.warnings]
             self._runners[id(draft)] = self._new_runner(draft, report)
-            self._drafts[name] = draft
-        return self._drafts[name]
+            self._drafts[spec] = draft
+        return self._drafts[spec]
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -165,12 +173,13 @@ class Session:
 
     def describe(self) -> dict[str, object]:
         """Which models run, what settings that say "auto" came to."""
-        name = resolve_draft(self.settings)
-        draft = self._drafts.get(name) if name is not None else None
+        spec = resolve_draft(self.settings)
+        draft = None if spec is None else self._drafts.get(replace(spec, ngram_first=False))
+        name = None if spec is None else spec.name
         return {
             "target": model_record(self.target, self.settings.quantize),
             "draft": name if draft is None else model_record(draft, self.settings.draft_quantize),
-            "ngram_first": copies_first(self.settings),
+            "ngram_first": spec is not None and spec.ngram_first,
             "chat": self.uses_chat,
         } | self._describe_ensemble()
 
@@ -178,7 +187,8 @@ class Session:
         if not self.members:
             return {}
         loaded = [
-            self.target if name == self.settings.target else self._drafts[name] for name in self.members
+            self.target if name == self.settings.target else self._drafts[parse_draft(name)]
+            for name in self.members
         ]
         quantize = self.settings.quantize, self.settings.draft_quantize
         members = [model_record(each, quantize[each is not self.target]) for each in loaded]
@@ -213,7 +223,12 @@ class Session:
         return self.target.tokenizer.decode([token], skip_special=False)
 
     def logits(
-        self, prompt: Sequence[int], tokens: Sequence[int], *, together: bool = True, draft: str | None = None
+        self,
+        prompt: Sequence[int],
+        tokens: Sequence[int],
+        *,
+        together: bool = True,
+        draft: DraftSpec | None = None,
     ) -> Tensor:
         """Logits (n, V) before each of n tokens that follow a prompt.
 
@@ -221,7 +236,7 @@ class Session:
             prompt: token ids.
             tokens: token ids that the model is forced along.
             together: from one pass over all of them, or from a pass for each as plain decoding makes them.
-            draft: name of a draft, instead of the target.
+            draft: whose, instead of the target's.
         """
         runner = self.runner(draft)
         if isinstance(runner, FeatureRunner):
@@ -249,10 +264,11 @@ class Session:
 
     def _external_drafter(self, settings: Settings) -> Drafter | None:
         """The drafter that proposes to an ensemble though it is none of it, if one is named."""
-        if resolve_draft(settings) is None:
+        draft = resolve_draft(settings)
+        if draft is None:
             return None
-        alone = replace(settings, method="sps", gamma=(*settings.gammas, settings.gamma)[0])
-        return drafter_of(alone, self.pool.ensemble(settings).vocab_size, self.runner)
+        first = replace(settings, gamma=(*settings.gammas, settings.gamma)[0])
+        return chain_drafter(first, draft, self.pool.ensemble(settings).vocab_size, self.runner)
 
     def roles(self, settings: Settings) -> Roles:
         """Who guesses, who scores and who decides under these settings."""
@@ -263,8 +279,8 @@ class Session:
             verifier_of(settings),
         )
 
-    def runner(self, draft: str | None = None) -> Runner:
-        """What scores trees with the target, or with the draft of that name."""
+    def runner(self, draft: DraftSpec | None = None) -> Runner:
+        """What scores trees with the target, or with a draft."""
         return self._runners[id(self.target if draft is None else self.draft(draft))]
 
     def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:

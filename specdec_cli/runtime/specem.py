@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from specdec_cli.errors import InputError
 from specdec_cli.models.loader import LoadedModel
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import NGRAM, is_model, resolve_draft
+from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 from specdec_cli.specem.member import Asking, SpecEMMember
 from specdec_cli.specem.rounds import Rules, SpecEM
 
@@ -63,7 +64,8 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
     """
     drafters, verifiers = model_names(settings)
     rules = rules_of(settings)
-    if settings.method not in ("autoregressive", "ngram") and is_model(settings.draft or NGRAM):
+    named = None if settings.draft is None else parse_draft(settings.draft)
+    if METHODS[settings.method].asks_draft and named is not None and named.is_model:
         problem = f"The draft {settings.draft} cannot draft for models of several tokenizers."
         raise InputError(problem, "Use --draft ngram, layers:N or self:int4, or --method ngram.")
     loaded: dict[str, LoadedModel] = {}
@@ -100,14 +102,15 @@ def _session(settings: Settings, known: LoadedModel | None, report: Callable[[st
         return Session.load(settings, report)
     session = Session(settings, known, report)
     draft = resolve_draft(settings)
-    if draft not in (None, NGRAM):
+    if draft is not None and not draft.is_ngram:
         session.draft(draft, report)
     return session
 
 
 def _member(label: str, session: Session, reuse: bool) -> SpecEMMember:
     settings, draft = session.settings, resolve_draft(session.settings)
-    runners = [session.runner(), *([session.runner(draft)] if draft not in (None, NGRAM) else [])]
+    models = [] if draft is None or draft.is_ngram else [draft]
+    runners = [session.runner(), *(session.runner(each) for each in models)]
     for runner in runners:
         runner.reuse = reuse
     target = session.target

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from specdec_cli.errors import InputError
+from specdec_cli.registry.drafts import NGRAM
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings.ensembles import check_ensemble
 from specdec_cli.settings.fields import Settings
@@ -23,10 +24,10 @@ def check_together(settings: Settings, places: Mapping[str, str]) -> None:
         InputError: they do.
     """
     _check_offload(settings, places)
-    if settings.max_budget == AUTO and settings.method in ("ngram", "sequoia"):
+    method = METHODS[settings.method]
+    if settings.max_budget == AUTO and "max_budget" in method.reads and not method.ranks_guesses:
         problem = f"{places['max_budget']} auto needs guesses with probabilities, for --method specexec."
         raise InputError(problem, "Give a number, such as 32.")
-    method = METHODS[settings.method]
     check_ensemble(settings, places)
     if settings.verify not in method.verify:
         takers = [name for name, each in METHODS.items() if settings.verify in each.verify]
@@ -37,10 +38,10 @@ def check_together(settings: Settings, places: Mapping[str, str]) -> None:
         takers = [name for name, each in METHODS.items() if each.takes_tree]
         problem = f"{places['tree']} {settings.tree} has no use: the method {settings.method} takes no tree."
         raise InputError(problem, f"Leave it out, or choose one of {', '.join(takers)}.")
-    if settings.hub_above > 0 and settings.method != "spechub":
+    if settings.hub_above > 0 and not method.has_hubs:
         problem = f"{places['hub_above']} has no use: the method {settings.method} has no hubs."
         raise InputError(problem, "Leave it out, or add --method spechub.")
-    if settings.coupled and settings.method != "specexec":
+    if settings.coupled and not method.ranks_guesses:
         problem = f"{places['coupled']} has no use: the method {settings.method} ranks no guesses."
         raise InputError(problem, "Leave it out, or add --method specexec.")
     if settings.coupled and settings.temperature == 0:
@@ -48,10 +49,9 @@ def check_together(settings: Settings, places: Mapping[str, str]) -> None:
             f"{places['coupled']} has no use at temperature 0, where the target draws nothing by chance."
         )
         raise InputError(problem, "Leave it out, or add --temperature 1, for example.")
-    if settings.method == "ngram" and settings.draft not in (None, "ngram"):
-        problem = (
-            f"{places['draft']} {settings.draft} has no use: the method ngram drafts from the text itself."
-        )
+    if method.drafter == NGRAM and settings.draft not in (None, NGRAM):
+        problem = f"{places['draft']} {settings.draft} has no use: "
+        problem += f"the method {settings.method} drafts from the text itself."
         raise InputError(problem, "Add --draft ngram, or choose another --method.")
 
 

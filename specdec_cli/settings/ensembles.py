@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
+from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.settings.fields import DEFAULTS, EXECUTIONS, Settings
 
-NO_MODELS = ("ngram",)  # what --draft may say that is no model
-COPYING = "ngram+"  # what is copied where the text repeats itself, and else the draft of the name behind it
 OWN = (
     "models",
     "amateur",
@@ -47,15 +46,21 @@ def member_names(settings: Settings) -> tuple[str, ...]:
     """
     if settings.models:
         for name in settings.models:
-            if name in NO_MODELS or name.startswith(COPYING):
+            if not _is_member(name):
                 raise InputError(f"{name} is no model, and cannot be one of an ensemble.", "Name a model.")
         return settings.models
     second = settings.amateur or settings.draft
-    if second is None or second in NO_MODELS or second.startswith(COPYING):
+    if second is None or not _is_member(second):
         hint = "Name them with --models A,B"
         hint += ", or add --amateur." if combiner_name(settings) == "contrastive" else "."
         raise InputError(f"The method {settings.method} needs several models.", hint)
     return settings.target, second
+
+
+def _is_member(name: str) -> bool:
+    """Whether what `--draft` calls by that name is a model, which has a law of its own."""
+    named = parse_draft(name)
+    return not (named.is_ngram or named.ngram_first)
 
 
 def combiner_name(settings: Settings) -> str:
@@ -199,7 +204,7 @@ def _check_execution(settings: Settings, places: Mapping[str, str]) -> None:
     if fixed and settings.exec not in (None, fixed):
         others = [each for each in EXECUTIONS if each != fixed]
         problem = f"{places['exec']} {settings.exec} contradicts the method {settings.method}."
-        general = settings.method.removesuffix(f"-{fixed}")
+        general = METHODS[settings.method].general
         raise InputError(problem, f"Choose --method {general}, which takes --exec {', '.join(others)}.")
     if execution == "mixture" and (combiner_name(settings) != "weighted" or settings.temperature == 0):
         problem = "Drawing a model for each token needs an average of probabilities, above temperature 0."

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from specdec_cli.errors import InputError
+from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import AUTO, Settings
-from specdec_cli.settings.drafts import NGRAM, copies_first, resolve_draft
+from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep
 from specdec_cli.tracing.record import unfiltered
@@ -28,7 +29,6 @@ from specdec_cli.tree import ROOT, TokenTree
 from specdec_cli.verification.base import Verifier
 
 ENDLESS = 1 << 30
-CERTAIN_TREES = ("specexec", "ngram", "topk", "autoregressive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,12 @@ def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) 
     if settings.max_budget == AUTO:
         problem = "--max-budget auto weighs what passes cost, and a trace holds no passes."
         raise InputError(problem, "Give numbers, such as --max-budget 8,16,32.")
-    needs_draft = resolve_draft(settings) not in (None, NGRAM)
+    named = resolve_draft(settings)
+    needs_draft = named is not None and not named.is_ngram
     if needs_draft and not any(row.draft for step in run.steps for row in step.rows):
         problem = f"The trace has no draft model's distributions, and {settings.method} needs them."
         raise InputError(problem, "Record with a draft model, or replay with --methods ngram.")
-    draws = 1 if settings.method in CERTAIN_TREES else draws
+    draws = draws if METHODS[settings.method].draws_guesses else 1
     draft, verifier = RememberedDraft(vocab_size), verifier_of(settings)
     drafter = drafter_of(settings, vocab_size, lambda _: draft)
     drafter.begin(run.prompt)
@@ -136,7 +137,7 @@ def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) 
         draft.stand_at(place)
         for draw in range(draws):
             whole = drafter.propose(step.position, left - 1, SeededRandomness(settings.seed + draw))
-            copied = copies_first(settings) and not (whole.proposals or whole.scores)
+            copied = named is not None and named.ngram_first and not (whole.proposals or whole.scores)
             known = place.logits if needs_draft and not copied else place.target
             found = _one(whole, verifier, place, known)
             totals = [total + each / draws for total, each in zip(totals, found, strict=True)]

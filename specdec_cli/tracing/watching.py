@@ -12,6 +12,7 @@ from specdec_cli.drafting.base import DraftModel
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.engine.observation import VerifierView, observed
 from specdec_cli.engine.roles import Roles, Step
+from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.runtime.build import drafter_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -83,8 +84,8 @@ def watch(session: Session, prompt: Sequence[int], settings: Settings) -> Iterat
     drafts: list[RecordingDraft] = []
     vocab_size = session.runner().vocab_size
 
-    def draft_model(name: str) -> DraftModel:
-        drafts.append(RecordingDraft(session.runner(name), vocab_size))
+    def draft_model(draft: DraftSpec) -> DraftModel:
+        drafts.append(RecordingDraft(session.runner(draft), vocab_size))
         return drafts[-1]
 
     plain = session.roles(settings)

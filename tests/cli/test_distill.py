@@ -6,7 +6,6 @@ import pytest
 import tiny_checkpoints as tiny
 
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.settings.drafts import COPIERS
 
 SMALL = (
     "--tokens",
@@ -60,7 +59,7 @@ def test_every_method_drafts_with_it_and_greedy_text_stays_what_it_was(specdec, 
     plain = ids(specdec("generate", "--method", "autoregressive", *flags))
     for method in DRAFTING:
         assert ids(specdec("generate", "--method", method, "--draft", str(draft), *flags)) == plain, method
-    for method in COPIERS:
+    for method in (name for name, each in METHODS.items() if each.may_copy_first):
         copying = ("--draft", f"ngram+{draft}", "--ngram-size", "1")
         assert ids(specdec("generate", "--method", method, *copying, *flags)) == plain, method
 

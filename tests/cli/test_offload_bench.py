@@ -22,6 +22,7 @@ from specdec_cli.models.offload.memory_plan import row_bytes
 from specdec_cli.runtime.draft_loading import require_usable
 from specdec_cli.runtime.offload import offload_of
 from specdec_cli.settings import Settings
+from specdec_cli.settings.draft_spec import parse_draft
 
 SHARP = {
     "words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None,
@@ -145,7 +146,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_rounded_draft_on_a_gpu_is_refused_before_loading(target: str) -> None:
     settings = Settings(target=target, offload="cpu", dtype="float32")
     with pytest.raises(InputError, match="int4"):
-        offload_of(settings, "self:int4", 8, lambda _: None)
+        offload_of(settings, parse_draft("self:int4"), 8, lambda _: None)
 
 
 @pytest.mark.parametrize(("to", "draft"), [("cpu", "ngram"), ("disk", "self:int4")])
@@ -203,7 +204,7 @@ def test_a_feature_head_drafts_for_an_offloaded_target(specdec: Program, target:
 
 def test_the_plan_counts_a_feature_head_with_its_cache(target: str, head: str) -> None:
     settings = Settings(target=target, offload="disk", dtype="float32")
-    found = offload_of(settings, head, 8, lambda _: None)
+    found = offload_of(settings, parse_draft(head), 8, lambda _: None)
     assert found is not None
     stored = load_file(Path(head) / "model.safetensors")
     numbers = sum(weight.numel() for weight in stored.values() if weight.is_floating_point())
@@ -223,7 +224,7 @@ def test_on_a_gpu_only_a_draft_that_lies_there_counts(
     settings = Settings(
         target=target, offload="cpu", device="auto", dtype="float32", draft_device=draft_device
     )
-    found = offload_of(settings, target, 8, lambda _: None)
+    found = offload_of(settings, parse_draft(target), 8, lambda _: None)
     assert found is not None
     weights = weight_bytes(Path(target), torch.float32)
     assert found.work.draft_bytes == (weights if counted else 0)  # nothing is packed on a GPU
@@ -282,9 +283,9 @@ def test_a_draft_of_the_targets_weights_lies_where_they_do(target: str, head: st
     name = head if draft == "HEAD" else draft
     settings = Settings(target=target, device="cpu", draft_device="cuda:0", draft=name)
     with pytest.raises(InputError, match="cuda:0 has no use"):
-        require_usable(settings, name)
-    require_usable(replace(settings, draft_device="cpu"), name)
-    require_usable(settings, target)
+        require_usable(settings, parse_draft(name))
+    require_usable(replace(settings, draft_device="cpu"), parse_draft(name))
+    require_usable(settings, parse_draft(target))
 
 
 def test_a_budget_from_the_hardware_gives_the_same_text(specdec: Program, target: str) -> None:

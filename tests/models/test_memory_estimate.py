@@ -13,6 +13,7 @@ from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft,
 from specdec_cli.registry.model_sizes import KNOWN, ModelSize, size_of
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.resources import shipped_drafts
+from specdec_cli.settings.draft_spec import parse_draft
 
 # Published configurations: hidden, intermediate, layers, heads, key heads, vocabulary, tied.
 SHAPES = {
@@ -70,14 +71,14 @@ def test_weights_and_cache_are_a_real_folders(tmp_path: Path, monkeypatch: pytes
 
 def test_drafts_share_copy_or_stand_alone() -> None:
     target = estimate("target", "smollm2-135m", itemsize=2, tokens=PROMPT)
-    half = estimate_draft("layers:15", target, itemsize=2, tokens=PROMPT)
+    half = estimate_draft(parse_draft("layers:15"), target, itemsize=2, tokens=PROMPT)
     assert half is not None
     assert (half.weight_bytes, half.cache_bytes) == (0, (target.cache_bytes or 0) // 2)
-    rounded = estimate_draft("self:int4", target, itemsize=2, tokens=PROMPT)
+    rounded = estimate_draft(parse_draft("self:int4"), target, itemsize=2, tokens=PROMPT)
     assert rounded is not None
     assert 0 < (rounded.weight_bytes or 0) < (target.weight_bytes or 0) / 2
-    assert estimate_draft("ngram", target, itemsize=2, tokens=PROMPT) is None
-    other = estimate_draft("JackFram/llama-68m", target, itemsize=2, tokens=PROMPT)
+    assert estimate_draft(parse_draft("ngram"), target, itemsize=2, tokens=PROMPT) is None
+    other = estimate_draft(parse_draft("JackFram/llama-68m"), target, itemsize=2, tokens=PROMPT)
     assert other is not None
     assert other.needs_hub
     sizes = [(each.weight_bytes or 0) + (each.cache_bytes or 0) for each in (target, half, other)]
@@ -87,7 +88,7 @@ def test_drafts_share_copy_or_stand_alone() -> None:
 def test_a_shipped_head_is_known_by_its_files() -> None:
     target = estimate("target", "smollm2-135m", itemsize=4, tokens=100)
     for name in ("smollm2-head", "ngram+smollm2-head"):
-        head = estimate_draft(name, target, itemsize=4, tokens=100)
+        head = estimate_draft(parse_draft(name), target, itemsize=4, tokens=100)
         assert head is not None
         assert (head.name, head.needs_hub) == ("smollm2-head", False)
         assert head.weight_bytes == head_size(shipped_drafts()["smollm2-head"], 4, on_cpu=True)[1]

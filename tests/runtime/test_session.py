@@ -14,13 +14,14 @@ from specdec_cli.drafting.none import NoDrafter
 from specdec_cli.drafting.tree_drafter import TreeDrafter
 from specdec_cli.errors import InputError, MismatchError
 from specdec_cli.models.runner.model_runner import Runner
+from specdec_cli.registry.drafts import EARLY_EXIT, MODEL, DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.runtime import session as session_module
 from specdec_cli.runtime.build import VERIFIERS
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.drafts import copies_first, resolve_draft
+from specdec_cli.settings.draft_spec import default_draft, parse_draft, resolve_draft
 
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5}
 PROMPT = [5, 9, 30, 7, 5, 9, 30]
@@ -55,17 +56,19 @@ def tokens(steps):
 
 def test_a_registry_target_has_its_default_draft():
     for entry in REGISTRY.values():
-        assert resolve_draft(Settings(target=entry.name)) == entry.default_draft.removeprefix("ngram+")
+        assert resolve_draft(Settings(target=entry.name)) == default_draft(entry.name)
+        assert default_draft(entry.name).text == entry.default_draft
     for method in ("sps", "specexec", "spechub"):  # a static tree wants samples, so nothing is copied into it
         settings = Settings(target="smollm2-135m", method=method)
-        assert (resolve_draft(settings), copies_first(settings)) == ("smollm2-head", method != "spechub")
+        assert resolve_draft(settings) == DraftSpec(MODEL, "smollm2-head", ngram_first=method != "spechub")
 
 
 @pytest.mark.parametrize("method", ["sps", "specexec"])
 def test_n_grams_before_a_draft_leave_its_name_to_the_model(method):
     settings = Settings(target="./any", method=method, draft="ngram+layers:2")
-    assert (resolve_draft(settings), copies_first(settings)) == ("layers:2", True)
-    assert not copies_first(replace(settings, draft="layers:2"))
+    expected = DraftSpec(EARLY_EXIT, "layers:2", layers=2, ngram_first=True)
+    assert resolve_draft(settings) == expected
+    assert resolve_draft(replace(settings, draft="layers:2")) == replace(expected, ngram_first=False)
 
 
 @pytest.mark.parametrize("method", ["spechub", "kseq", "sequoia"])
@@ -83,7 +86,7 @@ def test_what_stands_behind_n_grams_must_be_a_draft(draft):
 
 def test_methods_without_a_draft_model_need_none_named():
     assert resolve_draft(Settings(target="./any", method="autoregressive", draft="layers:3")) is None
-    assert resolve_draft(Settings(target="./any", method="ngram")) == "ngram"
+    assert resolve_draft(Settings(target="./any", method="ngram")).is_ngram
 
 
 @pytest.mark.parametrize("method", ["sps", "specexec"])
@@ -184,7 +187,9 @@ def test_a_draft_is_loaded_once(settings, folders):
         f"Loading {folders['target']}",
         f"Loading {folders['draft']}",
     ]
-    assert session.draft(folders["draft"], said.append) is session.draft(folders["draft"])
+    assert session.draft(parse_draft(folders["draft"]), said.append) is session.draft(
+        parse_draft(folders["draft"])
+    )
     assert len([each for each in said if "Loading" in each]) == 2
 
 
@@ -258,7 +263,7 @@ def test_a_rounded_draft_changes_nothing_of_greedy_text(settings, folders, metho
 def test_a_twin_of_lower_precision_leaves_the_target_as_it_is(settings):
     session = Session.load(settings)
     before = {name: weight.clone() for name, weight in session.target.model.state_dict().items()}
-    twin = session.draft("self:int4").model
+    twin = session.draft(parse_draft("self:int4")).model
     assert twin.model.embed_tokens.weight is session.target.model.model.embed_tokens.weight
     assert type(twin.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
     after = session.target.model.state_dict()
@@ -328,6 +333,6 @@ def test_logits_come_alike_from_one_pass_and_from_many_and_from_the_draft(settin
     together = session.logits(PROMPT, text)
     assert together.argmax(-1).tolist() == text
     torch.testing.assert_close(session.logits(PROMPT, text, together=False), together, atol=1e-4, rtol=0)
-    drafted = session.logits(PROMPT, text, draft="layers:1")
+    drafted = session.logits(PROMPT, text, draft=parse_draft("layers:1"))
     assert drafted.shape == together.shape
     assert not torch.allclose(drafted, together)

@@ -7,6 +7,7 @@ from specdec_cli.benchmarking.peers import ASSISTED, transformers_peers
 from specdec_cli.errors import MismatchError
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import load_settings
+from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.tracing.record import traced
 from specdec_cli.tracing.watching import watch
 
@@ -85,7 +86,7 @@ def test_what_a_draft_thinks_can_be_looked_at_and_traced(folders, target):
     for view in watch(made, prompt, made.settings):
         assert all(row.shape == (made.runner().vocab_size,) for row in view.draft_logits.values())
         assert traced(view, made.settings, 8).emitted
-    rows = made.logits(prompt, [len(tiny.ASCII), 3], draft=folders["draft"])
+    rows = made.logits(prompt, [len(tiny.ASCII), 3], draft=parse_draft(folders["draft"]))
     assert rows.shape == (2, len(tiny.ASCII))
 
 

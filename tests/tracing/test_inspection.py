@@ -11,6 +11,7 @@ from specdec_cli.runtime.build import sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.tracing.inspection import ACCEPTED, REJECTED, UNREACHED, picture
 from specdec_cli.tracing.watching import watch
 from specdec_cli.tree import TokenTree
@@ -22,7 +23,7 @@ DRAFTING = [name for name in METHODS if name != "autoregressive" and not METHODS
 def recomputed(session, text, path, sampling, draft=None):
     """The distribution after a text and a path, from a pass of its own over the whole text."""
     whole = [*text, *path]
-    logits = session.logits(whole[:-1], [whole[-1], 0], draft=draft)[1]
+    logits = session.logits(whole[:-1], [whole[-1], 0], draft=parse_draft(draft) if draft else None)[1]
     return distribution(logits, Sampling() if sampling.is_greedy else sampling)
 
 

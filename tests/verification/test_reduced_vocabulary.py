@@ -12,16 +12,13 @@ from specdec_cli.audit.toys import ToyDraftModel
 from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.settings.drafts import copies_first
 
 KEPT = torch.tensor([0, 2])
 LEFT_OUT = 1
-DRAFTING = [
-    name for name in METHODS if name not in ("autoregressive", "ngram") and not METHODS[name].is_ensemble
-]
+DRAFTING = [name for name, method in METHODS.items() if method.asks_draft]
 
 
-class AcceptanceCounter:
+class WatchedDrafter:
     """A drafter whose proposals are looked at."""
 
     def __init__(self, drafter):
@@ -37,7 +34,11 @@ class AcceptanceCounter:
 
 
 def watched(roles, settings):
-    return replace(roles, drafter=AcceptanceCounter(roles.drafter))
+    return replace(roles, drafter=WatchedDrafter(roles.drafter))
+
+
+def copies_first(settings):
+    return settings.draft.startswith("ngram+")
 
 
 CASES = [each for each in exact.cases(DRAFTING) if not copies_first(each)]  # a copy may be of any token

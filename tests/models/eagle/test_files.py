@@ -14,6 +14,7 @@ from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.memory_estimate import estimate_draft
 from specdec_cli.models.reduced_vocab_head import REDUCED, reduce_vocabulary
+from specdec_cli.registry.drafts import DraftSpec
 
 TOKENS = torch.arange(3, 67)
 OUT = "inner.lm_head.inner.weight"
@@ -133,7 +134,10 @@ def test_half_a_matrix_in_4_bits_is_none(target, folder, half):
     name = next(name for name in weights if name.endswith(half))
     del weights[name]
     save_file(weights, folder / "model.safetensors")
-    for call in (load_feature_head, lambda *_: estimate_draft(str(folder), None, itemsize=4, tokens=9)):
+    for call in (
+        load_feature_head,
+        lambda *_: estimate_draft(DraftSpec("model", str(folder)), None, itemsize=4, tokens=9),
+    ):
         assert HALVES[half] in refusal(call, "head", folder, target)
 
 

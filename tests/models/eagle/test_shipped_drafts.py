@@ -11,7 +11,7 @@ from specdec_cli.models.eagle.files import head_size, is_feature_head
 from specdec_cli.models.eagle.head import new_feature_head, stored_weights
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.resources import shipped_drafts
-from specdec_cli.settings.drafts import default_model
+from specdec_cli.settings.draft_spec import default_model
 
 DRAFTS = shipped_drafts()
 LARGEST = 32 * 1024**2  # bytes of all of them in the repository
