@@ -61,7 +61,7 @@ class BestFirstDrafter:
         shape: limits of the tree.
         ranking: how children are ranked.
         vocab_size: of the target's vocabulary.
-        worth: weighs the tree against its time, and ends it early; None fills the budget.
+        size_budget: weighs the tree against its time, and ends it early; None fills `shape.budget`.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class BestFirstDrafter:
         shape: TreeShape,
         ranking: Ranking,
         vocab_size: int,
-        worth: TreeBudget | None = None,
+        size_budget: TreeBudget | None = None,
     ) -> None:
         self._model = model
-        self._worth = worth
+        self._size_budget = size_budget
         self._shape = shape
         self._ranking = ranking
         self._vocabulary = DraftVocabulary(model.vocabulary, vocab_size)
@@ -93,7 +93,8 @@ class BestFirstDrafter:
         if levels < 1:
             return TokenTree()
         self._ranking.begin_step(randomness)
-        growth = _Growth(self._model, self._shape, self._ranking, self._vocabulary, position, self._worth)
+        parts = self._model, self._shape, self._ranking, self._vocabulary
+        growth = _Growth(*parts, position, self._size_budget)
         nodes = growth.grow(levels)
         self._rows = [node.row for node in nodes]
         return TokenTree(
@@ -122,9 +123,9 @@ class _Growth:
         ranking: Ranking,
         vocabulary: DraftVocabulary,
         position: int,
-        worth: TreeBudget | None,
+        size_budget: TreeBudget | None,
     ) -> None:
-        self.worth = worth
+        self.size_budget = size_budget
         self.passes = 0
         self.begun = model.forward_seconds
         self.model = model
@@ -143,16 +144,16 @@ class _Growth:
             frontier = self._frontier()
             if not frontier or not self._pays(frontier) or not self._branch(frontier, self._expand(frontier)):
                 break
-        if self.worth is not None:
-            del self.kept[self.worth.best_size(self._scores(self.kept), self._spent()) :]
+        if self.size_budget is not None:
+            del self.kept[self.size_budget.best_size(self._scores(self.kept), self._spent()) :]
         return self._tree()
 
     def _pays(self, frontier: list[int]) -> bool:
-        """Whether expanding the frontier is worth its time."""
-        if self.worth is None:
+        """Whether the tokens that expanding the frontier should win pay for its time."""
+        if self.size_budget is None:
             return True
         spent = self._spent()
-        return self.worth.another_level(
+        return self.size_budget.another_level(
             self._scores(self.kept), self._scores(frontier), spent, spent / self.passes
         )
 
@@ -208,7 +209,6 @@ class _Growth:
     def _tree(self) -> list[_Node]:
         """The kept nodes in order of age, with parents renumbered."""
         order = sorted(self.kept)
-        place = {node: index for index, node in enumerate(order)}
-        place[ROOT] = ROOT
+        index = {ROOT: ROOT} | {node: number for number, node in enumerate(order)}
         kept = [self.nodes[node] for node in order]
-        return [_Node(node.token, place[node.parent], node.score, node.depth, node.row) for node in kept]
+        return [_Node(node.token, index[node.parent], node.score, node.depth, node.row) for node in kept]

@@ -1,4 +1,4 @@
-"""How large a tree is worth its time: grow while the tokens that it should win pay for the seconds it takes.
+"""How large a tree pays: grow while the tokens that it should win pay for the seconds it takes.
 
 A node's score is the draft's own log-probability of its path, so the sum of exp(score) over the tree is the
 number of guesses that a target like the draft would accept; one token more comes with every pass. What passes

@@ -1,6 +1,7 @@
 """Tokens that followed the same words before: a draft without a model.
 
-Saxena (2023), prompt lookup decoding, with every earlier place that fits as a branch of a tree.
+Saxena (2023), prompt lookup decoding, https://github.com/apoorvumang/prompt-lookup-decoding, with every
+earlier position that fits as a branch of a tree.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class NgramDrafter:
     Args:
         size: longest run of tokens that is looked up; shorter runs are tried where it was never seen.
         budget: nodes in the tree.
-        depth: tokens copied from each place.
-        branches: places copied from, latest first.
-        shortest: run of tokens that is looked up.
+        depth: tokens copied from each position.
+        branches: positions copied from, latest first.
+        shortest: length of the shortest run that is looked up.
     """
 
     forward_seconds = 0.0
@@ -33,18 +34,18 @@ class NgramDrafter:
         self._depth = depth
         self._branches = branches
         self._tokens: list[int] = []
-        self._places: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        self._positions: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
 
     def begin(self, prompt: Sequence[int]) -> None:
         self._tokens = []
-        self._places.clear()
+        self._positions.clear()
         self.commit((), prompt)
 
     def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
         depth = min(depth, self._depth)
         trie = _Trie(self._budget)
-        for place in self._likely_places():
-            trie.add(self._tokens[place : place + depth])
+        for start in self._likely_positions():
+            trie.add(self._tokens[start : start + depth])
         return TokenTree(tuple(trie.tokens), tuple(trie.parents))
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
@@ -52,15 +53,15 @@ class NgramDrafter:
             # What ended before this token is now known to be followed by it.
             end = len(self._tokens)
             for size in self._possible():
-                self._places[tuple(self._tokens[end - size :])].append(end)
+                self._positions[tuple(self._tokens[end - size :])].append(end)
             self._tokens.append(token)
 
-    def _likely_places(self) -> list[int]:
+    def _likely_positions(self) -> list[int]:
         """Where text followed the longest run of last tokens that was seen before, latest first."""
         for size in self._possible():
-            places = self._places.get(tuple(self._tokens[-size:]))
-            if places:
-                return places[: -self._branches - 1 : -1]
+            positions = self._positions.get(tuple(self._tokens[-size:]))
+            if positions:
+                return positions[: -self._branches - 1 : -1]
         return []
 
     def _possible(self) -> Iterator[int]:

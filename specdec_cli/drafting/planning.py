@@ -102,13 +102,13 @@ def expected_tokens(tree: StaticTree, acceptance: Sequence[float]) -> float:
         ValueError: no such probabilities, or fewer of them than a node has children.
     """
     chances = _chances(acceptance)
-    if tree.widest > len(chances):
-        raise ValueError(f"{tree.widest} children need as many acceptance rates, not {len(chances)}")
-    place = [0] * (tree.size + 1)
+    if tree.max_children > len(chances):
+        raise ValueError(f"{tree.max_children} children need as many acceptance rates, not {len(chances)}")
+    elder = [0] * (tree.size + 1)  # siblings seen so far, by their parent
     chance = np.empty(tree.size)
     for node, parent in enumerate(tree.parents):
-        chance[node] = chances[place[parent + 1]]
-        place[parent + 1] += 1
+        chance[node] = chances[elder[parent + 1]]
+        elder[parent + 1] += 1
     values = np.ones(tree.size + 1)
     for node in reversed(range(tree.size)):
         values[tree.parents[node] + 1] += chance[node] * values[node + 1]

@@ -3,7 +3,9 @@
 `DraftRanking` ranks by the draft's distribution (Svirschevski et al. 2024, SpecExec,
 https://arxiv.org/abs/2406.02532). `CoupledRanking` ranks by what the target will draw if it agrees with the
 draft: the target's sample is a race whose noise the seed and the position decide, so the draft runs the same
-race on its own distribution. The tree remains a mere guess, and the emitted text is what it was without it.
+race on its own distribution (for one guess, the Gumbel coupling of Daliri et al. 2024,
+https://arxiv.org/abs/2408.07978). The tree remains a mere guess, and the emitted text is what it was without
+it.
 """
 
 from __future__ import annotations
@@ -30,15 +32,15 @@ class Ranking(Protocol):
         ...
 
     def __call__(
-        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], count: int
     ) -> tuple[Tensor, Tensor]:
-        """The best tokens for each of n positions, best first: log-probabilities and ids, both (n, W).
+        """The best tokens for each of n positions, best first: log-probabilities and ids, both (n, K).
 
         Args:
             logits: (n, R) of the draft.
             vocabulary: what they stand for.
             positions: n of them in the text.
-            width: W, less where the draft knows fewer tokens.
+            count: of tokens asked for; K is less where the draft knows fewer.
         """
         ...
 
@@ -53,9 +55,9 @@ class DraftRanking:
         pass
 
     def __call__(
-        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], count: int
     ) -> tuple[Tensor, Tensor]:
-        log_probs, choices = likeliest(vocabulary.known(logits), width, self._temperature)
+        log_probs, choices = likeliest(vocabulary.known(logits), count, self._temperature)
         return log_probs, vocabulary.ids(choices)
 
 
@@ -74,14 +76,14 @@ class CoupledRanking:
         self._randomness = randomness
 
     def __call__(
-        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], width: int
+        self, logits: Tensor, vocabulary: DraftVocabulary, positions: Sequence[int], count: int
     ) -> tuple[Tensor, Tensor]:
         scores, temperature = vocabulary.known(logits), self._sampling.temperature
         if not self._sampling.is_greedy:
             plain = distribution(scores, self._sampling).log()
             noise = torch.stack([self._gumbel(position, vocabulary, plain) for position in positions])
             scores, temperature = (plain + noise) / self._doubt, 1.0
-        log_probs, choices = likeliest(scores, width, temperature)
+        log_probs, choices = likeliest(scores, count, temperature)
         return log_probs, vocabulary.ids(choices)
 
     def _gumbel(self, position: int, vocabulary: DraftVocabulary, like: Tensor) -> Tensor:
@@ -90,6 +92,6 @@ class CoupledRanking:
             assert self._randomness is not None, "begin_step comes first"
             tokens = vocabulary.ids(torch.arange(like.shape[-1], device=like.device))
             exponentials = self._randomness.exponentials(tokens, emitting(position))
-            self._noise = {place: noise for place, noise in self._noise.items() if place > position - KEPT}
+            self._noise = {at: noise for at, noise in self._noise.items() if at > position - KEPT}
             self._noise[position] = exponentials.log_().neg_().to(like.dtype)
         return self._noise[position]

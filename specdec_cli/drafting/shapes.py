@@ -59,7 +59,7 @@ class StaticTree:
         return len(self.levels())
 
     @property
-    def widest(self) -> int:
+    def max_children(self) -> int:
         """Most children of any node, the root included."""
         return max(self.child_counts())
 
@@ -91,9 +91,9 @@ def from_children(children: Sequence[Sequence[int]]) -> StaticTree:
         raise ValueError("not every node but the root is the child of one other")
     order = [0]
     parents: list[int] = []
-    for place, node in enumerate(order):  # grows while it is walked: breadth first
+    for index, node in enumerate(order):  # grows while it is walked: breadth first
         order += children[node]
-        parents += [place - 1] * len(children[node])
+        parents += [index - 1] * len(children[node])
     if len(order) < len(children):
         raise ValueError("the root does not lead to every node")
     return StaticTree(tuple(parents))
@@ -115,7 +115,7 @@ def parse_tree(text: str) -> StaticTree:
     if text.lstrip().startswith("["):
         read = _json_text
     if read is None:
-        return _from_widths(_widths(text), text)
+        return _from_branching(_branching(text), text)
     try:
         children = _children(read(text))
         if len(children) - 1 > MAX_NODES:
@@ -128,30 +128,30 @@ def parse_tree(text: str) -> StaticTree:
     return tree
 
 
-def _widths(text: str) -> list[int]:
+def _branching(text: str) -> list[int]:
     """Children of the nodes of level 0, 1, ...; bounded in number, since `1^999999999` is short to write."""
-    widths: list[int] = []
+    branching: list[int] = []
     power = re.fullmatch(r" *([0-9]{1,9}) *\^ *([0-9]{1,9}) *", text)
     if power:
-        width, levels = int(power[1]), int(power[2])
+        children, levels = int(power[1]), int(power[2])
         if levels == 1:
             raise InputError(f"The tree {text} is its root alone: nothing is guessed.", EXAMPLES)
-        widths = [width] * min(levels - 1, MAX_DEPTH + 1)
+        branching = [children] * min(levels - 1, MAX_DEPTH + 1)
     elif re.fullmatch(r" *[0-9]{1,9}( *[x×] *[0-9]{1,9})* *", text):
-        widths = [int(width) for width in re.split("[x×]", text)]
-    if not widths or 0 in widths:
+        branching = [int(children) for children in re.split("[x×]", text)]
+    if not branching or 0 in branching:
         raise InputError(f"{text[:SHOWN]!r} does not describe a tree.", EXAMPLES)
-    return widths
+    return branching
 
 
-def _from_widths(widths: list[int], text: str) -> StaticTree:
+def _from_branching(branching: list[int], text: str) -> StaticTree:
     parents: list[int] = []
     first, level = ROOT, 1  # the nodes that are to have children: the first, and their number
-    for width in widths:
-        if len(widths) > MAX_DEPTH or len(parents) + level * width > MAX_NODES:
+    for children in branching:
+        if len(branching) > MAX_DEPTH or len(parents) + level * children > MAX_NODES:
             _refuse_size(text)
-        parents += [first + child // width for child in range(level * width)]
-        first, level = first + level, level * width
+        parents += [first + child // children for child in range(level * children)]
+        first, level = first + level, level * children
     return StaticTree(tuple(parents))
 
 

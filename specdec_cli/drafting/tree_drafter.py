@@ -82,19 +82,19 @@ class TreeDrafter:
     ) -> list[tuple[int, int]]:
         """Give nodes their children; the children that are to have children themselves.
 
-        Nodes are pairs: their number in the tree, and their place in the shape.
+        Nodes are pairs: their index in the tree, and in the shape.
         """
         made: list[tuple[int, int]] = []
-        spans = [(self._firsts[place + 1], self._firsts[place + 2]) for _, place in frontier]
+        spans = [(self._firsts[slot + 1], self._firsts[slot + 2]) for _, slot in frontier]
         chosen = self._choose(growth, logits, spans, level)
         for row, ((node, _), (first, _)) in enumerate(zip(frontier, spans, strict=True)):
             elder: set[int] = set()
             for sibling, (token, proposal) in chosen[row].items():
                 growth.add(token, node, proposal)
-                place = first + sibling
-                # A verifier never goes on below the second of two twins.
-                if token not in elder and self._firsts[place + 1] < self._firsts[place + 2]:
-                    made.append((len(growth.tokens) - 1, place))
+                slot = first + sibling
+                # A verifier never goes on below the later of two siblings with one token.
+                if token not in elder and self._firsts[slot + 1] < self._firsts[slot + 2]:
+                    made.append((len(growth.tokens) - 1, slot))
                 elder.add(token)
         return made
 
@@ -112,14 +112,14 @@ class TreeDrafter:
             children = self._children(some, count, draws)
             tokens, exists = self._vocabulary.ids(children.tokens).tolist(), children.exists.tolist()
             certain = None if children.certain is None else children.certain.tolist()
-            for place, row in enumerate(rows):
+            for index, row in enumerate(rows):
                 for sibling, proposals in enumerate(children.proposals):
-                    if exists[place][sibling]:
-                        sure = proposals is None or (certain is not None and certain[place][sibling])
+                    if exists[index][sibling]:
+                        sure = proposals is None or (certain is not None and certain[index][sibling])
                         proposal = (
-                            None if sure or proposals is None else self._vocabulary.spread(proposals[place])
+                            None if sure or proposals is None else self._vocabulary.spread(proposals[index])
                         )
-                        chosen[row][sibling] = tokens[place][sibling], proposal
+                        chosen[row][sibling] = tokens[index][sibling], proposal
         return chosen
 
     def _children(self, logits: Tensor, count: int, draws: Draws) -> Children:

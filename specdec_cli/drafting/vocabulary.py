@@ -2,7 +2,7 @@
 
 A draft may have logits for a few of the target's tokens only. Choosing among those few costs a fraction of
 choosing among all, so drafters choose first and name what they chose afterwards. Models of one tokenizer
-also pad their vocabularies to different widths; what only one of them has is never proposed.
+also pad their vocabularies to different sizes; what only one of them has is never proposed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class DraftVocabulary:
         return logits[..., : self._vocab_size if self._tokens is None else self._tokens.numel()]
 
     def ids(self, choices: Tensor) -> Tensor:
-        """The token ids of places among the known logits, of any shape."""
+        """The token ids of indices among the known logits, of any shape."""
         return choices if self._tokens is None else self._tokens[choices]
 
     def id(self, choice: int) -> int:
-        """The token id of a place among the known logits."""
+        """The token id of an index among the known logits."""
         return choice if self._tokens is None else int(self._tokens[choice])
 
     def spread(self, probs: Tensor) -> Tensor:

@@ -49,8 +49,8 @@ class Completion:
         owners = step.owners or (None,) * len(step.tokens)
         shown = [
             piece
-            for place, (token, owner) in enumerate(zip(step.tokens, owners, strict=True))
-            for piece in self._stream.push(token, place < step.accepted, owner)
+            for index, (token, owner) in enumerate(zip(step.tokens, owners, strict=True))
+            for piece in self._stream.push(token, index < step.accepted, owner)
         ]
         self.pieces += shown
         return shown

@@ -92,7 +92,7 @@ class Stops:
     def find(self, text: str, seen: int) -> int | None:
         """Where the first string begins that ends after `seen` characters of the text; None for none."""
         found = [text.find(stop, max(seen - len(stop) + 1, 0)) for stop in self.strings]
-        return min((place for place in found if place >= 0), default=None)
+        return min((start for start in found if start >= 0), default=None)
 
     def begun(self, text: str) -> int:
         """Length of the longest end of the text that begins a string."""

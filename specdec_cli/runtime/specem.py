@@ -90,8 +90,8 @@ def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: b
 def _labelled(names: Sequence[str]) -> list[tuple[str, str]]:
     """A label for each name that tells it from an earlier one of the same name."""
     found = []
-    for place, name in enumerate(names):
-        count = names[: place + 1].count(name)
+    for index, name in enumerate(names):
+        count = names[: index + 1].count(name)
         found.append((name if count == 1 else f"{name} ({count})", name))
     return found
 

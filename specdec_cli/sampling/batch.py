@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from specdec_cli.sampling.distribution import COLDEST, require_finite
+from specdec_cli.sampling.distribution import LEAST_TEMPERATURE, require_finite
 
 
 def draw_tokens(logits: Tensor, temperatures: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -24,10 +24,10 @@ def draw_tokens(logits: Tensor, temperatures: Tensor, chance: torch.Generator) -
     """
     require_finite(logits, "The target")
     scores = logits.float()
-    warm = temperatures >= COLDEST
-    scaled = scores / torch.where(warm, temperatures, 1.0)[:, None]
+    sampled = temperatures >= LEAST_TEMPERATURE
+    scaled = scores / torch.where(sampled, temperatures, 1.0)[:, None]
     cumulative = scaled.softmax(-1).double().cumsum_(-1)
     points = torch.rand(len(scores), 1, generator=chance, dtype=torch.float64).to(scores.device)
     drawn = torch.searchsorted(cumulative, points * cumulative[:, -1:], right=True)[:, 0]
     drawn.clamp_(max=scores.shape[-1] - 1)
-    return torch.where(warm, drawn, scores.argmax(-1)), scores.logsumexp(-1)
+    return torch.where(sampled, drawn, scores.argmax(-1)), scores.logsumexp(-1)

@@ -1,8 +1,10 @@
-"""From logits to distributions: the only place that normalises, filters or takes a maximum.
+"""From logits to distributions: the only module that normalises, filters or takes a maximum.
 
 Drafters, verifiers and baselines all come through here, so the distribution that is verified is the one
-that was sampled. Greedy decoding is the distribution that is certain of the likeliest token: nobody else
-has a case for it.
+that was sampled. Top-k is of Fan et al. (2018), https://arxiv.org/abs/1805.04833, top-p (the nucleus) of
+Holtzman et al. (2019), https://arxiv.org/abs/1904.09751, min-p of Nguyen et al. (2024),
+https://arxiv.org/abs/2407.01082. Greedy decoding is the distribution that is certain of the likeliest token:
+nobody else has a case for it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch import Tensor
 from specdec_cli.errors import NotFiniteError
 
 NUCLEUS_GUESS = 512
-COLDEST = 1e-30  # logits divided by less overflow in float32, and the distribution is certain anyway
+LEAST_TEMPERATURE = 1e-30  # below it logits overflow in float32, and the distribution is certain anyway
 BROKEN = (
     "Choose another --dtype (float32 overflows last), or copy the model again: its weights may be damaged."
 )
@@ -25,7 +27,7 @@ UNUSABLE = "Choose less extreme settings: temperature, weights and --alpha scale
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How logits become a distribution. The filters apply in the order temperature, top-k, top-p, min-p.
+    """How logits become a distribution; the order is temperature, top-k, top-p, min-p.
 
     Attributes:
         temperature: divides the logits; 0 is greedy.
@@ -46,7 +48,7 @@ class Sampling:
     @property
     def is_greedy(self) -> bool:
         """Whether only the likeliest token has a chance."""
-        return self.temperature < COLDEST
+        return self.temperature < LEAST_TEMPERATURE
 
 
 def require_finite(logits: Tensor, source: str, hint: str = BROKEN) -> None:
@@ -87,17 +89,23 @@ def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     return probs
 
 
-def likeliest(logits: Tensor, width: int, temperature: float) -> tuple[Tensor, Tensor]:
-    """The `width` likeliest tokens of each row, best first: log-probabilities and ids, both (..., W).
+def likeliest(logits: Tensor, count: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """The `count` likeliest tokens of each row of logits (..., V), best first.
 
     Greedy decoding ranks by the model's plain distribution, since a certain one has no second choice.
+
+    Returns:
+        Log-probabilities at the temperature and ids, both (..., K), K = min(count, V).
+
+    Raises:
+        NotFiniteError: no distribution follows from the logits.
     """
     scores = logits if logits.dtype == torch.float64 else logits.float()
-    if temperature >= COLDEST and temperature != 1:
-        warm = scores / temperature
-        scores = warm if _are_finite(warm.amax(-1)) else _centred(scores, temperature)
+    if temperature >= LEAST_TEMPERATURE and temperature != 1:
+        scaled = scores / temperature
+        scores = scaled if _are_finite(scaled.amax(-1)) else _centred(scores, temperature)
     _require_numbers(scores.amax(-1))
-    tokens = scores.topk(min(width, scores.shape[-1]), dim=-1).indices
+    tokens = scores.topk(min(count, scores.shape[-1]), dim=-1).indices
     return scores.log_softmax(-1).gather(-1, tokens), tokens
 
 
@@ -116,7 +124,7 @@ def residual(target: Tensor, proposal: Tensor, scale: float = 1.0) -> Tensor:
 
 
 def excess(target: Tensor, proposal: Tensor, scale: float = 1.0) -> tuple[Tensor, float]:
-    """`residual`, and the mass of max(scale * target - proposal, 0) before it was normalised."""
+    """`residual` (V,), and the mass of max(scale * target - proposal, 0) before it was normalised."""
     left = (scale * target - proposal).clamp_(min=0)
     mass = float(left.sum())
     return (left / mass if mass > 0 else target), mass
@@ -145,9 +153,9 @@ def _keep_top_k(probs: Tensor, count: int) -> Tensor:
 
 def _keep_nucleus(probs: Tensor, mass: float) -> Tensor:
     """Zero everything outside the smallest set of likeliest tokens that holds `mass`."""
-    width = probs.shape[-1]
-    best, tokens = probs.topk(min(NUCLEUS_GUESS, width), dim=-1)
-    if best.shape[-1] < width and bool((best.sum(-1) < mass).any()):
+    vocab_size = probs.shape[-1]
+    best, tokens = probs.topk(min(NUCLEUS_GUESS, vocab_size), dim=-1)
+    if best.shape[-1] < vocab_size and bool((best.sum(-1) < mass).any()):
         best, tokens = probs.sort(dim=-1, descending=True)  # a flat distribution: sort it all
     before = best.cumsum(-1) - best
     kept = torch.where(before < mass, best, 0)
@@ -163,6 +171,10 @@ class Distributions:
     """Rows of logits that become distributions when they are asked for: index `i` to (V,).
 
     A verifier looks at the rows along one path of the tree, so most rows are never needed.
+
+    Args:
+        logits: (N, V).
+        sampling: how they become distributions.
     """
 
     def __init__(self, logits: Tensor, sampling: Sampling) -> None:

@@ -7,7 +7,7 @@ from torch.nn.functional import pad
 
 
 def spread(values: Tensor, tokens: Tensor | None, vocab_size: int, fill: float) -> Tensor:
-    """Entries of some tokens, put in their places among all.
+    """Entries of some tokens, each put at its id among all.
 
     Args:
         values: (..., R) logits or probabilities.

@@ -22,11 +22,11 @@ from specdec_cli.tree import ROOT, TokenTree
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A draft.
+    """A draft of a few tokens by one model.
 
     Attributes:
         text: what it adds to the answer.
-        tokens: the author's; None where the text ends inside one of them.
+        tokens: ids of the author's tokenizer; None where the text ends inside one of them.
         finished: whether the answer ends here.
     """
 
@@ -124,12 +124,16 @@ class SpecEMMember:
         self._runner.reuse = reuse
 
     def begin(self, question: str) -> None:
-        """Start to answer a question."""
+        """Start to answer a question; nothing is computed yet."""
         self.tokens = self.asking.opening(question)
         self._answering = False
 
     def draft(self, window: int, seed: int) -> Segment:
-        """A segment of about `window` tokens to follow the answer so far."""
+        """A segment of about `window` tokens to follow the answer so far; the same seed draws the same.
+
+        Raises:
+            NotFiniteError: the model gives no distribution.
+        """
         stopping = Stopping(draft_limit(window, self.asking.stops) + 1, Stops(self.asking.stop_tokens))
         steps = decode(self.tokens, self._roles, SeededRandomness(seed), stopping)
         found = cut_draft(steps, Detokenizer(self._tokenizer.decode, self._before()), window, self.asking)
@@ -149,6 +153,13 @@ class SpecEMMember:
 
         A candidate of no tokens (a tokenizer may drop what it is given) scores as the worst of the others
         does; if all are, 0.
+
+        Args:
+            candidates: M lists of token ids.
+            scoring: what a token's score is; see `sampling.scoring.token_scores`.
+
+        Returns:
+            M scores.
         """
         tree, paths = merge(candidates)
         self._tree = {}
@@ -180,7 +191,14 @@ class SpecEMMember:
 
 
 def cut_draft(steps: Iterable[Step], stream: Detokenizer, window: int, asking: Asking) -> Segment:
-    """The first segment of a stream of steps; no more steps are taken than it needs."""
+    """The first segment of a stream of steps; no more steps are taken than it needs.
+
+    Args:
+        steps: of the model that drafts.
+        stream: turns their tokens into text, after what the text follows on.
+        window: tokens of a segment, about.
+        asking: what ends an answer.
+    """
     text, tokens = "", list[int]()
     texts: list[str | None] = []
     stops, held = Stops(strings=asking.stops), list[Held]()

@@ -27,8 +27,8 @@ def continuation(tokenizer: Text, before: Sequence[int], text: str) -> list[int]
     """Tokens that add `text`, and nothing else, to what the tokens `before` say.
 
     A tokenizer may put a space before whatever it is given, or take words for a special token; so each way
-    to write the text is decoded in its place and the first faithful one is taken. A tokenizer that alters
-    what it reads (one that drops accents, say) has no faithful way, and gets the plain one.
+    to write the text is decoded after those tokens, and the first faithful one is taken. A tokenizer that
+    alters what it reads (one that drops accents, say) has no faithful way, and gets the plain one.
     """
     for tokens in _ways(tokenizer, text):
         if added(tokenizer, before, tokens) == text:

@@ -1,7 +1,7 @@
 """The rounds of SpecEM: everybody drafts, everybody judges, the winner's segment is appended for all.
 
-SpecEM (first published as SpecFuse). Not lossless with regard to any of its models: it is a choice among what
-they write, and its aim is quality.
+Lv et al. (2024), SpecEM (first published as SpecFuse), https://arxiv.org/abs/2412.07380. Not lossless with
+regard to any of its models: it is a choice among what they write, and its aim is quality.
 """
 
 from __future__ import annotations
@@ -51,7 +51,13 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A segment, and the places of the drafters who wrote it."""
+    """A segment that drafters wrote.
+
+    Attributes:
+        text: what it adds to the answer.
+        finished: whether the answer ends with it.
+        authors: indices of the drafters who wrote it, ascending.
+    """
 
     text: str
     finished: bool
@@ -64,7 +70,7 @@ class Round:
 
     Attributes:
         text: what was appended.
-        winner: place of the drafter who wrote it, the first if several wrote the same.
+        winner: index of the drafter who wrote it, the first if several wrote the same.
         candidates: all that was written.
         votes: of each candidate; empty where there was no vote.
         weights: of the verifiers, after the round.
@@ -124,8 +130,8 @@ class SpecEM:
             number += 1
             begun = perf_counter()
             drafts = [
-                member.draft(rules.window, _seed(rules.seed, place, number))
-                for place, member in enumerate(self.drafters)
+                member.draft(rules.window, _seed(rules.seed, index, number))
+                for index, member in enumerate(self.drafters)
             ]
             drafted = perf_counter()
             candidates = _candidates(drafts)
@@ -149,8 +155,8 @@ class SpecEM:
     def _choose(
         self, candidates: Sequence[Candidate], drafts: Sequence[Segment], weights: list[float], number: int
     ) -> tuple[int, list[float], list[float]]:
-        """The winner's place, the votes, and the weights from now on."""
-        finished = [place for place, each in enumerate(candidates) if each.finished]
+        """The winner's index among the candidates, the votes, and the weights from now on."""
+        finished = [index for index, each in enumerate(candidates) if each.finished]
         if len(candidates) == 1 or (self.rules.fast and finished):
             return (finished[0] if finished else 0), [], weights
         scores = [
@@ -170,15 +176,15 @@ class SpecEM:
         if verifier not in self.drafters:
             return None
         author = self.drafters.index(verifier)
-        return next((place for place, each in enumerate(candidates) if author in each.authors), None)
+        return next((index for index, each in enumerate(candidates) if author in each.authors), None)
 
     def _tokens(
         self, member: SpecEMMember, candidate: Candidate, drafts: Sequence[Segment], *, closed: bool
     ) -> tuple[int, ...]:
         """A candidate in a member's tokens: its own where it wrote it; with the end, where it has one."""
         known = None
-        if member in self.drafters and (place := self.drafters.index(member)) in candidate.authors:
-            known = drafts[place].tokens
+        if member in self.drafters and (author := self.drafters.index(member)) in candidate.authors:
+            known = drafts[author].tokens
         tokens = member.encode(candidate.text) if known is None else known
         return (*tokens, *member.asking.closing) if closed and candidate.finished else tokens
 
@@ -212,9 +218,9 @@ class SpecEM:
 def _candidates(drafts: Sequence[Segment]) -> list[Candidate]:
     """The drafts, those that say the same as one; an empty one that ends nothing only if all are."""
     by_text: dict[tuple[str, bool], list[int]] = {}
-    for place, draft in enumerate(drafts):
-        by_text.setdefault((draft.text, draft.finished), []).append(place)
-    found = [Candidate(text, finished, tuple(places)) for (text, finished), places in by_text.items()]
+    for author, draft in enumerate(drafts):
+        by_text.setdefault((draft.text, draft.finished), []).append(author)
+    found = [Candidate(text, finished, tuple(authors)) for (text, finished), authors in by_text.items()]
     if any(each.text or each.finished for each in found):
         return [each for each in found if each.text or each.finished]
     return [Candidate("", True, each.authors) for each in found[:1]]  # nobody has anything to say
@@ -224,6 +230,6 @@ def _normalised(weights: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def _seed(seed: int, place: int, number: int) -> int:
-    """A seed of its own for each model and round, so that models do not share their chance."""
-    return (seed << 32) + (place << 24) + number
+def _seed(seed: int, drafter: int, number: int) -> int:
+    """A seed of its own for each drafter and round, so that models do not share their chance."""
+    return (seed << 32) + (drafter << 24) + number

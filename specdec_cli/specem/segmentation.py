@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 WITHOUT_SPACES = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
 INSIDE_WORDS = "'’_"
-LONGEST = 2  # windows that a draft may be long where no good place to cut comes
+LONGEST = 2  # windows that a draft may be long where no good position to cut at comes
 BYTES = 4  # tokens of one character, at most
 
 
@@ -19,8 +19,8 @@ def draft_limit(window: int, stops: Sequence[str] = ()) -> int:
 def find_cut(texts: Sequence[str | None], window: int, stops: Sequence[str] = ()) -> int | None:
     """After how many tokens to end a draft; None where it has to go on.
 
-    That is the last good place within the window, else the first one after it, else, at `LONGEST` windows,
-    the last place between two characters, and at `draft_limit` wherever it stands. It depends on the tokens
+    That is the last good position within the window, else the first one after it, else, at `LONGEST` windows,
+    the last one between two characters, and at `draft_limit` wherever it stands. It depends on the tokens
     alone, not on how many came at once.
 
     Args:
@@ -62,7 +62,7 @@ def _starts_no_word(text: str, following: Sequence[str | None]) -> bool:
 
 
 def _last_clear(texts: Sequence[str | None], seen: int, stops: Sequence[str]) -> int | None:
-    """The last place between two characters where no stop string may have begun."""
+    """The last position between two characters where no stop string may have begun: a count of tokens."""
     for count in range(seen, 0, -1):
         text = texts[count - 1]
         if text and not begins_stop(text, stops):

@@ -1,6 +1,6 @@
 """K-SEQ: one threshold for all independent guesses of a position.
 
-Sun et al. (2023), SpecTr, https://arxiv.org/abs/2310.15141, algorithm 3.
+Sun et al. (2023), SpecTr, https://arxiv.org/abs/2310.15141: its k-sequential selection.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def threshold_selection(
     rho = _threshold(target, draft, count)
     for sibling, token in enumerate(tokens):
         if coins.accepts(float(target[token]) / (rho * float(draft[token])), sibling):
-            return tokens.index(token)  # of twins the first has the branch
+            return tokens.index(token)  # of duplicates the first has the branch
     covered = torch.minimum(draft, target / rho)
     accepted = float(covered.sum())
     share = (1 - (1 - accepted) ** count) / accepted if accepted > 0 else 0.0

@@ -65,7 +65,7 @@ def _normalised(probs: Tensor) -> Tensor:
 
 
 def _split(draft: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` likeliest tokens, and the draft with zeros in their place."""
+    """The `count` likeliest tokens (K,), and the draft (V,) with zeros for them."""
     tokens = draft.topk(min(count, len(draft))).indices
     return tokens, draft.scatter(0, tokens, 0)
 
@@ -110,18 +110,18 @@ def _many_inside(draft: Tensor, count: int) -> Tensor:
     first = (log(NEGLIGIBLE) + lgamma(count + 2)) / (count + 1)  # t^(count + 1) / (count + 1)! is missed
     last = log((36 + 4 * count) / float(others.sum()))  # by then `count` tokens have arrived
     steps = ceil((last - first) * sqrt(count) / STEP)
-    width = (last - first) / steps
+    spacing = (last - first) / steps
     absent = others.cumsum(0) + outside
     powers = torch.stack([inside**arrivals for arrivals in range(count)])
     missed = torch.zeros_like(draft)
     for step in range(steps + 1):
-        time = exp(first + step * width)
+        time = exp(first + step * spacing)
         again = [exp(arrivals * log(time) - time - lgamma(arrivals + 1)) for arrivals in range(count)]
         exactly = torch.exp(-time * absent) * _odds(others, count, time)
         for token in likeliest.tolist():
             _join(exactly[:, token:], float(draft[token]) * time)
         missed += time * (exactly.sum(0) - powers.new_tensor(again) @ powers)
-    return inside**count - outside * width * missed
+    return inside**count - outside * spacing * missed
 
 
 def _two_inside(draft: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from specdec_cli.verification.base import Rows, Verdict
 def follow_own_sample(tree: TokenTree, target: Rows, randomness: Randomness, position: int) -> Verdict:
     """Emit the target's own samples along the tree, and the first one that the tree did not foresee.
 
-    Exact whatever the tree: siblings should differ in token, or the later twin is never reached.
+    Exact whatever the tree: siblings should differ in token, or the later duplicate is never reached.
     """
     children = tree.children()
     path: list[int] = []

@@ -32,7 +32,7 @@ def recursive_rejection(
 ) -> int | Tensor:
     """Accept a guess by its ratio to its proposal; one that is rejected takes its proposal off the target.
 
-    That holds for twins too: the second is sure to be rejected, and what is left moves on all the same.
+    That holds for duplicates too: the second is sure to be rejected, and what is left moves on all the same.
     """
     remaining = target
     for sibling, (token, proposal) in enumerate(zip(tokens, proposals, strict=True)):

@@ -1,4 +1,4 @@
-"""What followed the same words before is proposed, latest place first."""
+"""What followed the same words before is proposed, latest position first."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,12 +23,12 @@ def leaves(tree):
 def by_search(tokens, size, depth, branches):
     """The definition, by scanning the text."""
     for length in range(min(size, len(tokens)), min(2, size) - 1, -1):
-        places = [
+        ends = [
             end for end in range(len(tokens) - 1, 0, -1)
             if end >= length and tokens[end - length : end] == tokens[len(tokens) - length :]
         ]  # fmt: skip
-        if places:
-            return [tokens[end : end + depth] for end in places[:branches]]
+        if ends:
+            return [tokens[end : end + depth] for end in ends[:branches]]
     return []
 
 
@@ -43,7 +43,7 @@ def test_a_text_without_repetition_gets_no_draft():
     assert runs([1]) == []
 
 
-def test_places_that_agree_share_a_branch():
+def test_positions_that_agree_share_a_branch():
     assert runs([5, 5, 1, 2, 5, 5, 1, 3, 5, 5]) == [[1, 3, 5, 5], [1, 2, 5, 5]]
 
 

@@ -43,7 +43,7 @@ def depth_of(tree):
 
 
 def value_of(tree, acceptance):
-    return 1 + sum(acceptance[place] * value_of(child, acceptance) for place, child in enumerate(tree))
+    return 1 + sum(acceptance[index] * value_of(child, acceptance) for index, child in enumerate(tree))
 
 
 def static(tree):
@@ -121,7 +121,7 @@ def test_a_larger_plan_keeps_its_limits_and_its_promise(acceptance, size, depth)
     full = sum(len(acceptance) ** level for level in range(1, depth + 1))
     assert plan.tree.size == min(size, full)
     assert plan.tree.depth <= depth
-    assert plan.tree.widest <= len(acceptance)
+    assert plan.tree.max_children <= len(acceptance)
     assert math.isclose(expected_tokens(plan.tree, acceptance), plan.tokens_per_pass, rel_tol=EXACT)
     assert plan.seconds is None
 

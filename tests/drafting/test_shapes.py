@@ -49,14 +49,14 @@ def refusal(text):
 
 
 def test_a_tree_knows_its_measures():
-    assert (BRANCHED.size, BRANCHED.depth, BRANCHED.widest) == (7, 3, 3)
+    assert (BRANCHED.size, BRANCHED.depth, BRANCHED.max_children) == (7, 3, 3)
     assert BRANCHED.levels() == [[0, 1, 2], [3, 4, 5], [6]]
     assert BRANCHED.child_counts() == [3, 2, 0, 1, 0, 1, 0, 0]
 
 
 def test_a_tree_may_have_no_nodes():
     tree = StaticTree()
-    assert (tree.size, tree.depth, tree.widest) == (0, 0, 0)
+    assert (tree.size, tree.depth, tree.max_children) == (0, 0, 0)
     assert (tree.levels(), tree.child_counts()) == ([], [0])
 
 
@@ -73,15 +73,15 @@ def test_renumbering_keeps_the_order_of_siblings():
 
 
 @pytest.mark.parametrize(
-    ("text", "widths"),
+    ("text", "sizes"),
     [
         *[("3", [3]), ("4x2x2", [4, 8, 16]), ("4 × 2 x 2 ", [4, 8, 16]), ("1x1x3", [1, 1, 3])],
         *[("2^5", [2, 4, 8, 16]), ("3 ^ 3", [3, 9]), ("1^4", [1, 1, 1])],
     ],
 )
-def test_a_text_gives_the_children_by_level(text, widths):
+def test_a_text_gives_the_children_by_level(text, sizes):
     tree = parse_tree(text)
-    assert [len(level) for level in tree.levels()] == widths
+    assert [len(level) for level in tree.levels()] == sizes
 
 
 def test_every_node_of_a_level_has_equally_many_children():

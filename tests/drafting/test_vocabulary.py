@@ -17,7 +17,7 @@ from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.verification.rejection import reject_by_token
 
-WIDTH = 4
+VOCAB_SIZE = 4
 KNOWN = torch.tensor([1, 3])
 PROMPT = (1, 0, 3)
 POLICIES = ("with_replacement", "without_replacement", "hub", "top_k")
@@ -31,23 +31,23 @@ class Restricted:
         self._law = law
 
     def __call__(self, text):
-        kept = torch.zeros(WIDTH, dtype=torch.float64)
+        kept = torch.zeros(VOCAB_SIZE, dtype=torch.float64)
         kept[KNOWN] = self._law(text)[KNOWN] * (1 + 0.001 * KNOWN)
         return kept / kept.sum()
 
 
 def drafters(model, sampling):
     made = {
-        "chain": chain.ChainDrafter(model, 3, sampling, WIDTH),
-        "best first": best_first.BestFirstDrafter(model, SHAPE, ranking.DraftRanking(1.0), WIDTH),
-        "coupled": best_first.BestFirstDrafter(model, SHAPE, ranking.CoupledRanking(sampling), WIDTH),
+        "chain": chain.ChainDrafter(model, 3, sampling, VOCAB_SIZE),
+        "best first": best_first.BestFirstDrafter(model, SHAPE, ranking.DraftRanking(1.0), VOCAB_SIZE),
+        "coupled": best_first.BestFirstDrafter(model, SHAPE, ranking.CoupledRanking(sampling), VOCAB_SIZE),
     }
     for name in POLICIES:
-        made[name] = tree_drafter.TreeDrafter(model, parse_tree("2x2"), policy(name), sampling, WIDTH)
+        made[name] = tree_drafter.TreeDrafter(model, parse_tree("2x2"), policy(name), sampling, VOCAB_SIZE)
     return made
 
 
-NAMES = list(drafters(ToyDraftModel(ToyLaw(WIDTH, 0)), Sampling()))
+NAMES = list(drafters(ToyDraftModel(ToyLaw(VOCAB_SIZE, 0)), Sampling()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ NAMES = list(drafters(ToyDraftModel(ToyLaw(WIDTH, 0)), Sampling()))
     "sampling", [Sampling(), Sampling(0.7, top_p=0.8), Sampling(1.0, top_k=2), Sampling(0.0)]
 )
 def test_trees_and_proposals_are_those_of_a_draft_that_finds_the_other_tokens_impossible(name, sampling):
-    law = Restricted(ToyLaw(WIDTH, 4))
+    law = Restricted(ToyLaw(VOCAB_SIZE, 4))
     trees = []
     for known in (KNOWN, None):
         drafter = drafters(ToyDraftModel(law, vocabulary=known), sampling)[name]
@@ -70,7 +70,7 @@ def test_trees_and_proposals_are_those_of_a_draft_that_finds_the_other_tokens_im
 
 def text_error(drafter):
     """How far the law of a text of several steps is from the target's."""
-    target_law = ToyLaw(WIDTH, 7)
+    target_law = ToyLaw(VOCAB_SIZE, 7)
 
     def program(randomness):
         steps = decode(
@@ -90,13 +90,13 @@ def text_error(drafter):
             "return spread(probs, None, self._vocab_size, 0.0)",
         ),
     ],
-    ids=["tokens named by their place", "proposals left in place"],
+    ids=["tokens named by their index", "proposals not spread"],
 )
-def test_a_mix_up_of_places_and_ids_is_caught(right, wrong):
+def test_a_mix_up_of_indices_and_ids_is_caught(right, wrong):
     mixed_up = rebound(chain, DraftVocabulary=broken(vocabulary, right, wrong).DraftVocabulary)
-    model = ToyDraftModel(ToyLaw(WIDTH, 5), vocabulary=KNOWN)
-    assert text_error(chain.ChainDrafter(model, 2, Sampling(), WIDTH)) < EXACT
-    drafter = mixed_up.ChainDrafter(model, 2, Sampling(), WIDTH)
+    model = ToyDraftModel(ToyLaw(VOCAB_SIZE, 5), vocabulary=KNOWN)
+    assert text_error(chain.ChainDrafter(model, 2, Sampling(), VOCAB_SIZE)) < EXACT
+    drafter = mixed_up.ChainDrafter(model, 2, Sampling(), VOCAB_SIZE)
     try:
         error = text_error(drafter)
     except ZeroDivisionError:  # a token that its own proposal gives no chance
@@ -104,12 +104,12 @@ def test_a_mix_up_of_places_and_ids_is_caught(right, wrong):
     assert error > 1e-3
 
 
-def test_widths_differ_by_padding_only():
+def test_vocabulary_sizes_differ_by_padding_only():
     logits = torch.tensor([[1.0, 2.0, 3.0]])
     assert DraftVocabulary(None, 2).wide(logits).tolist() == [[1.0, 2.0]]
-    wider = DraftVocabulary(None, 4).wide(logits)
-    assert wider.tolist() == [[1.0, 2.0, 3.0, float("-inf")]]
-    assert distribution(wider, Sampling())[0, 3] == 0
+    padded = DraftVocabulary(None, 4).wide(logits)
+    assert padded.tolist() == [[1.0, 2.0, 3.0, float("-inf")]]
+    assert distribution(padded, Sampling())[0, 3] == 0
 
 
 def test_known_tokens_beyond_the_targets_vocabulary_are_left_out():

@@ -30,11 +30,11 @@ def test_a_character_cut_off_by_the_end_is_marked():
     assert detokenizer.finish() == "\ufffd"
 
 
-def stream(text, stops, drafted=lambda place: False):
+def stream(text, stops, drafted=lambda index: False):
     shown = TextStream(decode_bytes, Stops(strings=tuple(stops)))
     pieces = []
-    for place, token in enumerate(text.encode()):
-        pieces.append(shown.push(token, drafted(place)))
+    for index, token in enumerate(text.encode()):
+        pieces.append(shown.push(token, drafted(index)))
     return pieces, shown.finish()
 
 
@@ -57,7 +57,7 @@ def test_text_that_may_begin_a_stop_string_is_held_back_until_it_cannot():
 
 
 def test_pieces_keep_who_wrote_them():
-    pieces, rest = stream("abcd", ["bcx"], drafted=lambda place: place % 2 == 1)
+    pieces, rest = stream("abcd", ["bcx"], drafted=lambda index: index % 2 == 1)
     flat = [(piece.text, piece.drafted) for group in [*pieces, rest] for piece in group]
     assert flat == [("a", False), ("b", True), ("c", False), ("d", True)]
 

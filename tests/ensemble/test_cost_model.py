@@ -98,10 +98,10 @@ def test_alpha_of_an_average_is_the_proposers_weight_and_the_rest_of_the_overlap
 
 
 def test_auto_takes_the_mixture_where_it_may_and_never_what_cannot_be_had():
-    warm = choose(pair(), toys.PROMPT)
-    assert {each.execution.kind for each in warm.predictions} == {"plain", "mixture", "sd", "chef"}
-    assert warm.predictions[0].execution == warm.execution
-    cold = choose(toys.averaged([toys.constant(*ONE), toys.constant(*OTHER)], temperature=0.0), toys.PROMPT)
-    assert "mixture" not in {each.execution.kind for each in cold.predictions}
+    sampled = choose(pair(), toys.PROMPT)
+    assert {each.execution.kind for each in sampled.predictions} == {"plain", "mixture", "sd", "chef"}
+    assert sampled.predictions[0].execution == sampled.execution
+    greedy = choose(toys.averaged([toys.constant(*ONE), toys.constant(*OTHER)], temperature=0.0), toys.PROMPT)
+    assert "mixture" not in {each.execution.kind for each in greedy.predictions}
     alone = choose(toys.averaged([toys.constant(*ONE)]), toys.PROMPT)
     assert alone.execution.kind == "plain"

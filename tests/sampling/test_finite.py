@@ -74,9 +74,9 @@ def test_a_temperature_so_low_that_logits_overflow_is_certain_of_the_likeliest(t
 
 
 @pytest.mark.parametrize("top_p", [1e-46, 5e-324])
-@pytest.mark.parametrize("width", [3, 1000])
-def test_a_nucleus_smaller_than_float32_can_say_keeps_the_likeliest_token(top_p, width):
-    logits = torch.zeros(width)
+@pytest.mark.parametrize("vocab_size", [3, 1000])
+def test_a_nucleus_smaller_than_float32_can_say_keeps_the_likeliest_token(top_p, vocab_size):
+    logits = torch.zeros(vocab_size)
     logits[1] = 1.0
     assert distribution(logits, Sampling(1.0, top_p=top_p)).nonzero().tolist() == [[1]]
 

@@ -78,8 +78,8 @@ text = st.one_of(
 
 
 def segments_of(whole, cuts):
-    places = sorted({place % (len(whole) + 1) for place in cuts} | {0, len(whole)})
-    return [whole[one:other] for one, other in pairwise(places)]
+    ends = sorted({cut % (len(whole) + 1) for cut in cuts} | {0, len(whole)})
+    return [whole[one:other] for one, other in pairwise(ends)]
 
 
 def read_back(tokenizer, segments):
@@ -103,7 +103,7 @@ def test_words_that_look_like_a_special_token_stay_words():
         assert read_back(tokenizer, ["Say ", "<|im_end|>", " and </s>"]) == "Say <|im_end|> and </s>"
 
 
-def test_without_the_check_in_its_place_a_space_slips_in():
+def test_without_the_check_against_the_text_before_a_space_slips_in():
     naive = broken(retokenize, "if added(tokenizer, before, tokens) == text:", "if True:")
     tokenizer = TOKENIZERS["llama"]
     tokens = tokenizer.encode_plain("Hel")
@@ -114,11 +114,11 @@ def test_without_the_check_in_its_place_a_space_slips_in():
 def stream(tokenizer, whole, sizes):
     """Steps of these sizes that emit the tokens of a text, and its end."""
     tokens = [*tokenizer.encode_plain(whole), *sorted(tokenizer.stop_tokens)]
-    place = 0
+    start = 0
     for size in [*sizes, *([1] * len(tokens))]:
-        if tokens[place : place + size]:
-            yield Step(tuple(tokens[place : place + size]), 0, 0, 0, 0.0, 0.0, 0.0)
-        place += size
+        if tokens[start : start + size]:
+            yield Step(tuple(tokens[start : start + size]), 0, 0, 0, 0.0, 0.0, 0.0)
+        start += size
 
 
 def asking(tokenizer, stops=()):

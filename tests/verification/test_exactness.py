@@ -27,14 +27,14 @@ from specdec_cli.verification.block import verify_block
 from specdec_cli.verification.own_sample import follow_own_sample
 from specdec_cli.verification.rejection import reject_by_token
 
-WIDTH = 3
+VOCAB_SIZE = 3
 PROMPT = (0, 1, 0)
 SAMPLED = Sampling()
 GREEDY = Sampling(0.0)
 
 
 def chain(gamma, law):
-    return ChainDrafter(ToyDraftModel(law), gamma, SAMPLED, WIDTH)
+    return ChainDrafter(ToyDraftModel(law), gamma, SAMPLED, VOCAB_SIZE)
 
 
 def copying(length, drafter):
@@ -44,7 +44,7 @@ def copying(length, drafter):
 
 def best_first(budget, law, beams=2, branches=2):
     shape = TreeShape(budget=budget, beams=beams, depth=3, branches=branches)
-    return BestFirstDrafter(ToyDraftModel(law), shape, DraftRanking(1.0), WIDTH)
+    return BestFirstDrafter(ToyDraftModel(law), shape, DraftRanking(1.0), VOCAB_SIZE)
 
 
 METHODS = {
@@ -81,11 +81,13 @@ def text_law(make_drafter, verify, target_law, draft_law, length):
 @pytest.mark.parametrize(
     ("target_law", "draft_law"),
     [
-        pytest.param(ToyLaw(WIDTH, 1), ToyLaw(WIDTH, 2), id="overlapping"),
-        pytest.param(ToyLaw(WIDTH, 3, zeros=True), ToyLaw(WIDTH, 4, zeros=True), id="with-impossible-tokens"),
-        pytest.param(ToyLaw(WIDTH, 5), ToyLaw(WIDTH, 5), id="identical"),
-        pytest.param(SampledLaw(WIDTH, 6, GREEDY), ToyLaw(WIDTH, 7), id="greedy-target"),
-        pytest.param(SampledLaw(WIDTH, 6, GREEDY), SampledLaw(WIDTH, 8, GREEDY), id="both-greedy"),
+        pytest.param(ToyLaw(VOCAB_SIZE, 1), ToyLaw(VOCAB_SIZE, 2), id="overlapping"),
+        pytest.param(
+            ToyLaw(VOCAB_SIZE, 3, zeros=True), ToyLaw(VOCAB_SIZE, 4, zeros=True), id="with-impossible-tokens"
+        ),
+        pytest.param(ToyLaw(VOCAB_SIZE, 5), ToyLaw(VOCAB_SIZE, 5), id="identical"),
+        pytest.param(SampledLaw(VOCAB_SIZE, 6, GREEDY), ToyLaw(VOCAB_SIZE, 7), id="greedy-target"),
+        pytest.param(SampledLaw(VOCAB_SIZE, 6, GREEDY), SampledLaw(VOCAB_SIZE, 8, GREEDY), id="both-greedy"),
     ],
 )
 def test_a_text_of_several_steps_follows_the_target_exactly(method, target_law, draft_law):
@@ -96,12 +98,12 @@ def test_a_text_of_several_steps_follows_the_target_exactly(method, target_law, 
 @pytest.mark.parametrize("method", ["sps-2", "sps-block-2", "specexec-4", "ngram"])
 def test_these_texts_take_at_least_three_steps_of_which_some_accept_and_some_reject(method):
     make_drafter, verify = METHODS[method]
-    drafter = make_drafter(ToyLaw(WIDTH, 2))
+    drafter = make_drafter(ToyLaw(VOCAB_SIZE, 2))
     accepted, steps_taken = set(), set()
 
     def program(randomness):
         steps = list(
-            decode(PROMPT, Roles(ToyTarget(ToyLaw(WIDTH, 1)), drafter, verify), randomness, Stopping(4))
+            decode(PROMPT, Roles(ToyTarget(ToyLaw(VOCAB_SIZE, 1)), drafter, verify), randomness, Stopping(4))
         )
         accepted.update(step.accepted for step in steps)
         steps_taken.add(len(steps))
@@ -141,7 +143,7 @@ def sampled_tree(parents, draft_law, randomness):
 @pytest.mark.parametrize("verify", [reject_by_token, follow_own_sample])
 @pytest.mark.parametrize("seed", [11, 12])
 def test_sampled_trees_of_any_shape_keep_the_law(shape, verify, seed):
-    target_law, draft_law = ToyLaw(WIDTH, seed), ToyLaw(WIDTH, seed + 100)
+    target_law, draft_law = ToyLaw(VOCAB_SIZE, seed), ToyLaw(VOCAB_SIZE, seed + 100)
 
     def program(randomness):
         tree = sampled_tree(TREES[shape], draft_law, randomness)
@@ -156,7 +158,7 @@ def test_sampled_trees_of_any_shape_keep_the_law(shape, verify, seed):
 
 
 def test_samples_with_replacement_keep_the_law_when_twins_are_judged_one_by_one():
-    target_law, draft_law = ToyLaw(WIDTH, 21), ToyLaw(WIDTH, 22)
+    target_law, draft_law = ToyLaw(VOCAB_SIZE, 21), ToyLaw(VOCAB_SIZE, 22)
 
     def program(randomness):
         probs = draft_law(PROMPT)

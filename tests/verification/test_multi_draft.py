@@ -1,4 +1,4 @@
-"""Multi-draft methods: exact for every policy, verifier and shape of tree, and each broken twin is caught."""
+"""Multi-draft methods: exact for every policy, verifier and shape of tree, and each broken copy is caught."""
 
 from itertools import pairwise
 
@@ -145,8 +145,8 @@ BROKEN_POLICIES = {
     "likeliest recorded as samples": ("2", top_k, "[None] * likeliest", "[draft] * likeliest"),
 }  # fmt: skip
 BROKEN_DRAFTERS = {
-    "proposal of another node": ("2x1", "proposals[place]", "proposals[0]"),
-    "children kept by their value": ("2^2", "if exists[place][sibling]:", "if exists[place][sibling] and tokens[place][sibling] < 2:"),
+    "proposal of another node": ("2x1", "proposals[index]", "proposals[0]"),
+    "children kept by their value": ("2^2", "if exists[index][sibling]:", "if exists[index][sibling] and tokens[index][sibling] < 2:"),
     "one number for all nodes of a level": ("2x1", "[spans[row][0] for row in rows]", "[0 for row in rows]"),
 }  # fmt: skip
 BROKEN_VERIFIERS = {
@@ -214,7 +214,7 @@ def test_without_a_bug_nothing_is_caught():
     assert not caught(lambda: first_step("2x1", with_replacement.propose, SEQ))
 
 
-def test_a_twin_is_kept_and_nothing_grows_below_it():
+def test_a_duplicate_is_kept_and_nothing_grows_below_it():
     model = ToyDraftModel(lambda text: torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
     drafter = tree_drafter.TreeDrafter(model, parse_tree("3x2"), with_replacement.propose, Sampling(), WIDTH)
     drafter.begin(PROMPT)
@@ -223,7 +223,7 @@ def test_a_twin_is_kept_and_nothing_grows_below_it():
         return drafter.propose(len(PROMPT), 2, randomness)
 
     (tree,) = law_of(lambda randomness: (program(randomness).tokens, program.__name__))
-    assert tree[0] == (0, 0, 0, 0, 0)  # three twins, and two children of the first alone
+    assert tree[0] == (0, 0, 0, 0, 0)  # three of one token, and two children of the first alone
 
 
 @pytest.mark.parametrize("policy", ["without replacement", "hub", "top k", "switched"])
@@ -273,7 +273,7 @@ def test_a_mixture_of_guesses_without_a_formula_has_no_bound():
     assert best_acceptance(target, [0, 1, 2], [half, half, None]) is None
 
 
-def test_the_second_of_twins_that_k_seq_accepts_goes_on_below_the_first():
+def test_the_second_of_duplicates_that_k_seq_accepts_goes_on_below_the_first():
     probs = torch.tensor([1.0, 0.0], dtype=torch.float64)
     flips = iter([False, True])
 
@@ -314,7 +314,7 @@ def test_a_tree_is_cut_where_the_text_or_the_context_ends():
     assert set(law_of(lambda randomness: len(drafter.propose(len(PROMPT), 0, randomness)))) == {0}
 
 
-def test_levels_of_different_width_keep_every_node_with_its_parent():
+def test_nodes_with_different_numbers_of_children_keep_every_node_with_its_parent():
     """Nodes with different numbers of children go to the policy in groups; each must get its own back."""
     shape = parse_tree("[-1, -1, -1, 0, 2, 2]")
     seen = law_of(tree_shape(shape))

@@ -18,28 +18,28 @@ from specdec_cli.verification.own_sample import follow_own_sample
 from specdec_cli.verification.rejection import reject_by_token
 from specdec_cli.verification.traversal import verify_traversal
 
-WIDTH = 3
+VOCAB_SIZE = 3
 PROMPT = (0, 1, 0)
 READING = (reject_by_token, verify_block, verify_traversal, verify_kseq)
 NUMBERS = {"NaN": math.nan, "infinity": math.inf, "minus infinity": -math.inf}
 
 
 def rows_for(tree):
-    target = ToyTarget(ToyLaw(WIDTH, 1))
+    target = ToyTarget(ToyLaw(VOCAB_SIZE, 1))
     target.begin(PROMPT)
     return target.score(tree)
 
 
-def damaged(number, place):
+def damaged(number, index):
     """A chain of two guesses, certain of the target's favourite, one probability of which is no number."""
-    proposals = [torch.full((WIDTH,), 1 / 3, dtype=torch.float64) for _ in range(2)]
-    proposals[place[0]][place[1]] = number
+    proposals = [torch.full((VOCAB_SIZE,), 1 / 3, dtype=torch.float64) for _ in range(2)]
+    proposals[index[0]][index[1]] = number
     return TokenTree.chain([0, 0], proposals)
 
 
 @pytest.mark.parametrize("verify", READING)
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
-@pytest.mark.parametrize("token", range(WIDTH))
+@pytest.mark.parametrize("token", range(VOCAB_SIZE))
 def test_proposals_that_are_no_numbers_are_refused(verify, number, token):
     tree = damaged(number, (0, token))
     with pytest.raises(NotFiniteError, match="not finite"):
@@ -71,7 +71,7 @@ class _Broken(ToyDraftModel):
 
 
 def test_a_chain_of_a_broken_draft_is_not_drawn():
-    drafter = ChainDrafter(_Broken(ToyLaw(WIDTH, 2)), 2, Sampling(), WIDTH)
+    drafter = ChainDrafter(_Broken(ToyLaw(VOCAB_SIZE, 2)), 2, Sampling(), VOCAB_SIZE)
     drafter.begin(PROMPT)
     with pytest.raises(NotFiniteError):
         drafter.propose(len(PROMPT), 2, SeededRandomness(0))

@@ -17,9 +17,9 @@ from specdec_cli.engine.stopping import Stopping
 from specdec_cli.sampling.distribution import Sampling
 from specdec_cli.verification import block, own_sample, rejection, walk
 
-WIDTH = 3
+VOCAB_SIZE = 3
 PROMPT = (0, 1, 0)
-TARGET, DRAFT = ToyLaw(WIDTH, 1), ToyLaw(WIDTH, 2)
+TARGET, DRAFT = ToyLaw(VOCAB_SIZE, 1), ToyLaw(VOCAB_SIZE, 2)
 
 
 def error_of(method, module, right, wrong):
@@ -36,9 +36,11 @@ def error_of(method, module, right, wrong):
     }[method]
     if method == "specexec":
         shape = best_first.TreeShape(budget=5, beams=2, depth=2, branches=2)
-        drafter = parts[best_first].BestFirstDrafter(ToyDraftModel(DRAFT), shape, DraftRanking(1.0), WIDTH)
+        drafter = parts[best_first].BestFirstDrafter(
+            ToyDraftModel(DRAFT), shape, DraftRanking(1.0), VOCAB_SIZE
+        )
     else:
-        drafter = parts[chain].ChainDrafter(ToyDraftModel(DRAFT), 2, Sampling(), WIDTH)
+        drafter = parts[chain].ChainDrafter(ToyDraftModel(DRAFT), 2, Sampling(), VOCAB_SIZE)
 
     def program(randomness):
         roles = Roles(ToyTarget(TARGET), drafter, verify)
@@ -65,7 +67,7 @@ BUGS = {
     "proposal of the level before": ("sps", chain, "TokenTree.chain(tokens, proposals)", "TokenTree.chain(tokens, proposals[:1] * length)"),
     "unread guess committed as read": ("sps", chain, "if node < self._scored]", "]"),
     "last token of a step not committed": ("sps", loop, "target.commit(verdict.path, emitted)", "target.commit(verdict.path, emitted[:-1])"),
-    "accepted guesses emitted in tree order": ("specexec", loop, "tree.tokens[node] for node in verdict.path", "tree.tokens[place] for place, _ in enumerate(verdict.path)"),
+    "accepted guesses emitted in tree order": ("specexec", loop, "tree.tokens[node] for node in verdict.path", "tree.tokens[index] for index, _ in enumerate(verdict.path)"),
 }  # fmt: skip
 
 

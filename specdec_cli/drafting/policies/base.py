@@ -16,7 +16,7 @@ class Children(NamedTuple):
     """Up to k children of each of n nodes, in the order in which a verifier must look at them.
 
     Attributes:
-        tokens: (n, k) tokens, each by its place in the distributions that it was chosen from.
+        tokens: (n, k) tokens, each by its index in the distributions that it was chosen from.
         exists: (n, k) False where a node ran out of tokens; what its token says is then of no meaning.
         proposals: k entries, each the distributions (n, R) that the column was really drawn from given the
             columns before it, or None where it was chosen without chance.
@@ -31,7 +31,7 @@ class Children(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Chance for the children of n nodes of one level.
+    """Chance for the children of n nodes of one level; a call draws one child of each.
 
     Attributes:
         randomness: where it comes from.
@@ -46,7 +46,7 @@ class Draws:
     firsts: Sequence[int]
 
     def __call__(self, probs: Tensor, sibling: int) -> Tensor:
-        """Draw the `sibling`-th child of every node from probs (n, R): tokens (n,), by their places."""
+        """Draw the `sibling`-th child of every node from probs (n, R): (n,), their indices there."""
         keys = [drafting(self.position, self.start, first + sibling) for first in self.firsts]
         return self.randomness.categoricals(probs, keys)
 
@@ -77,7 +77,7 @@ def without(probs: Tensor, tokens: Tensor) -> Tensor:
 def filled(children: Children, count: int, draft: Tensor, ranking: Tensor) -> Children:
     """`count` children for every row: missing ones are the likeliest tokens that the draft gives no chance.
 
-    A greedy draft, or one whose nucleus is small, has fewer tokens than a tree has places; a target with
+    A greedy draft, or one whose nucleus is small, has fewer tokens than a tree has nodes for; a target with
     another favourite may still say one of these. They are chosen without chance, and by the draft alone: a
     policy runs out of tokens only where it has guessed all that have any probability.
 
@@ -95,11 +95,11 @@ def filled(children: Children, count: int, draft: Tensor, ranking: Tensor) -> Ch
         return children
     left = torch.where(draft > 0, -1.0, ranking)
     spare = left.topk(min(count, left.shape[-1]), dim=-1)
-    place = (missing.cumsum(-1) - 1).clamp_(min=0, max=spare.indices.shape[-1] - 1)
+    rank = (missing.cumsum(-1) - 1).clamp_(min=0, max=spare.indices.shape[-1] - 1)
     tokens = torch.zeros((rows, count), dtype=torch.int64, device=draft.device)
     tokens[:, :had] = children.tokens
-    found = missing & (spare.values.gather(-1, place) > 0) & (missing.cumsum(-1) <= spare.indices.shape[-1])
-    tokens = torch.where(found, spare.indices.gather(-1, place), tokens)
+    found = missing & (spare.values.gather(-1, rank) > 0) & (missing.cumsum(-1) <= spare.indices.shape[-1])
+    tokens = torch.where(found, spare.indices.gather(-1, rank), tokens)
     certain = found.clone()
     if children.certain is not None:
         certain[:, :had] |= children.certain

@@ -26,9 +26,9 @@ def switched(sure: Policy, unsure: Policy, above: float) -> Policy:
             if not len(rows):
                 continue
             children = policy(draft[rows], count, draws.of(rows.tolist()))
-            width = children.tokens.shape[-1]
-            tokens[rows, :width] = children.tokens
-            exists[rows, :width] = children.exists
+            made = children.tokens.shape[-1]
+            tokens[rows, :made] = children.tokens
+            exists[rows, :made] = children.exists
             for column, proposal in enumerate(children.proposals):
                 if proposal is None:
                     certain[rows, column] = True

@@ -1,7 +1,7 @@
-"""Independent samples of the draft: twins may occur.
+"""Independent samples of the draft: siblings may be duplicates.
 
 Miao et al. (2023), SpecInfer, https://arxiv.org/abs/2305.09781, and Sun et al. (2023), SpecTr,
-https://arxiv.org/abs/2310.15141.
+https://arxiv.org/abs/2310.15141, draw their guesses so.
 """
 
 from __future__ import annotations
