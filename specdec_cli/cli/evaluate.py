@@ -11,13 +11,15 @@ import typer
 
 from specdec_cli.cli import options as opt
 from specdec_cli.errors import InputError
+from specdec_cli.evaluation.metrics.base import Encoder, MetricOptions
+from specdec_cli.evaluation.metrics.table import METRICS
 
 if TYPE_CHECKING:
-    from specdec_cli.evaluation.metrics.bertscore import Encoder
-    from specdec_cli.evaluation.scoring import Metrics
+    from specdec_cli.evaluation.scoring import ScoringPlan
 
 LANGUAGES = {"auto": "auto", "en": "en", "zh": "zh", "cn": "zh"}
 USUAL = "bleu,rouge,exact"
+RUN = [name for name, metric in METRICS.items() if metric.runs_programs]
 
 
 def evaluate(
@@ -25,7 +27,7 @@ def evaluate(
     lang: Annotated[str, typer.Option("--lang", help="en, zh (or cn), or auto: each answer's own.")] = "auto",
     metrics: Annotated[
         str,
-        typer.Option(help="With commas: bleu, rouge, bertscore, exact, gsm8k, humaneval, mmlu."),
+        typer.Option(help=f"With commas: {', '.join(METRICS)}."),
     ] = USUAL,
     compare: Annotated[
         Path | None, typer.Option("--compare", help="Other answers to the same prompts, to be paired.")
@@ -41,7 +43,7 @@ def evaluate(
         int | None, typer.Option("--bertscore-layers", min=1, max=1000, help="Layers of it. \\[default: all]")
     ] = None,
     allow_code_execution: Annotated[
-        bool, typer.Option("--allow-code-execution", help="Run the programs that humaneval tests.")
+        bool, typer.Option("--allow-code-execution", help=f"Run the programs that {', '.join(RUN)} tests.")
     ] = False,
     code_seconds: Annotated[
         float,
@@ -57,22 +59,23 @@ def evaluate(
 ) -> None:
     """Score answers against their references: BLEU, ROUGE, BERTScore, right or wrong, with intervals."""
     names, language = _names(metrics), _language(lang)
-    if "humaneval" in names and not allow_code_execution:
-        problem = "humaneval runs programs that a model wrote, and that was not allowed."
+    running = next((name for name in names if METRICS[name].runs_programs), None)
+    if running is not None and not allow_code_execution:
+        problem = f"{running} runs programs that a model wrote, and that was not allowed."
         raise InputError(problem, "Add --allow-code-execution, best in a container, or leave it out.")
     if not math.isfinite(code_seconds):
         raise InputError(f"--code-seconds must be a number of seconds, not {code_seconds}.", "Write 10.")
     from specdec_cli.evaluation.sandbox import Limits
-    from specdec_cli.evaluation.scoring import Metrics
+    from specdec_cli.evaluation.scoring import ScoringPlan
 
-    limits = Limits(code_seconds, code_memory << 20)
     encoder = _encoder_choice(bertscore_model, bertscore_layers, quiet)
-    run(files, Metrics(names, encoder, limits, language), compare, prediction_field, as_json, quiet)
+    options = MetricOptions(encoder=encoder, limits=Limits(code_seconds, code_memory << 20))
+    run(files, ScoringPlan(names, options, language), compare, prediction_field, as_json, quiet)
 
 
 def run(
     files: list[Path],
-    metrics: Metrics,
+    plan: ScoringPlan,
     other: Path | None,
     prediction_field: str | None,
     as_json: bool,
@@ -92,18 +95,18 @@ def run(
     rest = read_answers(other, prediction_field) if other is not None else []
     records, found = [], []
     for path, answers in read.items():
-        said = remarks(answers, metrics.language)
+        said = remarks(answers, plan.language)
         if not quiet:
             for sentence in said:
                 report_warning(f"{path}: {sentence}")
         with status(f"Scoring {path}", quiet):
-            rows = score(answers, metrics)
+            rows = score(answers, plan)
         records.append(show.file_record(path, rows, said))
         if not as_json:
             out().print(show.scores_table(path, rows))
     if other is not None:
         with status(f"Comparing with {other}", quiet):
-            found = compare(read[paths[0]], rest, metrics)
+            found = compare(read[paths[0]], rest, plan)
         if not as_json:
             out().print(show.differences_table(paths[0], other, found))
     if as_json:
@@ -111,11 +114,10 @@ def run(
 
 
 def _names(text: str) -> tuple[str, ...]:
-    known = ("bleu", "rouge", "bertscore", "exact", "gsm8k", "humaneval", "mmlu")
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    wrong = next((name for name in names if name not in known), None)
+    wrong = next((name for name in names if name not in METRICS), None)
     if wrong is not None or not names:
-        raise InputError(f"There is no metric {wrong or ''!r}.", f"The metrics are {', '.join(known)}.")
+        raise InputError(f"There is no metric {wrong or ''!r}.", f"The metrics are {', '.join(METRICS)}.")
     return names
 
 

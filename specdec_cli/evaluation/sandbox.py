@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import shutil
 import subprocess
@@ -24,6 +23,11 @@ from functools import cache
 from pathlib import Path
 
 from specdec_cli.errors import InputError, SpecdecError
+
+try:
+    import resource
+except ImportError:  # a system on which no program is run: `require_sandbox` says so
+    resource = None  # type: ignore[assignment]
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
 READY = b"ready\n"

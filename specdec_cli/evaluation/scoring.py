@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
@@ -11,16 +12,13 @@ from scipy import stats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.data_checks import MOST_DATASETS
 from specdec_cli.evaluation.languages import sort_by_language
-from specdec_cli.evaluation.metrics.answers import measure_exact, measure_gsm8k, measure_mmlu
-from specdec_cli.evaluation.metrics.base import Measure, Numbers
-from specdec_cli.evaluation.metrics.bertscore import Encoder, measure_bertscore
-from specdec_cli.evaluation.metrics.bleu import measure_bleu
-from specdec_cli.evaluation.metrics.humaneval import measure_humaneval
-from specdec_cli.evaluation.metrics.rouge import measure_rouge
+from specdec_cli.evaluation.metrics.base import Measure, MetricOptions
+from specdec_cli.evaluation.metrics.table import METRICS, needs_in_words
 from specdec_cli.evaluation.results import Answer
-from specdec_cli.evaluation.sandbox import Limits
 
-METRICS = ("bleu", "rouge", "bertscore", "exact", "gsm8k", "humaneval", "mmlu")
+if TYPE_CHECKING:
+    from specdec_cli.evaluation.metrics.base import Numbers
+
 ALL = "all"
 RESAMPLES = 1000
 RESAMPLED = 4_000_000  # answers drawn at a time, which bounds the memory
@@ -71,20 +69,18 @@ class Difference:
     high: float | None
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """What to measure, and with what.
+@dataclass(frozen=True, slots=True)
+class ScoringPlan:
+    """What to measure, and how.
 
     Attributes:
-        names: of `METRICS`.
-        encoder: gives the model for BERTScore of a language; called only if that is asked for.
-        limits: of the programs that HumanEval runs.
+        metrics: names in `METRICS`.
+        options: for all of them, whatever the language.
         language: "en", "zh", or "auto" to score each language apart.
     """
 
-    names: tuple[str, ...]
-    encoder: Callable[[str], Encoder]
-    limits: Limits
+    metrics: tuple[str, ...]
+    options: MetricOptions = field(default_factory=MetricOptions)
     language: str = "auto"
 
     def languages(self, answers: Sequence[Answer]) -> dict[str, list[int]]:
@@ -95,38 +91,30 @@ class Metrics:
 
     def measure(self, answers: Sequence[Answer], language: str) -> list[Measure]:
         """Every measure of some answers of one language that applies to any of them."""
-        makers: dict[str, Callable[[], list[Measure]]] = {
-            "bleu": lambda: measure_bleu(answers, language),
-            "rouge": lambda: measure_rouge(answers, language),
-            "bertscore": lambda: measure_bertscore(answers, self.encoder(language)),
-            "exact": lambda: [measure_exact(answers)],
-            "gsm8k": lambda: [measure_gsm8k(answers)],
-            "humaneval": lambda: [measure_humaneval(answers, self.limits)],
-            "mmlu": lambda: [measure_mmlu(answers)],
-        }
-        return [measure for name in self.names for measure in makers[name]() if measure.places]
+        options = replace(self.options, language=language)
+        found = [each for name in self.metrics for each in METRICS[name].measure(answers, options)]
+        return [measure for measure in found if measure.indexes]
 
 
-def score(answers: Sequence[Answer], metrics: Metrics) -> list[ScoreRow]:
+def score(answers: Sequence[Answer], plan: ScoringPlan) -> list[ScoreRow]:
     """A row for each language, and under it one for each of its data sets: of `MOST_DATASETS` at most.
 
     Raises:
         InputError: no metric applies to any of the answers, or one cannot be computed.
     """
     rows: list[ScoreRow] = []
-    for language, indexes in metrics.languages(answers).items():
+    for language, indexes in plan.languages(answers).items():
         own = [answers[index] for index in indexes]
-        measures = metrics.measure(own, language)
+        measures = plan.measure(own, language)
         rows.append(_row(ALL, language, own, list(range(len(own))), measures))
         datasets: dict[str, list[int]] = {}
-        for place, answer in enumerate(own):
-            datasets.setdefault(answer.dataset, []).append(place)
+        for index, answer in enumerate(own):
+            datasets.setdefault(answer.dataset, []).append(index)
         for dataset, members in datasets.items() if 1 < len(datasets) <= MOST_DATASETS else ():
             rows.append(_row(dataset or "(none)", language, own, members, measures))
     if not any(row.scores for row in rows):
-        problem = f"None of the answers can be scored by {', '.join(metrics.names)}."
-        hint = "Most metrics need a `reference`; humaneval needs `test` and `entry_point`."
-        raise InputError(problem, hint)
+        problem = f"None of the answers can be scored by {', '.join(plan.metrics)}."
+        raise InputError(problem, needs_in_words())
     return rows
 
 
@@ -136,17 +124,17 @@ def _row(
     wanted = set(members)
     scores = {}
     for measure in measures:
-        rows = measure.rows[[place in wanted for place in measure.places]]
+        rows = measure.rows[[index in wanted for index in measure.indexes]]
         if len(rows):
             low, high = (None, None) if measure.detail else _interval(len(rows), _of_rows(measure, rows))
             value = measure.statistic(rows)
             scores[measure.name] = Score(value, low, high, len(rows), measure.note, measure.detail)
-    empty = sum(own[place].is_empty for place in members)
+    empty = sum(own[index].is_empty for index in members)
     return ScoreRow(dataset, language, len(members), empty, scores)
 
 
 def _of_rows(measure: Measure, rows: Numbers) -> Callable[[Numbers], float]:
-    return lambda index: measure.statistic(rows[index.astype(np.int64)])
+    return lambda chosen: measure.statistic(rows[chosen.astype(np.int64)])
 
 
 def _interval(count: int, statistic: Callable[[Numbers], float]) -> tuple[float | None, float | None]:
@@ -160,7 +148,7 @@ def _interval(count: int, statistic: Callable[[Numbers], float]) -> tuple[float 
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def compare(first: Sequence[Answer], second: Sequence[Answer], metrics: Metrics) -> list[Difference]:
+def compare(first: Sequence[Answer], second: Sequence[Answer], plan: ScoringPlan) -> list[Difference]:
     """Both files' scores over the answers that both have, and the difference, resampled in pairs.
 
     Raises:
@@ -175,9 +163,9 @@ def compare(first: Sequence[Answer], second: Sequence[Answer], metrics: Metrics)
             problem = f"The id {one.id!r} names other prompts on line {one.line} and line {other.line}."
             raise InputError(problem, "Give two files of answers to the same prompts.")
     found: list[Difference] = []
-    for language, indexes in metrics.languages([one for one, _ in pairs]).items():
+    for language, indexes in plan.languages([one for one, _ in pairs]).items():
         sides = [[pairs[index][side] for index in indexes] for side in (0, 1)]
-        measures = [metrics.measure(side, language) for side in sides]
+        measures = [plan.measure(side, language) for side in sides]
         known = {measure.name: measure for measure in measures[1]}
         for measure in measures[0]:
             if measure.name in known and not measure.detail:
@@ -203,19 +191,19 @@ def unique(answers: Sequence[Answer]) -> dict[str, Answer]:
 
 
 def _difference(one: Measure, other: Measure, language: str) -> list[Difference]:
-    rows = [{place: row for row, place in enumerate(measure.places)} for measure in (one, other)]
-    places = [place for place in one.places if place in rows[1]]
-    if not places:
+    row_of = [{index: row for row, index in enumerate(measure.indexes)} for measure in (one, other)]
+    shared = [index for index in one.indexes if index in row_of[1]]
+    if not shared:
         return []
     first, second = (
-        measure.rows[[own[place] for place in places]]
-        for measure, own in zip((one, other), rows, strict=True)
+        measure.rows[[rows[index] for index in shared]]
+        for measure, rows in zip((one, other), row_of, strict=True)
     )
 
-    def difference(index: Numbers) -> float:
-        chosen = index.astype(np.int64)
-        return other.statistic(second[chosen]) - one.statistic(first[chosen])
+    def difference(chosen: Numbers) -> float:
+        some = chosen.astype(np.int64)
+        return other.statistic(second[some]) - one.statistic(first[some])
 
-    low, high = _interval(len(places), difference)
+    low, high = _interval(len(shared), difference)
     values = one.statistic(first), other.statistic(second)
-    return [Difference(one.name, language, len(places), *values, values[1] - values[0], low, high)]
+    return [Difference(one.name, language, len(shared), *values, values[1] - values[0], low, high)]

@@ -7,15 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from specdec_cli.evaluation.metrics.table import heading
 from specdec_cli.evaluation.scoring import Difference, Score, ScoreRow
 from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
 NOTHING = "-"
-SHORT = {
-    "bleu": "BLEU", "rouge-1": "ROUGE-1", "rouge-2": "ROUGE-2", "rouge-l": "ROUGE-L",
-    "bertscore-p": "BERTScore P", "bertscore-r": "BERTScore R", "bertscore-f": "BERTScore F",
-}  # fmt: skip
 
 
 def scores_table(path: Path, rows: Sequence[ScoreRow]) -> FittedTable:
@@ -26,7 +23,7 @@ def scores_table(path: Path, rows: Sequence[ScoreRow]) -> FittedTable:
         start = [row.dataset, row.language, str(row.answers), str(row.empty)]
         for name, score in row.scores.items():
             if not score.detail:
-                table.add_row(*start, SHORT.get(name, name), *_cells(score))
+                table.add_row(*start, heading(name), *_cells(score))
                 start = [""] * len(start)
         table.add_section()
     return table
@@ -55,7 +52,7 @@ def differences_table(first: Path, second: Path, found: Sequence[Difference]) ->
     table = FittedTable(columns, title, caption)
     for each in found:
         table.add_row(
-            SHORT.get(each.name, each.name),
+            heading(each.name),
             each.language,
             str(each.answers),
             f"{each.first:.2f}",

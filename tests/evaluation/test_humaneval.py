@@ -4,6 +4,7 @@ import pytest
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.evaluation import sandbox
+from specdec_cli.evaluation.metrics.base import MetricOptions
 from specdec_cli.evaluation.metrics.humaneval import measure_humaneval
 from specdec_cli.evaluation.results import Answer
 from specdec_cli.evaluation.sandbox import Limits
@@ -26,6 +27,10 @@ def answer(prediction, **fields):
     return Answer(1, "1", False, "", PROMPT, prediction, None, record)
 
 
+def measured(answers, limits=None):
+    return measure_humaneval(answers, MetricOptions(limits=limits or Limits()))[0]
+
+
 @pytest.mark.parametrize(
     "prediction",
     [
@@ -38,22 +43,22 @@ def answer(prediction, **fields):
     ],
 )
 def test_a_right_answer_passes_in_whatever_form_it_comes(prediction):
-    assert list(measure_humaneval([answer(prediction)]).rows[:, 0]) == [1]
+    assert list(measured([answer(prediction)]).rows[:, 0]) == [1]
 
 
 @pytest.mark.parametrize("prediction", ["    return 3\n", "", "    return sum(numbers", "    exit(0)\n"])
 def test_a_wrong_answer_fails(prediction):
-    assert list(measure_humaneval([answer(prediction)]).rows[:, 0]) == [0]
+    assert list(measured([answer(prediction)]).rows[:, 0]) == [0]
 
 
 def test_what_brings_no_tests_is_not_measured():
-    assert measure_humaneval([answer("x", test=None)]).places == ()
+    assert measured([answer("x", test=None)]).indexes == ()
 
 
 def test_a_sandbox_that_fails_is_an_error_and_not_a_wrong_answer(monkeypatch):
     with pytest.raises(SpecdecError, match="--code-memory"):
-        measure_humaneval([answer("    return sum(numbers)\n")], Limits(memory=1 << 70))
+        measured([answer("    return sum(numbers)\n")], Limits(memory=1 << 70))
     broken = sandbox.Fence("seccomp", (), "/nowhere/child.py")
     monkeypatch.setattr(sandbox, "fence", lambda: broken)
     with pytest.raises(SpecdecError, match="did not start"):
-        measure_humaneval([answer("    return sum(numbers)\n")])
+        measured([answer("    return sum(numbers)\n")])

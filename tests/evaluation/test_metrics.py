@@ -9,7 +9,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.metrics import rouge
 from specdec_cli.evaluation.metrics.answers import measure_exact, measure_gsm8k, measure_mmlu
-from specdec_cli.evaluation.metrics.base import library, mean_percent
+from specdec_cli.evaluation.metrics.base import MetricOptions, library, mean_percent
 from specdec_cli.evaluation.metrics.bertscore import encoder_of, measure_bertscore
 from specdec_cli.evaluation.metrics.bleu import measure_bleu
 from specdec_cli.evaluation.metrics.rouge import measure_rouge
@@ -49,7 +49,7 @@ def test_bleu_is_sacrebleus_corpus_score_with_its_signature(pairs, language, tok
 
     metric = BLEU(tokenize=tokenizer)
     expected = metric.corpus_score([one for one, _ in pairs], [[other for _, other in pairs]])
-    measure, *precisions = measure_bleu(answers(pairs), language)
+    measure, *precisions = measure_bleu(answers(pairs), MetricOptions(language))
     assert score(measure) == expected.score
     assert [score(each) for each in precisions] == expected.precisions
     assert measure.note == metric.get_signature().format()
@@ -63,7 +63,7 @@ def test_rouge_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(pairs, 
     words = (lambda text: " ".join(jieba.cut(text))) if language == "zh" else str
     filled = [(words(one), words(other)) for one, other in pairs if one]
     expected = Rouge().get_scores(*map(list, zip(*filled, strict=True)), avg=True)
-    for measure in measure_rouge(answers(pairs), language):
+    for measure in measure_rouge(answers(pairs), MetricOptions(language)):
         kept = measure.rows[[bool(one) for one, _ in pairs]]
         assert mean_percent(kept) == 100 * expected[measure.name]["f"]
         assert score(measure) == pytest.approx(100 * expected[measure.name]["f"] * len(filled) / len(pairs))
@@ -71,7 +71,8 @@ def test_rouge_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(pairs, 
 
 def test_rouge_takes_texts_longer_than_pythons_recursion_and_texts_of_full_stops():
     long = " ".join(f"w{number % 97}" for number in range(600))
-    found = measure_rouge(answers([(long, long), ("...", "A word."), ("A word.", " . ")]), "en")
+    pairs = [(long, long), ("...", "A word."), ("A word.", " . ")]
+    found = measure_rouge(answers(pairs), MetricOptions("en"))
     assert [list(measure.rows[:, 0]) for measure in found] == [[pytest.approx(1), 0, 0]] * 3
 
 
@@ -88,6 +89,10 @@ def bert(tmp_path_factory):
     return folder
 
 
+def by(folder):
+    return MetricOptions(encoder=lambda _: encoder_of(str(folder), None))
+
+
 def test_bertscore_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(bert, recwarn):
     from bert_score import BERTScorer
 
@@ -95,9 +100,7 @@ def test_bertscore_is_the_librarys_own_and_an_empty_answer_counts_as_nothing(ber
     scorer = BERTScorer(model_type=str(bert), num_layers=2)
     scorer._tokenizer.model_max_length = 512
     expected = scorer.score(*map(list, zip(*filled, strict=True)))
-    for measure, column in zip(
-        measure_bertscore(answers(ENGLISH), encoder_of(str(bert), None)), expected, strict=True
-    ):
+    for measure, column in zip(measure_bertscore(answers(ENGLISH), by(bert)), expected, strict=True):
         kept = measure.rows[[bool(one) for one, _ in ENGLISH]]
         assert kept[:, 0].tolist() == column.tolist()
         assert score(measure) == pytest.approx(100 * sum(column.tolist()) / len(ENGLISH))
@@ -121,12 +124,13 @@ def test_a_missing_library_is_named_with_the_way_to_get_it():
 def test_an_answer_without_a_reference_is_left_out_of_what_compares():
     one, two = answers(ENGLISH[:2])
     bare = Answer(3, "3", False, "", "", "words", None, {})
-    assert measure_bleu([one, bare, two], "en")[0].places == (0, 2)
-    assert measure_exact([one, bare, two]).places == (0, 2)
+    assert measure_bleu([one, bare, two], MetricOptions("en"))[0].indexes == (0, 2)
+    assert measure_exact([one, bare, two], MetricOptions())[0].indexes == (0, 2)
 
 
 def test_exact_match_minds_words_and_not_the_space_between_them():
-    measure = measure_exact(answers([(" Paris \n", "Paris"), ("paris", "Paris"), ("", "Paris")]))
+    pairs = [(" Paris \n", "Paris"), ("paris", "Paris"), ("", "Paris")]
+    measure = measure_exact(answers(pairs), MetricOptions())[0]
     assert list(measure.rows[:, 0]) == [1, 0, 0]
 
 
@@ -157,7 +161,7 @@ def test_of_several_references_bleu_is_sacrebleus():
         [references[at] if at < len(references) else None for _, references in SEVERAL] for at in (0, 1)
     ]
     expected = BLEU().corpus_score([one for one, _ in SEVERAL], streams)
-    assert score(measure_bleu(several(), "en")[0]) == expected.score
+    assert score(measure_bleu(several(), MetricOptions("en"))[0]) == expected.score
 
 
 def test_of_several_references_rouge_takes_the_best():
@@ -166,7 +170,7 @@ def test_of_several_references_rouge_takes_the_best():
     best = [
         max(Rouge().get_scores(one, each)[0]["rouge-l"]["f"] for each in others) for one, others in SEVERAL
     ]
-    assert list(measure_rouge(several(), "en")[2].rows[:, 0]) == best
+    assert list(measure_rouge(several(), MetricOptions("en"))[2].rows[:, 0]) == best
 
 
 def test_of_several_references_bertscore_takes_the_best(bert):
@@ -175,7 +179,7 @@ def test_of_several_references_bertscore_takes_the_best(bert):
     scorer = BERTScorer(model_type=str(bert), num_layers=2)
     scorer._tokenizer.model_max_length = 512
     expected = scorer.score([one for one, _ in SEVERAL], [list(others) for _, others in SEVERAL])[2].tolist()
-    assert measure_bertscore(several(), encoder_of(str(bert), None))[2].rows[:, 0].tolist() == expected
+    assert measure_bertscore(several(), by(bert))[2].rows[:, 0].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -188,7 +192,7 @@ def test_of_several_references_bertscore_takes_the_best(bert):
 )
 def test_of_several_references_any_is_right(measure, prediction, references):
     answer = Answer(1, "1", False, "", "", prediction, references[0], {}, references)
-    assert list(measure([answer]).rows[:, 0]) == [1]
+    assert list(measure([answer], MetricOptions())[0].rows[:, 0]) == [1]
 
 
 def test_rouge_takes_an_answer_that_goes_on_for_ever_to_a_limit_and_says_so(monkeypatch):
@@ -199,7 +203,7 @@ def test_rouge_takes_an_answer_that_goes_on_for_ever_to_a_limit_and_says_so(monk
     words = [f"w{number % 97}" for number in range(100_000)]
     sentences = [" ".join(words[start : start + 60]) for start in range(0, len(words), 60)]
     long, reference = ".".join(sentences), "w1 w2 w61 and so on"
-    found = measure_rouge(answers([(long, reference)]), "en")
+    found = measure_rouge(answers([(long, reference)]), MetricOptions("en"))
     cut = ".".join([" ".join(words[:40]), " ".join(words[60:100]), *[""] * (len(sentences) - 2)])
     expected = Rouge().get_scores(cut, reference)[0]
     assert [score(each) for each in found] == [100 * each["f"] for each in expected.values()]
@@ -210,6 +214,6 @@ def test_rouge_cuts_nothing_that_is_no_longer_than_its_limits():
     from rouge import Rouge
 
     one, other = " ".join(["a", "b"] * 400), "b a. c b"
-    found = measure_rouge(answers([(one, other)]), "en")
+    found = measure_rouge(answers([(one, other)]), MetricOptions("en"))
     assert found[2].note == "rouge"
     assert score(found[2]) == 100 * Rouge().get_scores(one, other)[0]["rouge-l"]["f"]

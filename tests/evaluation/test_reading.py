@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from specdec_cli.evaluation.metrics.answers import measure_gsm8k, measure_mmlu
+from specdec_cli.evaluation.metrics.base import MetricOptions
 from specdec_cli.evaluation.metrics.reading import chosen_letter, reference_letter, worked_number
 from specdec_cli.evaluation.results import Answer
 
@@ -167,13 +168,13 @@ def answer(prediction: str, reference: str) -> Answer:
 
 def test_no_number_is_never_right() -> None:
     pairs = [("I do not know", "#### 5"), ("5 apples", "#### 5"), ("x", "no number")]
-    measure = measure_gsm8k([answer(*pair) for pair in pairs])
-    assert (list(measure.rows[:, 0]), measure.places) == ([0, 1], (0, 1))
+    measure = measure_gsm8k([answer(*pair) for pair in pairs], MetricOptions())[0]
+    assert (list(measure.rows[:, 0]), measure.indexes) == ([0, 1], (0, 1))
 
 
 def test_a_choice_may_be_given_by_its_number() -> None:
     pairs = [("C", "2"), ("C", "C"), ("C", "B")]
-    assert list(measure_mmlu([answer(*pair) for pair in pairs]).rows[:, 0]) == [1, 1, 0]
+    assert list(measure_mmlu([answer(*pair) for pair in pairs], MetricOptions())[0].rows[:, 0]) == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,8 @@ from scipy import stats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation import results
 from specdec_cli.evaluation.data_checks import remarks
-from specdec_cli.evaluation.metrics.bertscore import encoder_of
 from specdec_cli.evaluation.results import read_answers, results_files
-from specdec_cli.evaluation.sandbox import Limits
-from specdec_cli.evaluation.scoring import RESAMPLES, Metrics, compare, score
+from specdec_cli.evaluation.scoring import RESAMPLES, ScoringPlan, compare, score
 
 PLAIN = [
     {"id": "a", "dataset": "one", "prompt": "p", "reference": "yes", "prediction": "yes"},
@@ -32,7 +30,7 @@ def write(path, records, *, lines=False, indent=None):
 
 
 def metrics(*names, language="auto"):
-    return Metrics(names, lambda _: encoder_of("none", None), Limits(), language)
+    return ScoringPlan(names, language=language)
 
 
 @pytest.mark.parametrize("field", ["prediction", "spec_pred", "gf_pred", "unite_pred"])

@@ -8,31 +8,22 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specdec_cli.errors import InputError
-from specdec_cli.evaluation.metrics.base import Measure, library, mean_measure, referenced
+from specdec_cli.evaluation.metrics.base import (
+    Encoder,
+    Measure,
+    MetricOptions,
+    library,
+    mean_measure,
+    referenced,
+)
 from specdec_cli.evaluation.results import Answer
 
 NAMES = ("bertscore-p", "bertscore-r", "bertscore-f")
 LONGEST = 10**6  # a tokenizer that says more than this does not know its model's length
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """The model whose vectors are compared.
-
-    Attributes:
-        model: a folder, or a name on the hub.
-        layers: how many of its layers to take; None for the library's choice, which only hub names have.
-        name: what to call it in tables.
-    """
-
-    model: str
-    layers: int | None
-    name: str
 
 
 def encoder_of(model: str, layers: int | None) -> Encoder:
@@ -55,24 +46,25 @@ def encoder_of(model: str, layers: int | None) -> Encoder:
     return Encoder(str(path), layers or depth, path.name)
 
 
-def measure_bertscore(answers: Sequence[Answer], encoder: Encoder) -> list[Measure]:
+def measure_bertscore(answers: Sequence[Answer], options: MetricOptions) -> list[Measure]:
     """Mean precision, recall and F of BERTScore (Zhang et al. 2020), not rescaled; an empty text scores 0.
 
     Of several references the library takes the best.
     """
-    places = referenced(answers)
-    filled = [place for place in places if not answers[place].is_empty]
-    found = dict.fromkeys(places, (0.0, 0.0, 0.0))
+    encoder = options.encoder(options.language)
+    indexes = referenced(answers)
+    filled = [index for index in indexes if not answers[index].is_empty]
+    found = dict.fromkeys(indexes, (0.0, 0.0, 0.0))
     if filled:
         scorer = _scorer(encoder)
         columns = scorer.score(
-            [answers[place].prediction for place in filled], [list(answers[place].good) for place in filled]
+            [answers[index].prediction for index in filled], [list(answers[index].good) for index in filled]
         )
         triples = zip(*(column.tolist() for column in columns), strict=True)
         found |= dict(zip(filled, triples, strict=True))
     note = f"bert-score, {encoder.name}, layer {encoder.layers or 'by default'}"
     return [
-        mean_measure(name, [found[place][part] for place in places], places, note)
+        mean_measure(name, [found[index][part] for index in indexes], indexes, note)
         for part, name in enumerate(NAMES)
     ]
 

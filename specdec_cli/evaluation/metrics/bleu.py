@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from specdec_cli.evaluation.languages import CHINESE
-from specdec_cli.evaluation.metrics.base import Measure, Numbers, library, referenced
+from specdec_cli.evaluation.metrics.base import Measure, MetricOptions, library, referenced, rows_of
 from specdec_cli.evaluation.results import Answer
+
+if TYPE_CHECKING:
+    from specdec_cli.evaluation.metrics.base import Numbers
 
 ORDER = 4
 TOKENIZERS = {CHINESE: "zh"}
 USUAL_TOKENIZER = "13a"
 
 
-def measure_bleu(answers: Sequence[Answer], language: str) -> list[Measure]:
+def measure_bleu(answers: Sequence[Answer], options: MetricOptions) -> list[Measure]:
     """Corpus BLEU (Papineni et al. 2002; sacrebleu: Post 2018), and its n-gram precisions as details.
 
     An answer's row holds its matches of each order, its n-grams of each order, its length and its
     reference's (of several, the closest length), which add up to the corpus's.
     """
     bleu = library("sacrebleu.metrics", "bleu").BLEU
-    metric = bleu(tokenize=TOKENIZERS.get(language, USUAL_TOKENIZER))
-    places = referenced(answers)
-    rows = np.array([_row(metric, answers[place]) for place in places], dtype=np.float64)
-    signature = metric.get_signature().format() if places else ""
-    measures = [Measure("bleu", rows, _statistic(bleu), tuple(places), signature)]
+    metric = bleu(tokenize=TOKENIZERS.get(options.language, USUAL_TOKENIZER))
+    indexes = tuple(referenced(answers))
+    rows = rows_of(_row(metric, answers[index]) for index in indexes)
+    signature = metric.get_signature().format() if indexes else ""
+    measures = [Measure("bleu", rows, _statistic(bleu), indexes, signature)]
     for order in range(1, ORDER + 1):
         precision = _statistic(bleu, order)
-        measures.append(Measure(f"bleu-{order}", rows, precision, tuple(places), signature, detail=True))
+        measures.append(Measure(f"bleu-{order}", rows, precision, indexes, signature, detail=True))
     return measures
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from specdec_cli.evaluation.languages import CHINESE
-from specdec_cli.evaluation.metrics.base import Measure, library, mean_measure, referenced
+from specdec_cli.evaluation.metrics.base import Measure, MetricOptions, library, mean_measure, referenced
 from specdec_cli.evaluation.results import Answer
 
 NAMES = ("rouge-1", "rouge-2", "rouge-l")
@@ -19,18 +19,18 @@ LONGEST_SENTENCE = 1000  # words
 LONGEST_TEXT = 20_000
 
 
-def measure_rouge(answers: Sequence[Answer], language: str) -> list[Measure]:
+def measure_rouge(answers: Sequence[Answer], options: MetricOptions) -> list[Measure]:
     """Mean F of ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004); the best of several references; an empty text 0."""
     scorer = library("rouge", "rouge").Rouge(metrics=list(NAMES))
-    words = _chinese_words() if language == CHINESE else str
-    places = referenced(answers)
-    texts = [[words(text) for text in (answers[at].prediction, *answers[at].good)] for at in places]
+    words = _chinese_words() if options.language == CHINESE else str
+    indexes = referenced(answers)
+    texts = [[words(text) for text in (answers[at].prediction, *answers[at].good)] for at in indexes]
     cut = [[_cut(text) for text in each] for each in texts]
     found = [_best(scorer, prediction, references) for prediction, *references in cut]
-    note = "rouge" + (", words by jieba" if language == CHINESE else "")
+    note = "rouge" + (", words by jieba" if options.language == CHINESE else "")
     if cut != texts:
         note += f", of texts cut at {LONGEST_TEXT:,} words and sentences at {LONGEST_SENTENCE:,}"
-    return [mean_measure(name, [each[name] for each in found], places, note) for name in NAMES]
+    return [mean_measure(name, [each[name] for each in found], indexes, note) for name in NAMES]
 
 
 def _chinese_words() -> Callable[[str], str]:
