@@ -24,7 +24,11 @@ class Drafter(Protocol):
         ...
 
     def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
-        """Guess at most `depth` levels, the first of which stands at `position`; nothing is a fine guess."""
+        """Guess at most `depth` levels, the first of which stands at `position`; nothing is a fine guess.
+
+        Raises:
+            NotFiniteError: the draft model gives no distribution.
+        """
         ...
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:

@@ -17,7 +17,14 @@ from specdec_cli.tree import TokenTree
 
 
 class ChainDrafter:
-    """Draws `gamma` tokens, one after the other, from the model at the target's own sampling."""
+    """Draws tokens one after the other from the model, at the target's own sampling.
+
+    Args:
+        model: the draft.
+        gamma: tokens of a chain.
+        sampling: how the draft's logits become distributions.
+        vocab_size: V of the target's vocabulary.
+    """
 
     def __init__(self, model: DraftModel, gamma: int, sampling: Sampling, vocab_size: int) -> None:
         self._model = model

@@ -46,7 +46,11 @@ class Ranking(Protocol):
 
 
 class DraftRanking:
-    """By the draft's probabilities at the target's temperature."""
+    """By the draft's probabilities at the target's temperature.
+
+    Args:
+        temperature: divides the draft's logits; 0 ranks by its plain distribution.
+    """
 
     def __init__(self, temperature: float) -> None:
         self._temperature = temperature
@@ -62,7 +66,13 @@ class DraftRanking:
 
 
 class CoupledRanking:
-    """By the outcome of the target's own race, run on the draft's distribution."""
+    """By the outcome of the target's own race, run on the draft's distribution.
+
+    Args:
+        sampling: the target's.
+        doubt: how far the draft's log-probabilities are taken to be from the target's, in the race's units;
+            greater makes the tree broader.
+    """
 
     def __init__(self, sampling: Sampling, doubt: float = DOUBT) -> None:
         self._sampling = sampling

@@ -1,0 +1,1 @@
+"""The decoding loop over three roles, and what is made of its steps: text, statistics, observations."""

@@ -17,7 +17,20 @@ from specdec_cli.sampling.randomness import Randomness
 def decode(prompt: Sequence[int], roles: Roles, randomness: Randomness, stopping: Stopping) -> Iterator[Step]:
     """Extend `prompt` until `stopping` ends it, one pass of the target at a time.
 
-    The tokens of all steps together are distributed as the target's own would be.
+    The tokens of all steps together are distributed as the target's own would be (Leviathan, Kalman & Matias
+    2023, https://arxiv.org/abs/2211.17192, for one guess a position; for trees see each verifier's paper).
+
+    Args:
+        prompt: token ids, at least one.
+        roles: who guesses, who scores, who decides.
+        randomness: chance; every draw has a key of its own.
+        stopping: what ends the text; it counts what is emitted, so that each text needs one of its own.
+
+    Yields:
+        What each pass of the target came to.
+
+    Raises:
+        NotFiniteError: a model gives no distribution.
     """
     target, drafter, verify = roles.target, roles.drafter, roles.verify
     begun = perf_counter()

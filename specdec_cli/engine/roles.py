@@ -29,7 +29,11 @@ class Target(Protocol):
         ...
 
     def score(self, tree: TokenTree) -> Rows:
-        """The distributions that follow the text and each node of the tree, from one pass."""
+        """The distributions that follow the text and each node of the tree, from one pass.
+
+        Raises:
+            NotFiniteError: now, or when a row is asked for: the model's logits give no distribution.
+        """
         ...
 
     def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:

@@ -140,7 +140,11 @@ class Proposer:
 
 
 class ProposerRows:
-    """The proposer as a `Scorer`: its rows were computed while it drafted."""
+    """The proposer as a `Scorer`: its rows were computed while it drafted.
+
+    Args:
+        proposer: the drafter that the member is.
+    """
 
     forward_seconds = 0.0
 

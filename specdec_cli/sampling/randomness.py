@@ -1,12 +1,13 @@
 """Chance, keyed by where it is used.
 
-All randomness of the program passes through two calls, `bernoulli` and `categorical`, and each carries a
-key: the position in the text and the purpose. That makes a run repeatable whatever the shape of its steps,
-and lets a test walk every path of chance with its exact weight.
+All chance of decoding passes through `Randomness`, and each draw carries a key: the position in the text and
+the purpose. That makes a run repeatable whatever the shape of its steps, and lets a test walk every path of
+chance with its exact weight.
 
-The noise is counter-based (the finaliser of SplitMix64 over seed, key and token id), so it depends neither on
-what was drawn before nor on the device. What the target emits is drawn as a race with noise for each token,
-so that a draft may look at the noise of the few tokens it thinks of; all other draws take one number.
+The noise is counter-based: the finaliser of SplitMix64 (Steele, Lea & Flood 2014) over seed, key and token
+id. So it depends neither on what was drawn before nor on the device. What the target emits is drawn as a race
+with noise for each token, so that a draft may look at the noise of the few tokens it thinks of; all other
+draws take one number.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def choosing(position: int) -> Key:
 
 
 class Randomness(Protocol):
-    """The two things that can be left to chance."""
+    """What can be left to chance."""
 
     def bernoulli(self, probability: float, key: Key) -> bool:
         """True with this probability; 0 or less is never, 1 or more always, and what is no number never."""
@@ -96,7 +97,11 @@ class Randomness(Protocol):
 
 
 class SeededRandomness:
-    """Chance that a seed decides: the same seed and key give the same draw, on any device."""
+    """Chance that a seed decides: the same seed and key give the same draw, on any device.
+
+    Args:
+        seed: any whole number; 64 bits of it count.
+    """
 
     def __init__(self, seed: int) -> None:
         self._state = _mix((seed + _GOLDEN) & _MASK)

@@ -121,6 +121,7 @@ class SpecEM:
 
         Raises:
             InputError: the question leaves a model no room for an answer.
+            NotFiniteError: a model gives no distribution.
         """
         rules = self.rules
         self.begin(question)

@@ -25,7 +25,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The path of nodes that survives, from the root down, and the token that follows it."""
+    """What a verifier decides.
+
+    Attributes:
+        path: indices of the nodes that survive, from the root down.
+        next_token: the id that follows them.
+    """
 
     path: tuple[int, ...]
     next_token: int
@@ -57,5 +62,14 @@ class Verifier(Protocol):
         """Judge a tree whose first level stands at `position` of the text.
 
         The tokens of the path and the one that follows are distributed as the target's own would be.
+
+        Args:
+            tree: what was guessed.
+            target: its distributions.
+            randomness: chance; every draw has a key of its own.
+            position: of the first level, in tokens from the beginning of the prompt.
+
+        Raises:
+            NotFiniteError: the target's or the draft's distributions hold NaN or infinity.
         """
         ...

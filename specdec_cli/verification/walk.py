@@ -13,7 +13,13 @@ from specdec_cli.verification.base import Rows, Verdict, proposal_of
 
 
 class Coins(NamedTuple):
-    """Chance for the siblings of one level."""
+    """Chance for the siblings of one level.
+
+    Attributes:
+        randomness: where it comes from.
+        position: of the siblings in the text.
+        start: position at which the step began.
+    """
 
     randomness: Randomness
     position: int
