@@ -25,15 +25,15 @@ from specdec_cli.models.hf.stop_tokens import stop_tokens
 from specdec_cli.models.hf.tokenizer import Tokenizer, read_tokenizer
 from specdec_cli.models.hf.unused_tensors import unused_warnings
 from specdec_cli.models.hub.resolve import resolve
-from specdec_cli.models.offload.load import Offload, open_offloaded
+from specdec_cli.models.offload.load import Offload, PlannedModel, open_planned, plan_offloaded
 from specdec_cli.models.offload.memory_plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
 from specdec_cli.models.quantization.bitsandbytes import packed_weights, rounding
 from specdec_cli.models.quantization.gptq import gptq_bytes, is_gptq, read_gptq
-from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, require_cpu
+from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, require_cpu
 from specdec_cli.models.quantization.quantize import lower_precision, remarks_on
 from specdec_cli.models.reduced_vocab_head import reduce_vocabulary
-from specdec_cli.registry.precisions import BITSANDBYTES
+from specdec_cli.registry.precisions import BITSANDBYTES, OURS
 
 Report = Callable[[str], None]
 
@@ -71,6 +71,11 @@ class LoadedModel:
     warnings: tuple[str, ...] = ()
 
     @property
+    def config(self) -> Any:
+        """transformers' configuration of it."""
+        return self.model.config
+
+    @property
     def layers(self) -> int:
         """Number of decoder layers."""
         return int(self.model.config.get_text_config(decoder=True).num_hidden_layers)
@@ -90,7 +95,48 @@ def silent(_: str) -> None:
     """The report of those who do not want one."""
 
 
-def load_model(
+@dataclass(frozen=True)
+class CheckedModel:
+    """A model that can be loaded, as far as is known without a byte of its weights.
+
+    Attributes:
+        name: what the user called it.
+        folder: where its files lie.
+        source: where they came from, in words.
+        config: transformers' configuration.
+        tokenizer: its tokenizer.
+        dtype: number format that its weights will have.
+        device: where they will lie.
+        quantize: precision of its weights beside that: "none" for the number format alone.
+        trust_remote_code: whether Python code that comes with the model is run.
+        memory: bytes that loading it takes of the device; 0 where `planned` says it.
+        planned: what is to be in memory, if it is offloaded.
+    """
+
+    name: str
+    folder: Path
+    source: str
+    config: Any
+    tokenizer: Tokenizer
+    dtype: torch.dtype
+    device: torch.device
+    quantize: str
+    trust_remote_code: bool
+    memory: int
+    planned: PlannedModel | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of logits a position, padding included."""
+        return logit_vocab_size(self.config)
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+        return int(self.config.get_text_config(decoder=True).num_hidden_layers)
+
+
+def check_model(
     name: str,
     *,
     device: str = "auto",
@@ -99,20 +145,18 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     offload: Offload | None = None,
-    drafts: bool = False,
     report: Report = silent,
-) -> LoadedModel:
-    """The model of that name: a registry name, a folder, a `.gguf` file or a hub id.
+) -> CheckedModel:
+    """Find a model and check all that can be checked before its weights are read.
 
     Args:
-        name: as the user wrote it.
+        name: a registry name, a folder, a `.gguf` file or a hub id, as the user wrote it.
         device: "auto", "cpu", "cuda" or "cuda:N".
         dtype: "auto", "float32", "bfloat16" or "float16".
         quantize: "none"; "int8" or "int4", on the CPU only; "bnb-8bit" or "bnb-4bit".
         revision: branch, tag or commit on the hub.
         trust_remote_code: run Python code that comes with the model.
         offload: which layers stay out of memory, and how; None for none.
-        drafts: it only guesses, so that its output layer may be cut to the tokens that its folder names.
         report: is told what is going on.
 
     Raises:
@@ -121,58 +165,79 @@ def load_model(
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
     place = resolve_device(device)
-    if quantize in KINDS:
+    if quantize in OURS:
         require_cpu(quantize, place)
     number_format = resolve_dtype(dtype, place)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
     tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
-    stream = plan = None
-    if offload is not None:
-        model, stream, plan, unused = open_offloaded(
-            found.folder, config, number_format, place, offload, trust_remote_code, report
-        )
+    needed, planned = 0, None
+    if offload is None:
+        needed = _memory_needed(found.folder, config, number_format, place)
+        require_memory(needed, place, f"Loading {name}")
     else:
-        require_memory(_memory_needed(found.folder, config, number_format, place), place, f"Loading {name}")
-        model, unused = _whole_model(
-            found.folder, config, number_format, quantize, place, trust_remote_code, drafts, report
-        )
+        planned = plan_offloaded(found.folder, config, number_format, place, offload, trust_remote_code)
+    return CheckedModel(
+        name, found.folder, found.source, config, tokenizer, number_format, place, quantize,
+        trust_remote_code, needed, planned,
+    )  # fmt: skip
+
+
+def load_checked(checked: CheckedModel, *, drafts: bool = False, report: Report = silent) -> LoadedModel:
+    """Read the weights of a model that was checked.
+
+    Args:
+        checked: by `check_model`.
+        drafts: it only guesses, so that its output layer may be cut to the tokens that its folder names.
+        report: is told what is going on.
+
+    Raises:
+        InputError: its weights are none of its architecture's, or cannot be held in the precision.
+        ResourceError: not enough memory.
+        SpecdecError: a file is damaged.
+    """
+    stream = plan = None
+    if checked.planned is not None:
+        model, stream, plan, unused = open_planned(checked.planned, report)
+    else:
+        model, unused = _whole_model(checked, drafts, report)
     return LoadedModel(
-        name=name,
+        name=checked.name,
         model=model,
-        tokenizer=tokenizer,
-        context=context_length(config),
-        stop_tokens=stop_tokens(found.folder, model, tokenizer),
-        dtype=number_format,
-        device=place,
+        tokenizer=checked.tokenizer,
+        context=context_length(checked.config),
+        stop_tokens=stop_tokens(checked.folder, model, checked.tokenizer),
+        dtype=checked.dtype,
+        device=checked.device,
         parameters=count_parameters(model),
-        source=found.source,
+        source=checked.source,
         stream=stream,
         plan=plan,
-        warnings=(*unused_warnings(found.folder, unused), *remarks_on(model, name, quantize)),
+        warnings=(
+            *unused_warnings(checked.folder, unused),
+            *remarks_on(model, checked.name, checked.quantize),
+        ),
     )
 
 
-def _whole_model(
-    folder: Path,
-    config: Any,
-    dtype: torch.dtype,
-    quantize: str,
-    place: torch.device,
-    trust_remote_code: bool,
-    drafts: bool,
-    report: Report,
-) -> tuple[Any, tuple[str, ...]]:
+def load_model(name: str, *, drafts: bool = False, report: Report = silent, **how: Any) -> LoadedModel:
+    """Check a model and load it: see `check_model`, which takes `how`, and `load_checked`."""
+    return load_checked(check_model(name, report=report, **how), drafts=drafts, report=report)
+
+
+def _whole_model(checked: CheckedModel, drafts: bool, report: Report) -> tuple[Any, tuple[str, ...]]:
     """The model where it is to be, and the names of stored tensors that it has no place for."""
+    folder, config, dtype, place = checked.folder, checked.config, checked.dtype, checked.device
+    quantize, trusted = checked.quantize, checked.trust_remote_code
     if quantize in BITSANDBYTES:
         how = rounding(folder, config, dtype, quantize)
         report(f"Rounding the weights to {quantize}")
-        model, unused = read_pretrained(folder, dtype, trust_remote_code, rounding=how, device=place)
+        model, unused = read_pretrained(folder, dtype, trusted, rounding=how, device=place)
         return model.eval().requires_grad_(False), unused
     if is_gptq(config):
-        model, unused = read_gptq(folder, config, dtype, trust_remote_code, packed=place.type == "cpu")
+        model, unused = read_gptq(folder, config, dtype, trusted, packed=place.type == "cpu")
     else:
-        model, unused = read_pretrained(folder, dtype, trust_remote_code)
+        model, unused = read_pretrained(folder, dtype, trusted)
     if drafts:
         reduce_vocabulary(model, folder)
     model = model.eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MODEL = "model"
 NGRAM = "ngram"
@@ -48,6 +48,11 @@ class DraftSpec:
     def is_of_target(self) -> bool:
         """Whether it is made of the target, and so fits it whatever it is."""
         return self.kind in (EARLY_EXIT, QUANTIZED, NOISY)
+
+    @property
+    def alone(self) -> DraftSpec:
+        """The same without what is copied first: what has to be loaded."""
+        return replace(self, ngram_first=False)
 
     @property
     def text(self) -> str:

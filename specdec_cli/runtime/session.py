@@ -26,8 +26,8 @@ from specdec_cli.models.forward.select import (
     compiled_forward,
     new_forward,
 )
-from specdec_cli.models.hardware import default_threads, dtype_name, resolve_device
-from specdec_cli.models.loader import LoadedModel, load_model, silent
+from specdec_cli.models.hardware import default_threads, dtype_name
+from specdec_cli.models.loader import LoadedModel, load_checked, silent
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.models.runner.tree_support import require_tree_support
@@ -36,21 +36,13 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import (
     chain_drafter,
     drafter_of,
-    largest_tree,
     sampling_of,
-    tree_of,
     verifier_of,
 )
-from specdec_cli.runtime.draft_loading import (
-    load_partner,
-    model_record,
-    require_layers,
-    require_usable,
-    require_vocabulary,
-)
+from specdec_cli.runtime.draft_loading import load_draft, model_record
 from specdec_cli.runtime.endings import JOINED, stops_of
 from specdec_cli.runtime.ensemble import MemberPool
-from specdec_cli.runtime.offload import device_of, offload_of
+from specdec_cli.runtime.preflight import CheckedDraft, check_draft, preflight
 from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
@@ -70,11 +62,16 @@ class Session:
     """
 
     def __init__(
-        self, settings: Settings, target: LoadedModel, report: Callable[[str], None] = silent
+        self,
+        settings: Settings,
+        target: LoadedModel,
+        report: Callable[[str], None] = silent,
+        checked: Sequence[CheckedDraft] = (),
     ) -> None:
         self.settings = settings
         self.target = target
         self.warnings: list[str] = list(target.warnings)
+        self._checked = {each.spec: each for each in checked}
         self._drafts: dict[DraftSpec, LoadedModel] = {}
         self._runners: dict[int, Runner] = {}
         self._runners[id(target)] = self._new_runner(target, report)
@@ -87,39 +84,15 @@ class Session:
         Raises:
             SpecdecError: a model cannot be had, does not fit in memory, or does not fit the other.
         """
-        draft = resolve_draft(settings)
-        if METHODS[settings.method].takes_tree:
-            tree_of(settings)  # a tree that cannot be read is known before anything is loaded
-        for device in filter(None, (settings.device, settings.draft_device)):
-            resolve_device(device)
-        names = member_names(settings) if METHODS[settings.method].is_ensemble else ()
-        others = [parse_draft(name) for name in names[1:]]
-        if draft is not None:
-            require_usable(settings, draft)
-            require_layers(settings, draft, report)
-        if draft is not None and draft.is_model:
-            require_vocabulary(settings, draft, report)
-        for other in others:
-            require_layers(settings, other, report)
-            if other.is_model and other.name != settings.target:
-                require_vocabulary(settings, other, report)
+        found = preflight(settings, report)
         torch.set_num_threads(settings.threads or min(torch.get_num_threads(), default_threads()))
         report(f"Loading {settings.target}")
-        target = load_model(
-            settings.target,
-            device=device_of(settings),
-            dtype=settings.dtype,
-            quantize=settings.quantize,
-            revision=settings.revision,
-            trust_remote_code=settings.trust_remote_code,
-            offload=offload_of(settings, draft, largest_tree(settings), report),
-            report=report,
-        )
+        target = load_checked(found.target, report=report)
         require_tree_support(target)
-        session = cls(settings, target, report)
-        if draft is not None and not draft.is_ngram:
-            session.draft(draft, report)
-        session.pool.gather(names)
+        session = cls(settings, target, report, found.beside)
+        for each in found.beside:
+            session.draft(each.spec, report)
+        session.pool.gather(session.members)
         return session
 
     def _member(self, name: str, copy: int, report: Callable[[str], None]) -> Member:
@@ -134,9 +107,10 @@ class Session:
         Raises:
             SpecdecError: it cannot be had, or does not fit the target.
         """
-        spec = replace(spec, ngram_first=False)
+        spec = spec.alone
         if spec not in self._drafts:
-            draft, warning = load_partner(self.target, spec, self.settings, report)
+            checked = self._checked.get(spec) or check_draft(self.settings, spec, self.target, report)
+            draft, warning = load_draft(self.target, checked, self.settings, report)
             said = [*draft.warnings, *([warning] if warning else [])]  # a part of the target says it again
             self.warnings += [each for each in said if each not in self.warnings]
             self._runners[id(draft)] = self._new_runner(draft, report)
@@ -174,7 +148,7 @@ class Session:
     def describe(self) -> dict[str, object]:
         """Which models run, what settings that say "auto" came to."""
         spec = resolve_draft(self.settings)
-        draft = None if spec is None else self._drafts.get(replace(spec, ngram_first=False))
+        draft = None if spec is None else self._drafts.get(spec.alone)
         name = None if spec is None else spec.name
         return {
             "target": model_record(self.target, self.settings.quantize),

@@ -244,7 +244,7 @@ def test_names_that_cannot_be_read_are_refused_before_anything_is_loaded(ensembl
     def never(*_, **__):
         raise AssertionError("something was loaded")
 
-    monkeypatch.setattr("specdec_cli.runtime.session.load_model", never)
+    monkeypatch.setattr("specdec_cli.runtime.session.load_checked", never)
     for given in (("--models", f"A,{name}"), ("--models", "A,B", "--exec", "sd", "--draft", name)):
         made = ensemble(*given)
         assert (made.code, name in made.err) == (2, True), made.err

@@ -19,8 +19,8 @@ from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.hf.checkpoint import weight_bytes
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.memory_plan import row_bytes
-from specdec_cli.runtime.draft_loading import require_usable
 from specdec_cli.runtime.offload import offload_of
+from specdec_cli.runtime.preflight import require_usable
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft
 

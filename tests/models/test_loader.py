@@ -13,7 +13,7 @@ from specdec_cli.models.hub import hf_hub, resolve, wheels
 from specdec_cli.models.hub.manifest import MANIFEST, is_whole
 from specdec_cli.models.loader import load_model, load_tokenizer_only
 from specdec_cli.registry import models as registry
-from specdec_cli.runtime.draft_loading import require_layers
+from specdec_cli.runtime.preflight import preflight
 from specdec_cli.settings import Settings
 
 TOKENS = torch.tensor([[5, 9, 30, 7]])
@@ -259,7 +259,7 @@ def test_the_configuration_and_the_tokenizer_need_none_of_the_files_that_an_inde
         assert load_tokenizer_only(str(folder))[1] == len(tiny.WORDS)
         settings = Settings(target=str(folder), method="sps", draft="layers:2")
         with pytest.raises(InputError, match="has 2 layers, so a draft of 2"):
-            require_layers(settings, "layers:2", lambda _: None)
+            preflight(settings, lambda _: None)
         with pytest.raises(SpecdecError, match=f"{shards[0].name}, which it lists, is not there"):
             load_model(str(folder))
 

@@ -86,7 +86,7 @@ def test_how_much_of_a_mixture_is_rounded_is_a_warning(tmp_path):
 def test_more_layers_than_there_are_are_refused_before_weights_are_read(tmp_path, count, monkeypatch):
     folder = tiny.folder(tmp_path / "tiny", **SIZES)
     monkeypatch.setattr(
-        "specdec_cli.runtime.session.load_model", lambda *_, **__: pytest.fail("weights were read")
+        "specdec_cli.runtime.session.load_checked", lambda *_, **__: pytest.fail("weights were read")
     )
     with pytest.raises(InputError, match=f"has 4 layers, so a draft of {count}"):
         Session.load(settings(folder, method="sps", draft=f"layers:{count}"))

@@ -293,7 +293,7 @@ def test_threads_that_the_program_chose_are_not_added_to(settings):
 
 
 def test_a_draft_of_another_vocabulary_is_refused_before_any_weights_are_read(settings, folders, monkeypatch):
-    monkeypatch.setattr(session_module, "load_model", lambda *_, **__: pytest.fail("weights were read"))
+    monkeypatch.setattr(session_module, "load_checked", lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(MismatchError, match="cannot draft for"):
         Session.load(replace(settings, draft=folders["other"]))
 

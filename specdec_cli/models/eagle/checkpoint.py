@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -51,6 +52,27 @@ def require_vocabulary(folder: Path, name: str, tokenizer: Tokenizer) -> None:
     made_for = MadeFor(**head_config(folder)["made_for"])
     if made_for.vocabulary != vocabulary_digest(tokenizer):
         raise _made_for_another(folder, made_for, name)
+
+
+def require_target(folder: Path, config: Any, tokenizer: Tokenizer, name: str) -> None:
+    """Check that a head was made for such a target, from both configurations and the head's header alone.
+
+    Args:
+        folder: of the head.
+        config: the target's.
+        tokenizer: the target's.
+        name: of the target.
+
+    Raises:
+        MismatchError: it was made for another one.
+        InputError: its files are missing or damaged.
+    """
+    require_vocabulary(folder, name, tokenizer)
+    made_for, text = MadeFor(**head_config(folder)["made_for"]), config.get_text_config(decoder=True)
+    embedded = getattr(text, "word_embed_proj_dim", None) or text.hidden_size
+    if made_for.hidden_size != embedded:
+        raise _made_for_another(folder, made_for, name)
+    head_tensors(folder)
 
 
 def _made_for_another(folder: Path, made_for: MadeFor, name: str) -> MismatchError:

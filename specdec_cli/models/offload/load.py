@@ -51,17 +51,34 @@ def require_device(to: str, device: torch.device) -> None:
         raise InputError("--offload cpu streams from RAM to a GPU, and the target runs on the CPU.", hint)
 
 
-def open_offloaded(
+@dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """An offloaded model whose memory is planned, and of whose weights nothing was read.
+
+    Attributes:
+        skeleton: the model without weights.
+        plan: what is to be in memory.
+        offload: how it is offloaded.
+        dtype: number format of its weights.
+        device: where it is computed.
+    """
+
+    skeleton: Skeleton
+    plan: Plan
+    offload: Offload
+    dtype: torch.dtype
+    device: torch.device
+
+
+def plan_offloaded(
     folder: Path,
     config: Any,
     dtype: torch.dtype,
     device: torch.device,
     offload: Offload,
     trust_remote_code: bool,
-    report: Callable[[str], None],
-) -> tuple[Any, LayerStream, Plan, tuple[str, ...]]:
-    """The model, which borrows its layers' weights, the stream that it borrows them from, the plan, and the
-    names of stored tensors that the model has no place for.
+) -> PlannedModel:
+    """Plan an offloaded model's memory from the headers of its files.
 
     Raises:
         InputError: the checkpoint is of a kind that layers cannot be read from, or the device does not fit.
@@ -71,14 +88,27 @@ def open_offloaded(
     require_device(offload.to, device)
     skeleton = Skeleton(folder, config, dtype, trust_remote_code)
     plan = make_plan(skeleton, offload.work, offload.limits, device)
+    return PlannedModel(skeleton, plan, offload, dtype, device)
+
+
+def open_planned(
+    planned: PlannedModel, report: Callable[[str], None]
+) -> tuple[Any, LayerStream, Plan, tuple[str, ...]]:
+    """The model, which borrows its layers' weights, the stream that it borrows them from, the plan, and the
+    names of stored tensors that the model has no place for.
+
+    Raises:
+        SpecdecError: the checkpoint is damaged or incomplete.
+    """
+    skeleton, plan, device = planned.skeleton, planned.plan, planned.device
     report(f"Loading {plan.resident} of {plan.layers} layers")
     skeleton.load_rest(device)
-    link = Link(offload.link_gbps)
+    link = Link(planned.offload.link_gbps)
     source: Source
-    if offload.to == DISK:
+    if planned.offload.to == DISK:
         source = DiskTransport(skeleton.layouts, link)
     else:
         source = PinnedTransport(skeleton.layouts, device, link)
-    stream = LayerStream(skeleton.layouts, source, dtype, plan.resident, plan.slots)
+    stream = LayerStream(skeleton.layouts, source, planned.dtype, plan.resident, plan.slots)
     skeleton.attach(stream)
     return skeleton.model, stream, plan, skeleton.unused

@@ -29,26 +29,62 @@ UNTRIED = "how far back its layers look cannot be tried out on a small model of 
 HINT = "Choose a model with ordinary attention in all layers, such as Llama, Qwen, Mistral, Gemma or Phi."
 
 
+def require_droppable_past(name: str, config: Any) -> None:
+    """Refuse an architecture of which it is known, before any weights are read, that it cannot be driven.
+
+    Args:
+        name: what the user called the model.
+        config: transformers' configuration of it.
+
+    Raises:
+        MismatchError: with the reason.
+    """
+    _refuse(name, _obstacle_of_kind(config.get_text_config(), _class_of(config)))
+
+
 def require_tree_support(loaded: LoadedModel) -> None:
     """Refuse a model whose past cannot be rolled back or whose attention ignores the mask.
 
     Raises:
         MismatchError: with the reason.
     """
-    reason = _obstacle(loaded.model)
+    _refuse(loaded.name, _obstacle(loaded.model))
+
+
+def _refuse(name: str, reason: str | None) -> None:
     if reason:
-        raise MismatchError(f"{loaded.name} cannot be used: {reason}.", HINT)
+        raise MismatchError(f"{name} cannot be used: {reason}.", HINT)
+
+
+def _class_of(config: Any) -> type[Any] | None:
+    """transformers' class of such a model; None for one that brings its own code."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if own_code:
+        return None
+    found = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return found[0] if isinstance(found, tuple) else found
+
+
+def _obstacle_of_kind(config: Any, kind: type[Any] | None) -> str | None:
+    unusual = set(getattr(config, "layer_types", None) or ()) - {FULL, SLIDING}
+    if unusual:
+        return f"some of its layers are of a kind ({_words(unusual)}) that guesses cannot be removed from"
+    if kind is None:
+        return None
+    if getattr(kind, "_is_stateful", False):
+        return "its layers keep a running state, which rejected guesses cannot be removed from"
+    if "position_ids" not in inspect.signature(kind.forward).parameters:
+        return "its positions cannot be set, so the branches of a tree cannot stand side by side"
+    return None
 
 
 def _obstacle(model: Any) -> str | None:
     config = model.config.get_text_config()
-    unusual = set(getattr(config, "layer_types", None) or ()) - {FULL, SLIDING}
-    if unusual:
-        return f"some of its layers are of a kind ({_words(unusual)}) that guesses cannot be removed from"
-    if getattr(model, "_is_stateful", False):
-        return "its layers keep a running state, which rejected guesses cannot be removed from"
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        return "its positions cannot be set, so the branches of a tree cannot stand side by side"
+    reason = _obstacle_of_kind(config, type(model))
+    if reason:
+        return reason
     if config.model_type in PROVEN:
         return None
     if not _scores_trees(model):
