@@ -1,14 +1,15 @@
-"""The rows of a file of prompts, with the place of each: lines, arrays, tables, packed by gzip or not."""
+"""The rows of a file of prompts, with the place of each: lines, arrays, tables, Parquet; packed or not."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import gzip
+import importlib
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ EXAMPLE = 'Write objects such as {"prompt": "Why is the sky blue?"}.'
 MOST_BYTES = 512 << 20  # of a file, unpacked
 MOST_CHARACTERS = 8 << 20  # of a row
 PACKED = ".gz"
+FILE_KINDS = ".jsonl, .json, .csv, .txt or .parquet"
 
 Row = tuple[str, int, Any]  # the place (for messages), its number, and what stands there
 
@@ -163,3 +165,46 @@ def _header(cells: list[str], place: str) -> list[str]:
         if len(names) == 1 and mark in names[0]:
             raise InputError(f"{place}: the columns are parted by {called}.", "Save it with commas (CSV).")
     return names
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, by the library `datasets`."""
+    records = library_records(str(path), path="parquet", data_files=str(path), split="train", streaming=True)
+    return ((f"{path}, row {number}", number, record) for number, record in enumerate(records, 1))
+
+
+def library_records(called: str, /, **options: object) -> Iterator[Any]:
+    """What the library `datasets` loads.
+
+    Args:
+        called: what is loaded, for messages.
+        options: of `datasets.load_dataset`.
+
+    Raises:
+        InputError: the library is not installed, or cannot load it.
+    """
+    try:
+        library = importlib.import_module("datasets")
+    except ImportError as error:
+        hint = "Install it: pip install 'specdec-cli[eval]'"
+        raise InputError(f"{called} needs the `datasets` library, which is not here.", hint) from error
+    try:
+        yield from library.load_dataset(**options)
+    except Exception as error:  # the library raises what any of its many parts raises
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        hint = f"A local {FILE_KINDS} file works too."
+        raise InputError(f"{called} cannot be read: {reason}", hint) from error
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": line_rows, ".json": array_rows, ".csv": table_rows, ".txt": text_rows, ".parquet": parquet_rows,
+}  # fmt: skip
+UNPACKED = tuple(kind for kind in READERS if kind != ".parquet")  # may end in .gz besides
+
+
+def reader_of(path: Path) -> Callable[[Path], Iterator[Row]] | None:
+    """What reads a file, by how its name ends; None where nothing does."""
+    *inner, kind = ["", *(suffix.lower() for suffix in path.suffixes)]
+    if kind == PACKED and inner and inner[-1] in UNPACKED:
+        kind = inner[-1]
+    return READERS.get(kind)
