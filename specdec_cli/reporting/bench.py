@@ -57,7 +57,7 @@ def columns(row: Row, settings: Settings) -> dict[str, str]:
         "configuration": row.configuration,
         "beams": str(settings.max_n_beams) if ranked else NOTHING,
         "max_h": str(settings.max_beam_len) if tree else NOTHING,
-        "budget": str(settings.max_budget or "auto") if tree else NOTHING,
+        "budget": str(settings.node_budget or "auto") if tree else NOTHING,
         "minLP": f"{settings.min_log_prob:g}" if ranked and settings.min_log_prob is not None else NOTHING,
         "branch": str(settings.max_branch_width) if "max_branch_width" in method.reads else NOTHING,
         "t0": f"{row.draft_seconds:.4f}",

@@ -24,7 +24,7 @@ from specdec_cli.ensemble.members import Ensemble, Member
 from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.sampling.distribution import Sampling
-from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.settings.ensembles import alpha_of, combined_of, combiner_name, execution_name, weights_of
 from specdec_cli.verification.base import Verifier
@@ -90,7 +90,7 @@ def drafter_of(
     ranked = _best_first(settings, model, vocab_size, pass_seconds)
     if not draft.ngram_first:
         return ranked
-    copied = settings.max_budget or COPIED, settings.max_beam_len, settings.max_branch_width
+    copied = settings.node_budget or COPIED, settings.max_beam_len, settings.max_branch_width
     return NgramFirstDrafter(_copying(settings, *copied), ranked)
 
 
@@ -115,7 +115,7 @@ def _best_first(
     settings: Settings, model: DraftModel, vocab_size: int, pass_seconds: PassSeconds
 ) -> BestFirstDrafter:
     limits = TreeShape(
-        budget=settings.max_budget or LARGEST_AUTO,
+        budget=settings.node_budget or LARGEST_AUTO,
         beams=settings.max_n_beams,
         depth=settings.max_beam_len,
         branches=settings.max_branch_width,
@@ -125,7 +125,7 @@ def _best_first(
     ranking = (
         CoupledRanking(sampling_of(settings)) if settings.coupled else DraftRanking(settings.temperature)
     )
-    budget = TreeBudget(pass_seconds) if settings.max_budget == AUTO else None
+    budget = TreeBudget(pass_seconds) if settings.node_budget is None else None
     return BestFirstDrafter(model, limits, ranking, vocab_size, budget)
 
 
@@ -155,7 +155,7 @@ def largest_tree(settings: Settings) -> int:
         return tree_of(settings).size
     if METHODS[settings.method].drafter == "chain":
         return max(settings.gamma, COPIED) if draft.ngram_first else settings.gamma
-    return settings.max_budget or LARGEST_AUTO
+    return settings.node_budget or LARGEST_AUTO
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -9,7 +9,6 @@ from specdec_cli.registry.drafts import NGRAM
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings.ensembles import check_ensemble
 from specdec_cli.settings.fields import Settings
-from specdec_cli.settings.single import AUTO
 from specdec_cli.settings.sizes import parse_size
 
 
@@ -25,7 +24,7 @@ def check_together(settings: Settings, places: Mapping[str, str]) -> None:
     """
     _check_offload(settings, places)
     method = METHODS[settings.method]
-    if settings.max_budget == AUTO and "max_budget" in method.reads and not method.ranks_guesses:
+    if settings.node_budget is None and "max_budget" in method.reads and not method.ranks_guesses:
         problem = f"{places['max_budget']} auto needs guesses with probabilities, for --method specexec."
         raise InputError(problem, "Give a number, such as 32.")
     check_ensemble(settings, places)

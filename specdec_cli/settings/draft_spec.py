@@ -14,7 +14,6 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.registry.models import find, suggest
 from specdec_cli.registry.precisions import OURS
 from specdec_cli.settings.fields import Settings
-from specdec_cli.settings.single import AUTO
 
 LAYERS, SELF, NOISE = "layers:", "self:", "self:noise:"
 
@@ -135,7 +134,7 @@ def _require_budget(settings: Settings) -> None:
     Raises:
         InputError: the budget is to be found by weighing.
     """
-    if settings.max_budget == AUTO and METHODS[settings.method].ranks_guesses:
+    if settings.node_budget is None and METHODS[settings.method].ranks_guesses:
         problem = "--max-budget auto weighs a draft's probabilities, and ngram has none."
         raise InputError(problem, "Give a number, such as 32, or a draft model, such as --draft self:int4.")
 

@@ -11,7 +11,7 @@ from specdec_cli.settings.rules import Rule
 
 VERIFIERS = ("token", "block", "traversal")
 PRECISIONS = ("none", *OURS, *BITSANDBYTES)
-AUTO = 0  # a budget that follows from what passes cost here
+AUTO = 0  # of `max_budget`, in files too; elsewhere `node_budget` says it
 OFFLOADS = ("none", "cpu", "disk")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -234,3 +234,8 @@ class SingleSettings:
             "Longest run of tokens that ngram looks up; the only one for ngram+NAME.", low=1, high=4096
         ),
     )
+
+    @property
+    def node_budget(self) -> int | None:
+        """Nodes of a drafted tree; None where it grows for as long as that pays."""
+        return None if self.max_budget == AUTO else self.max_budget

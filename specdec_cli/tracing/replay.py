@@ -18,7 +18,7 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.sampling.randomness import SeededRandomness
-from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tracing.file import TracedRun, TracedStep
@@ -118,7 +118,7 @@ def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) 
     Raises:
         InputError: the method needs a draft model, and the trace has none; or the budget depends on time.
     """
-    if settings.max_budget == AUTO:
+    if settings.node_budget is None:
         problem = "--max-budget auto weighs what passes cost, and a trace holds no passes."
         raise InputError(problem, "Give numbers, such as --max-budget 8,16,32.")
     named = resolve_draft(settings)

@@ -10,8 +10,9 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
-from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft
+from specdec_cli.settings.single import AUTO
 from specdec_cli.tracing.inspection import ACCEPTED, REJECTED, UNREACHED, picture
 from specdec_cli.tracing.watching import watch
 from specdec_cli.tree import TokenTree

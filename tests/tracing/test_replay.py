@@ -12,7 +12,8 @@ from specdec_cli.benchmarking.replays import compare_on
 from specdec_cli.errors import InputError, ResourceError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.session import Session
-from specdec_cli.settings import AUTO, Settings
+from specdec_cli.settings import Settings
+from specdec_cli.settings.single import AUTO
 from specdec_cli.tracing.file import Trace, TracedRun, TraceFile, read_trace
 from specdec_cli.tracing.record import recorded, require_traceable
 from specdec_cli.tracing.replay import replay, replay_recorded
