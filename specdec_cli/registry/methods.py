@@ -105,7 +105,7 @@ TREE = ("tree", "draft", "verify")
 BUDGET = ("max_budget", "max_beam_len")
 
 
-def _static(help: str, policy: str, tree: str, **more: Any) -> Method:
+def _multi_draft(help: str, policy: str, tree: str, **more: Any) -> Method:
     return Method(help, "tree", **{"verify": REJECTION, "reads": TREE, **more}, policy=policy, tree=tree)
 
 
@@ -128,17 +128,17 @@ METHODS = {
     "ngram": Method(
         "what followed the same words before", "ngram", OWN_SAMPLE, (*BUDGET, "max_branch_width")
     ),
-    "specinfer": _static("independent samples", "with_replacement", "4x1x1x1", plannable=True),
-    "rrsw": _static("samples without replacement", "without_replacement", "2^4", plannable=True),
-    "sequoia": _static(
+    "specinfer": _multi_draft("independent samples", "with_replacement", "4x1x1x1", plannable=True),
+    "rrsw": _multi_draft("samples without replacement", "without_replacement", "2^4", plannable=True),
+    "sequoia": _multi_draft(
         "a planned tree, samples without replacement", "without_replacement", "", plannable=True,
         reads=("tree", *BUDGET, "draft", "verify"),
     ),
-    "spechub": _static("the likeliest tokens and one sample", "hub", "2^4"),
-    "kseq": _static(
+    "spechub": _multi_draft("the likeliest tokens and one sample", "hub", "2^4"),
+    "kseq": _multi_draft(
         "independent samples, one threshold", "with_replacement", "4x1x1x1", verify={"token": "kseq"}
     ),
-    "topk": _static("the likeliest tokens of each node", "top_k", "2^4", plannable=True),
+    "topk": _multi_draft("the likeliest tokens of each node", "top_k", "2^4", plannable=True),
     "we": _ensemble("a weighted average of --models", "weighted"),
     "we-sd": _ensemble("the same, one model proposes", "weighted", "sd", general="we"),
     "we-chef": _ensemble("the same, all propose in turn", "weighted", "chef", general="we"),
