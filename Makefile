@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine \
+.PHONY: help demo test coverage kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine \
 	bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz architectures clean
 .DEFAULT_GOAL := help
 
@@ -39,6 +39,13 @@ test-model: $(READY)  ## The tests on the real default model, fetched if need be
 
 test-gpu: $(READY)  ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
+
+# Which modules no test reaches, by name: it fails if there is one that is not known for it.
+coverage: $(READY)  ## The test suite, slow tests included, and what of the package no test reaches
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -q -n auto --dist worksteal -m 'not gpu and not model'
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python tests/unreached.py
 
 # Parameters: make kills KILLS=1000
 KILLS ?= 200
