@@ -10,8 +10,9 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import names_of
-from specdec_cli.cli.generate import read_prompt
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import names_of, read_prompt
+from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings import Settings, load_settings
@@ -31,7 +32,25 @@ LevelOption = Annotated[
 OutputOption = Annotated[Path | None, typer.Option("--output", help="Write the certificate to this file.")]
 
 
+@takes_settings(
+    *groups.TARGET,
+    *groups.DRAFT,
+    *groups.LAW,
+    "max_tokens",
+    "ignore_eos",
+    *groups.ASKING,
+    *groups.METHOD,
+    *groups.SHAPE,
+    *groups.ENSEMBLE,
+    leaves_out={
+        **because("what is compared takes larger passes than an offloaded run plans for", *groups.OFFLOADING),
+        "stop": "the texts that are compared have a length in tokens, --length or --max-tokens",
+        **groups.GAMMAS_BY_GAMMA,
+        **groups.NO_SEGMENTS,
+    },
+)
 def audit(
+    *,
     level: LevelOption = None,
     methods: MethodsOption = None,
     bound: Annotated[
@@ -50,39 +69,7 @@ def audit(
     ] = PROMPTS,
     output: OutputOption = None,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    draft: opt.DraftOption = None,
-    device: opt.DeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    quantize: opt.QuantizeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    top_p: opt.TopPOption = None,
-    top_k: opt.TopKOption = None,
-    min_p: opt.MinPOption = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    chat: opt.ChatOption = None,
-    method: opt.MethodOption = None,
-    verify: opt.VerifyOption = None,
-    gamma: opt.GammaOption = None,
-    tree: opt.TreeOption = None,
-    hub_above: opt.HubAboveOption = None,
-    max_budget: opt.MaxBudgetOption = None,
-    max_n_beams: opt.MaxNBeamsOption = None,
-    max_beam_len: opt.MaxBeamLenOption = None,
-    max_branch_width: opt.MaxBranchWidthOption = None,
-    coupled: opt.CoupledOption = None,
-    models: opt.ModelsOption = None,
-    amateur: opt.AmateurOption = None,
-    ensemble_fn: opt.EnsembleFnOption = None,
-    ensemble_target: opt.EnsembleTargetOption = None,
-    weights: opt.WeightsOption = None,
-    alpha: opt.AlphaOption = None,
-    plausibility: opt.PlausibilityOption = None,
-    exec: opt.ExecOption = None,
+    given: Given,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -90,18 +77,18 @@ def audit(
 
     Exit code 5 where a check fails.
     """
-    flags = opt.given_settings(locals())
     levels = _levels(level, default=() if self_test or bound else ("exact",))
-    named = _methods(methods) or ([canonical(method)] if method else [])
+    asked = given.get("method")
+    named = _methods(methods) or ([canonical(asked)] if asked else [])
     needed = named if levels != ("exact",) else [each for each in named if not METHODS[each].is_ensemble]
-    settings = _settings(preset, flags, needed)
+    settings = _settings(preset, given, needed)
     chosen = tuple(named or [settings.method])
     plan = {
         "settings": settings,
         "levels": levels,
         "exact_methods": tuple(named or METHODS),
         "methods": chosen,
-        "every_verifier": verify is None,
+        "every_verifier": "verify" not in given,
         "bound": bound,
         "self_test": self_test,
         "samples": samples,
@@ -178,12 +165,12 @@ def _methods(listed: str | None) -> list[str]:
     return wanted
 
 
-def _settings(preset: str | None, flags: dict[str, object], named: list[str]) -> Settings:
+def _settings(preset: str | None, given: Given, named: list[str]) -> Settings:
     """The settings, checked for the first of the methods that takes all of them."""
     refusal: InputError | None = None
     for name in (*named, *([] if named else [None])):
         try:
-            return load_settings(preset, flags=flags | {"method": name}).settings
+            return load_settings(preset, flags={**given, "method": name}).settings
         except InputError as error:
             refusal = refusal or error
     assert refusal is not None, "some method was tried"

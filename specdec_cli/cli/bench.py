@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,9 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli import setting_groups as groups
 from specdec_cli.cli.dry_run import DryRunOption, plan_bench
+from specdec_cli.cli.inputs import log_file, names_of, read_items
 from specdec_cli.cli.results import (
     DetailOption,
     Format,
@@ -23,102 +24,76 @@ from specdec_cli.cli.results import (
     prepared,
     show_results,
 )
+from specdec_cli.cli.setting_options import Given, swept_and_shared, takes_settings
+from specdec_cli.cli.usual import method_of, or_usual
 from specdec_cli.errors import CHECK_FAILED, InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import load_settings, require_tokens
-from specdec_cli.storage.names import require_file_name
 
 if TYPE_CHECKING:
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench
     from specdec_cli.tracing.file import TraceFile
 
-SWEPT = (
+MethodsOption = Annotated[
+    str | None, typer.Option("--methods", help="Methods, with commas. \\[default: --method]")
+]
+PeerOption = Annotated[
+    list[str] | None, typer.Option("--peer", help="Other engines beside: transformers, llama-cpp.")
+]
+SWEEP = (
     "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
     "max_branch_width", "min_log_prob", "decay", "alpha", "exec",
 )  # fmt: skip
-MAX_TOKENS = 64
+USUAL = {"max_tokens": 64}
 
 
+@takes_settings(
+    *groups.TARGET,
+    *groups.DRAFT,
+    *groups.OFFLOADING,
+    *groups.SAMPLING,
+    *groups.METHOD,
+    *groups.SHAPE,
+    *groups.ENSEMBLE,
+    sweep=SWEEP,
+    usual=USUAL,
+    leaves_out={
+        "gammas": "--gamma 1:5 gives several numbers, which are these; a comma there is a sweep",
+        **groups.NO_SEGMENTS,
+    },
+)
 def bench(
-    methods: Annotated[
-        str | None, typer.Option("--methods", help="Methods, with commas. \\[default: --method]")
-    ] = None,
+    *,
+    methods: MethodsOption = None,
     zero: Annotated[bool, typer.Option("--zero", help="Plain decoding only.")] = False,
-    dataset: Annotated[
-        str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
-    ] = "prompts",
-    n_tests: Annotated[int, typer.Option(min=1, max=opt.MOST, help="Prompts.")] = 10,
-    start: Annotated[
-        int, typer.Option(min=0, max=opt.MOST, help="Prompts to leave out at the beginning.")
-    ] = 0,
-    peer: Annotated[
-        list[str] | None, typer.Option("--peer", help="Other engines beside: transformers, llama-cpp.")
-    ] = None,
-    exp_name: Annotated[
-        str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
-    ] = None,
-    save_dir: Annotated[Path, typer.Option("--save-dir", help="Folder of the logs.")] = Path("logs"),
+    dataset: opt.DatasetOption = "prompts",
+    n_tests: opt.PromptCountOption = 10,
+    start: opt.StartOption = 0,
+    peer: PeerOption = None,
+    exp_name: opt.LogNameOption = None,
+    save_dir: opt.LogFolderOption = Path("logs"),
     detail: DetailOption = False,
     format: FormatOption = Format.TABLE,
     plot: PlotOption = None,
-    trace: opt.TraceOption = None,
     dry_run: DryRunOption = False,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
-    device: opt.DeviceOption = None,
-    draft_device: opt.DraftDeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    quantize: opt.QuantizeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    offload: opt.OffloadOption = None,
-    resident_layers: opt.ResidentLayersOption = None,
-    memory_limit: opt.MemoryLimitOption = None,
-    link_gbps: opt.LinkGbpsOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: Annotated[str | None, opt.sweep("temperature", "--temperature", "-t")] = None,
-    top_p: Annotated[str | None, opt.sweep("top_p")] = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    ignore_eos: opt.IgnoreEosOption = None,
-    chat: opt.ChatOption = None,
-    method: opt.MethodOption = None,
-    verify: Annotated[str | None, opt.sweep("verify")] = None,
-    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
-    tree: Annotated[str | None, opt.sweep("tree")] = None,
-    hub_above: opt.HubAboveOption = None,
-    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
-    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
-    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
-    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
-    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
-    decay: Annotated[str | None, opt.sweep("decay")] = None,
-    coupled: opt.CoupledOption = None,
-    ngram_size: opt.NgramSizeOption = None,
-    models: opt.ModelsOption = None,
-    amateur: opt.AmateurOption = None,
-    ensemble_fn: opt.EnsembleFnOption = None,
-    ensemble_target: opt.EnsembleTargetOption = None,
-    weights: opt.WeightsOption = None,
-    alpha: Annotated[str | None, opt.sweep("alpha", "--alpha", "--mu")] = None,
-    plausibility: opt.PlausibilityOption = None,
-    exec: Annotated[str | None, opt.sweep("exec")] = None,
+    given: Given,
+    trace: opt.TraceOption = None,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Measure methods beside plain decoding: interleaved, paired, with intervals and SpecExec's columns.
 
     Options that sweep take lists and ranges, "16, 32, 64" or "1-8", and run every combination.
     """
-    swept, flags = swept_and_flags(opt.given_settings(locals()))
-    require_tokens(load_settings(preset, flags={}))
+    swept, shared = swept_and_shared(given, SWEEP)
+    method = shared.pop("method", None)
+    said = require_tokens(load_settings(preset, flags={}))
     chosen = [] if zero else names_of(methods or method or method_of(preset))
-    wanted = configurations(preset, flags, chosen, swept)
-    if load_settings(preset, flags={"max_tokens": max_tokens}).origins["max_tokens"] == "default":
-        wanted = [replace(each, settings=replace(each.settings, max_tokens=MAX_TOKENS)) for each in wanted]
+    wanted = configurations(preset, shared, chosen, swept)
+    if "max_tokens" not in given:
+        length = or_usual(said, USUAL).max_tokens
+        wanted = [replace(each, settings=replace(each.settings, max_tokens=length)) for each in wanted]
     log = log_file(save_dir, exp_name)
     if dry_run:
         runs = len(wanted) * n_tests
@@ -127,18 +102,6 @@ def bench(
         return
     peers = _peers(peer, wanted[0].settings.target)
     run(wanted, dataset, start, n_tests, peers, log, trace, Showing(format, plot, detail, quiet))
-
-
-def swept_and_flags(given: Mapping[str, object]) -> tuple[dict[str, str], dict[str, object]]:
-    """The settings of a command line that sweep and were given, as written, and all others but the method."""
-    swept = {name: str(value) for name, value in given.items() if name in SWEPT and value is not None}
-    return swept, {name: value for name, value in given.items() if name not in SWEPT and name != "method"}
-
-
-def method_of(preset: str | None, usual: str = "specexec") -> str:
-    """The method that a preset or the environment names, or the usual ones."""
-    resolved = load_settings(preset, flags={})
-    return usual if resolved.origins["method"] == "default" else resolved.settings.method
 
 
 def run(
@@ -154,17 +117,13 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench
-    from specdec_cli.evaluation.datasets import introduction, read_dataset
-    from specdec_cli.reporting.console import report_line
     from specdec_cli.settings.draft_spec import resolve_draft
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 
     with ExitStack() as stack:
         stack.enter_context(prepared(showing))
-        items = read_dataset(dataset, n_tests, start)
-        if not showing.quiet:
-            report_line(introduction(items))
+        items = read_items(dataset, n_tests, start, showing.quiet)
         log = stack.enter_context(Log(log_path))
         trace = stack.enter_context(nullcontext() if trace_path is None else TraceFile(trace_path))
         for each in wanted:
@@ -205,15 +164,6 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     title += f"up to {length} tokens" + link_note(wanted[0].settings.link_gbps)
     machine = fingerprint() | {"dtype": session.number_format}
     show_results(records, settings, baselines, machine, title, showing)
-
-
-def log_file(folder: Path, name: str | None) -> Path | None:
-    """The log of that name, which may not lie anywhere else.
-
-    Raises:
-        InputError: the name is a path, empty, or too long.
-    """
-    return None if name is None else folder / f"{require_file_name(name, '--exp-name')}.jsonl"
 
 
 def compare(
@@ -262,11 +212,6 @@ def compare(
     if slower:
         report_warning(f"Surely below {fail_below:g}: {', '.join(slower)}.")
         raise typer.Exit(CHECK_FAILED)
-
-
-def names_of(text: str) -> list[str]:
-    """The names in a list with commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _peers(given: list[str] | None, target: str) -> list[str]:

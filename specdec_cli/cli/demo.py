@@ -10,7 +10,10 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.generate import require_text
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import require_text
+from specdec_cli.cli.setting_options import Given, because, takes_settings
+from specdec_cli.cli.usual import or_usual
 from specdec_cli.errors import MismatchError
 from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.settings import Settings, load_settings
@@ -25,26 +28,44 @@ PROMPT = (
     "clocks by him. In forty years he has been late only once, and that night the fog was so thick that "
     "nobody noticed."
 )
-MAX_TOKENS = 80
+USUAL = {"max_tokens": 80}
 METHODS: dict[str, dict[str, object]] = {
     "autoregressive": {"method": "autoregressive"},
     "specexec, ngram": {"method": "specexec", "draft": "ngram"},
 }
 
 
+@takes_settings(
+    "target",
+    *groups.COMPUTING,
+    *groups.ORIGIN,
+    "temperature",
+    "seed",
+    "max_tokens",
+    usual=USUAL,
+    leaves_out={
+        "quantize": "what is shown is the target's own text, in its own weights",
+        **because("what is compared are the drafts that come with the target", *groups.DRAFT),
+        **because("`specdec offload-bench` compares with less memory", *groups.OFFLOADING),
+        **because("--temperature shows sampling; `specdec bench` filters it too", *groups.FILTERS),
+        **because("each method writes until --max-tokens or the model's end", "stop", "ignore_eos"),
+        **because("the prompt is asked as the model is made to be asked", *groups.ASKING),
+        **because("the methods that are compared are given, and as they are", *groups.METHOD, *groups.SHAPE),
+        **because("there is one model; `specdec bench` compares ensembles", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+    },
+)
 def demo(
+    *,
     prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to decode.")] = PROMPT,
-    target: opt.TargetOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    max_tokens: opt.MaxTokensOption = MAX_TOKENS,
+    given: Given,
     rounds: Annotated[int, typer.Option(min=1, max=1000, help="Rounds of the comparison.")] = 3,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Let the default model write with SpecExec, live, then time each method on the same prompt."""
-    flags = opt.given_settings(locals())
-    settings = {name: load_settings(flags={**flags, **choice}).settings for name, choice in METHODS.items()}
+    settings = {
+        name: or_usual(load_settings(flags={**given, **choice}), USUAL) for name, choice in METHODS.items()
+    }
     require_text(prompt)
     run(prompt, settings, rounds, quiet)
 

@@ -11,6 +11,9 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import in_home, read_items
+from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import PLAIN
 from specdec_cli.settings import Settings, load_settings
@@ -23,79 +26,128 @@ DRAFT, TEXT, TRAINING = "Draft", "The target's text", "Training"
 FASTEST = 10.0  # of learning rates: Adam's steps are about as long as its rate, and weights are about 0.1
 
 
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder for the draft.", rich_help_panel=DRAFT)
+]
+KindOption = Annotated[
+    str,
+    typer.Option(
+        "--kind",
+        help="head reads the target's hidden states; layers is a small model of its architecture.",
+        rich_help_panel=DRAFT,
+    ),
+]
+LayersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--layers",
+        min=1,
+        max=256,
+        help="Layers of the draft. [1 for head, 2 for layers]",
+        rich_help_panel=DRAFT,
+    ),
+]
+VocabularyOption = Annotated[
+    int,
+    typer.Option(
+        "--vocabulary",
+        min=1,
+        max=opt.MOST,
+        help="Tokens that it can propose: the commonest ones.",
+        rich_help_panel=DRAFT,
+    ),
+]
+StoreOption = Annotated[
+    str,
+    typer.Option("--store", help="Its weights on disk: float16, or int4 for a head.", rich_help_panel=DRAFT),
+]
+TokensOption = Annotated[
+    int,
+    typer.Option("--tokens", min=1, max=10**12, help="Tokens that the target writes.", rich_help_panel=TEXT),
+]
+PromptsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prompts",
+        help="Data set whose prompts the target answers, instead of making up its own.",
+        rich_help_panel=TEXT,
+    ),
+]
+TextsOption = Annotated[
+    int,
+    typer.Option(
+        "--texts", min=1, max=65_536, help="Texts that it writes side by side.", rich_help_panel=TEXT
+    ),
+]
+LengthOption = Annotated[
+    int, typer.Option("--length", min=8, max=1 << 24, help="Tokens of each text.", rich_help_panel=TEXT)
+]
+TextOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--text",
+        help="Folder of the text, for several drafts to learn from. \\[default: in --output]",
+        rich_help_panel=TEXT,
+    ),
+]
+LossOption = Annotated[
+    str, typer.Option("--loss", help="kl, tv (total variation) or mixed.", rich_help_panel=TRAINING)
+]
+UnrollOption = Annotated[
+    int,
+    typer.Option("--unroll", min=1, max=8, help="Guesses in a row a head learns.", rich_help_panel=TRAINING),
+]
+EpochsOption = Annotated[
+    int,
+    typer.Option(
+        "--epochs", min=1, max=1_000_000, help="How often it reads each text.", rich_help_panel=TRAINING
+    ),
+]
+BatchOption = Annotated[
+    int, typer.Option("--batch", min=1, max=65_536, help="Texts a step.", rich_help_panel=TRAINING)
+]
+RateOption = Annotated[
+    float,
+    typer.Option("--learning-rate", min=0, max=FASTEST, help="At its peak.", rich_help_panel=TRAINING),
+]
+
+
+@takes_settings(
+    "target",
+    *groups.COMPUTING,
+    *groups.ORIGIN,
+    "seed",
+    leaves_out={
+        "quantize": "a draft learns from the target's own weights, and serves the rounded ones too",
+        **because("the draft is what is made here", *groups.DRAFT),
+        **because("the target writes many texts at once, all its layers in memory", *groups.OFFLOADING),
+        **because("a draft learns the whole law, at several temperatures", "temperature", *groups.FILTERS),
+        **because("--length and --tokens say how long texts are, and how many", *groups.ENDING),
+        **because("the target asks its own questions, in its own template", *groups.ASKING),
+        **because("a draft is of use to every method that asks one", *groups.METHOD, *groups.SHAPE),
+        **because("there is one target", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+        "learning_rate": "--learning-rate is the training's own here",
+    },
+)
 def distill(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the draft.", rich_help_panel=DRAFT)
-    ],
-    kind: Annotated[
-        str,
-        typer.Option(
-            help="head reads the target's hidden states; layers is a small model of its architecture.",
-            rich_help_panel=DRAFT,
-        ),
-    ] = "head",
-    layers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=256, help="Layers of the draft. [1 for head, 2 for layers]", rich_help_panel=DRAFT
-        ),
-    ] = None,
-    vocabulary: Annotated[
-        int,
-        typer.Option(
-            min=1, max=opt.MOST, help="Tokens that it can propose: the commonest ones.", rich_help_panel=DRAFT
-        ),
-    ] = 8192,
-    tokens: Annotated[
-        int, typer.Option(min=1, max=10**12, help="Tokens that the target writes.", rich_help_panel=TEXT)
-    ] = 1_000_000,
-    prompts: Annotated[
-        str | None,
-        typer.Option(
-            help="Data set whose prompts the target answers, instead of making up its own.",
-            rich_help_panel=TEXT,
-        ),
-    ] = None,
-    texts: Annotated[
-        int, typer.Option(min=1, max=65_536, help="Texts that it writes side by side.", rich_help_panel=TEXT)
-    ] = 64,
-    length: Annotated[
-        int, typer.Option(min=8, max=1 << 24, help="Tokens of each text.", rich_help_panel=TEXT)
-    ] = 384,
-    text: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the text, for several drafts to learn from. [in --output]", rich_help_panel=TEXT
-        ),
-    ] = None,
-    loss: Annotated[
-        str, typer.Option(help="kl, tv (total variation) or mixed.", rich_help_panel=TRAINING)
-    ] = "kl",
-    unroll: Annotated[
-        int, typer.Option(min=1, max=8, help="Guesses in a row a head learns.", rich_help_panel=TRAINING)
-    ] = 3,
-    epochs: Annotated[
-        int,
-        typer.Option(min=1, max=1_000_000, help="How often it reads each text.", rich_help_panel=TRAINING),
-    ] = 2,
-    batch: Annotated[
-        int, typer.Option(min=1, max=65_536, help="Texts a step.", rich_help_panel=TRAINING)
-    ] = 4,
-    rate: Annotated[
-        float,
-        typer.Option("--learning-rate", min=0, max=FASTEST, help="At its peak.", rich_help_panel=TRAINING),
-    ] = 1e-3,
-    target: opt.TargetOption = None,
-    device: opt.DeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    store: Annotated[
-        str, typer.Option(help="Its weights on disk: float16, or int4 for a head.", rich_help_panel=DRAFT)
-    ] = "float16",
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    seed: opt.SeedOption = None,
+    *,
+    output: OutputOption,
+    kind: KindOption = "head",
+    layers: LayersOption = None,
+    vocabulary: VocabularyOption = 8192,
+    tokens: TokensOption = 1_000_000,
+    prompts: PromptsOption = None,
+    texts: TextsOption = 64,
+    length: LengthOption = 384,
+    text: TextOption = None,
+    loss: LossOption = "kl",
+    unroll: UnrollOption = 3,
+    epochs: EpochsOption = 2,
+    batch: BatchOption = 4,
+    rate: RateOption = 1e-3,
+    given: Given,
+    store: StoreOption = "float16",
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -107,8 +159,8 @@ def distill(
 
     require_store(kind, store)
     output = in_home(output)
-    settings = load_settings(flags=opt.given_settings(locals())).settings
-    said = None if prompts is None else read_prompts(prompts, quiet)
+    settings = load_settings(flags=given).settings
+    said = None if prompts is None else [item.prompt for item in read_items(prompts, None, 0, quiet)]
     recipe = Recipe(
         target=settings.target,
         kind=kind,
@@ -167,30 +219,6 @@ def run(
         print_json({**found.as_dict(), "here": asdict(appraisal)})
     else:
         show_report(found, appraisal)
-
-
-def read_prompts(name: str, quiet: bool) -> list[str]:
-    """The prompts of a data set by name or file; the first is shown."""
-    from specdec_cli.evaluation.datasets import introduction, read_dataset
-    from specdec_cli.reporting.console import report_line
-
-    items = read_dataset(name)
-    if not quiet:
-        report_line(introduction(items))
-    return [item.prompt for item in items]
-
-
-def in_home(output: Path) -> Path:
-    """The folder, `~` the home folder as for whoever reads it: shells leave `--output=~/x` as it is.
-
-    Raises:
-        InputError: there is no such user.
-    """
-    try:
-        return output.expanduser()
-    except RuntimeError as error:
-        problem = f"--output {output} cannot be found: there is no such user."
-        raise InputError(problem, "Name a folder.") from error
 
 
 def require_folder(output: Path) -> None:

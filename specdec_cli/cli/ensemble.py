@@ -13,6 +13,9 @@ import typer
 
 from specdec_cli.cli import batch, generate, specem, unused
 from specdec_cli.cli import options as opt
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import read_prompt
+from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS, PLAIN, canonical
 from specdec_cli.settings import load_settings
@@ -21,7 +24,6 @@ from specdec_cli.settings.ensembles import OWN
 TOKEN_LEVEL = (*(name for name, method in METHODS.items() if method.is_ensemble), PLAIN)
 SPECEM = "specem"
 DEFAULT = "we"
-Flags = dict[str, object]
 
 
 class Names(StrEnum):
@@ -61,92 +63,78 @@ class Request:
         return (sys.stdout.isatty() if self.stream is None else self.stream) and not self.as_json
 
 
+AlgorithmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--algorithm",
+        help="we: a weighted average of the models; cd: the first against the second; -sd and -chef: "
+        "sampled as --exec says; specem: models draft segments and judge each other's; large_model: the "
+        "first alone. \\[default: the preset's, or we]",
+    ),
+]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep what models have read from round to round, or read it anew (specem).",
+    ),
+]
+InputOption = Annotated[
+    str | None, typer.Option("--input", help="Prompts to answer: a file, or a data set's name.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", help="File of the answers to --input: .json or .jsonl.")
+]
+NamesOption = Annotated[
+    Names | None,
+    typer.Option(
+        "--names",
+        help="Fields of the answers: as here, or as SpecEM's program has them. \\[default: plain]",
+    ),
+]
+CountOption = Annotated[
+    int | None,
+    typer.Option("--n-tests", min=1, max=opt.MOST, help="Prompts of --input to answer. \\[default: all]"),
+]
+ShowOwnersOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-owners",
+        "--show-accepted",
+        help="Colour each token by the model that proposed it.",
+        rich_help_panel="Output",
+    ),
+]
+
+
+@takes_settings(
+    *groups.ENSEMBLE,
+    *groups.SEGMENTS,
+    *groups.TARGET,
+    *groups.DRAFT,
+    *groups.METHOD,
+    *groups.SHAPE,
+    *groups.SAMPLING,
+    worded={"gamma": "gammas"},
+    leaves_out={
+        **because("members stay in memory: a plan of layers knows one model", *groups.OFFLOADING),
+        "algorithm": "--algorithm is an option of its own here, which names methods too",
+        **groups.GAMMAS_BY_GAMMA,
+    },
+)
 def ensemble(
+    *,
     prompt: opt.PromptOption = None,
-    algorithm: Annotated[
-        str | None,
-        typer.Option(
-            "--algorithm",
-            help="we: a weighted average of the models; cd: the first against the second; -sd and -chef: "
-            "sampled as --exec says; specem: models draft segments and judge each other's; large_model: the "
-            "first alone. \\[default: the preset's, or we]",
-        ),
-    ] = None,
-    models: opt.ModelsOption = None,
+    algorithm: AlgorithmOption = None,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    amateur: opt.AmateurOption = None,
-    draft: opt.DraftOption = None,
-    ensemble_fn: opt.EnsembleFnOption = None,
-    ensemble_target: opt.EnsembleTargetOption = None,
-    weights: opt.WeightsOption = None,
-    alpha: opt.AlphaOption = None,
-    plausibility: opt.PlausibilityOption = None,
-    exec: opt.ExecOption = None,
-    gamma: opt.GammasOption = None,
-    verify: opt.VerifyOption = None,
-    method: opt.MethodOption = None,
-    max_budget: opt.MaxBudgetOption = None,
-    verify_models: opt.VerifyModelsOption = None,
-    window_size: opt.WindowSizeOption = None,
-    max_words: opt.MaxWordsOption = None,
-    fast_decoder: opt.FastDecoderOption = None,
-    self_vote: opt.SelfVoteOption = None,
-    feedback: opt.FeedbackOption = None,
-    learning_rate: opt.LearningRateOption = None,
-    scoring: opt.ScoringOption = None,
-    cache: Annotated[
-        bool,
-        typer.Option(
-            "--cache/--no-cache",
-            help="Keep what models have read from round to round, or read it anew (specem).",
-        ),
-    ] = True,
-    input: Annotated[
-        str | None, typer.Option("--input", help="Prompts to answer: a file, or a data set's name.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="File of the answers to --input: .json or .jsonl.")
-    ] = None,
-    names: Annotated[
-        Names | None,
-        typer.Option(
-            "--names",
-            help="Fields of the answers: as here, or as SpecEM's program has them. \\[default: plain]",
-        ),
-    ] = None,
-    n_tests: Annotated[
-        int | None, typer.Option(min=1, max=opt.MOST, help="Prompts of --input to answer. \\[default: all]")
-    ] = None,
-    device: opt.DeviceOption = None,
-    draft_device: opt.DraftDeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    quantize: opt.QuantizeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    top_p: opt.TopPOption = None,
-    top_k: opt.TopKOption = None,
-    min_p: opt.MinPOption = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    stop: opt.StopOption = None,
-    ignore_eos: opt.IgnoreEosOption = None,
-    chat: opt.ChatOption = None,
-    system: opt.SystemOption = None,
+    given: Given,
+    cache: CacheOption = True,
+    input: InputOption = None,
+    output: OutputOption = None,
+    names: NamesOption = None,
+    n_tests: CountOption = None,
     stream: opt.StreamOption = None,
-    show_owners: Annotated[
-        bool,
-        typer.Option(
-            "--show-owners",
-            "--show-accepted",
-            help="Colour each token by the model that proposed it.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    show_owners: ShowOwnersOption = False,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -154,16 +142,15 @@ def ensemble(
 
     Token by token the text follows exactly the law that the options declare; specem chooses among segments.
     """
-    flags = {name: value for name, value in opt.given_settings(locals()).items() if name != "algorithm"}
     many = batch.many(prompt, input, output, names and names.value, n_tests)
     if many is not None:
         unused.require_used_by_files(stream, show_owners, as_json)
     request = Request(prompt, preset, stream, show_owners, as_json, quiet, many, cache)
-    runs = find(algorithm, method, preset)
-    runs(algorithm, flags, request)
+    runs = find(algorithm, given.get("method"), preset)
+    runs(algorithm, given, request)
 
 
-def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
+def token_level(algorithm: str | None, flags: Given, request: Request) -> None:
     """The models agree on every token: what `specdec generate` does with the same method."""
     given = _with_method(algorithm, flags, request.preset)
     resolved = load_settings(request.preset, flags=given, leave_out=("algorithm",))
@@ -172,7 +159,7 @@ def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
         batch.run(request.many, resolved.settings, quiet=request.quiet)
         return
     generate.run(
-        generate.read_prompt(request.prompt),
+        read_prompt(request.prompt),
         resolved,
         stream=request.streams,
         show_accepted=request.show_owners,
@@ -181,24 +168,24 @@ def token_level(algorithm: str | None, flags: Flags, request: Request) -> None:
     )
 
 
-def segment_level(algorithm: str | None, flags: Flags, request: Request) -> None:
+def segment_level(algorithm: str | None, flags: Given, request: Request) -> None:
     """The models draft segments and judge each other's."""
-    given = flags | ({} if algorithm is None else {"algorithm": algorithm})
+    given = flags if algorithm is None else {**flags, "algorithm": algorithm}
     resolved = load_settings(request.preset, flags=given)
     unused.require_used_by_segments(given, specem.settings_of(resolved), request.show_owners)
     shown = specem.Output(request.streams, request.as_json, request.quiet, request.cache)
     if request.many is not None:
         specem.run_file(request.many, resolved, shown)
     else:
-        specem.run_prompt(generate.read_prompt(request.prompt), resolved, shown)
+        specem.run_prompt(read_prompt(request.prompt), resolved, shown)
 
 
-def _with_method(algorithm: str | None, flags: Flags, preset: str | None) -> Flags:
+def _with_method(algorithm: str | None, flags: Given, preset: str | None) -> Given:
     """The flags with the method that the algorithm is, or that the preset or the default names."""
-    method = flags["method"]
+    method = flags.get("method")
     if algorithm is None and method is None:
         named = load_settings(preset, flags={}).origins["method"] != "default"
-        return flags if named else flags | {"method": DEFAULT}
+        return flags if named else {**flags, "method": DEFAULT}
     if algorithm is None:
         algorithm = str(method)
     elif method is not None and canonical(str(method)) != canonical(algorithm):
@@ -207,14 +194,14 @@ def _with_method(algorithm: str | None, flags: Flags, preset: str | None) -> Fla
             problem, f"Leave one out; with --algorithm {SPECEM} a method says how members draft."
         )
     if canonical(algorithm) != PLAIN:
-        return flags | {"method": algorithm}
-    alone = {name: None if name in OWN else value for name, value in flags.items()}
-    if flags["models"]:
+        return {**flags, "method": algorithm}
+    alone = {name: value for name, value in flags.items() if name not in OWN}
+    if flags.get("models"):
         alone["target"] = str(flags["models"]).partition(",")[0].strip()
     return alone | {"method": PLAIN}
 
 
-Runs = Callable[[str | None, Flags, Request], None]
+Runs = Callable[[str | None, Given, Request], None]
 ALGORITHMS: dict[str, Runs] = {**dict.fromkeys(TOKEN_LEVEL, token_level), SPECEM: segment_level}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,71 +12,34 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli import setting_groups as groups
 from specdec_cli.cli.dry_run import DryRunOption, plan_generate
-from specdec_cli.errors import InputError, ResourceError
+from specdec_cli.cli.inputs import read_prompt
+from specdec_cli.cli.setting_options import Given, takes_settings
+from specdec_cli.errors import ResourceError
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
-from specdec_cli.storage.reading import size_in_words
 
 if TYPE_CHECKING:
     from specdec_cli.engine.roles import Step
     from specdec_cli.runtime.session import Session
     from specdec_cli.tracing.file import TraceFile
 
-STDIN = "-"
-BYTE_ORDER_MARK = "\ufeff"
-LARGEST_PROMPT = 64 << 20  # bytes
-CONVERT = "Convert it, with iconv for example."
 
-
+@takes_settings(
+    *groups.TARGET,
+    *groups.DRAFT,
+    *groups.OFFLOADING,
+    *groups.SAMPLING,
+    *groups.METHOD,
+    *groups.SHAPE,
+    *groups.ENSEMBLE,
+    leaves_out={**groups.GAMMAS_BY_GAMMA, **groups.NO_SEGMENTS},
+)
 def generate(
+    *,
     prompt: opt.PromptOption = None,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    draft: opt.DraftOption = None,
-    device: opt.DeviceOption = None,
-    draft_device: opt.DraftDeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    quantize: opt.QuantizeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    offload: opt.OffloadOption = None,
-    resident_layers: opt.ResidentLayersOption = None,
-    memory_limit: opt.MemoryLimitOption = None,
-    link_gbps: opt.LinkGbpsOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    top_p: opt.TopPOption = None,
-    top_k: opt.TopKOption = None,
-    min_p: opt.MinPOption = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    stop: opt.StopOption = None,
-    ignore_eos: opt.IgnoreEosOption = None,
-    chat: opt.ChatOption = None,
-    system: opt.SystemOption = None,
-    method: opt.MethodOption = None,
-    verify: opt.VerifyOption = None,
-    gamma: opt.GammaOption = None,
-    tree: opt.TreeOption = None,
-    hub_above: opt.HubAboveOption = None,
-    max_budget: opt.MaxBudgetOption = None,
-    max_n_beams: opt.MaxNBeamsOption = None,
-    max_beam_len: opt.MaxBeamLenOption = None,
-    max_branch_width: opt.MaxBranchWidthOption = None,
-    min_log_prob: opt.MinLogProbOption = None,
-    decay: opt.DecayOption = None,
-    coupled: opt.CoupledOption = None,
-    ngram_size: opt.NgramSizeOption = None,
-    models: opt.ModelsOption = None,
-    amateur: opt.AmateurOption = None,
-    ensemble_fn: opt.EnsembleFnOption = None,
-    ensemble_target: opt.EnsembleTargetOption = None,
-    weights: opt.WeightsOption = None,
-    alpha: opt.AlphaOption = None,
-    plausibility: opt.PlausibilityOption = None,
-    exec: opt.ExecOption = None,
+    given: Given,
     stream: opt.StreamOption = None,
     show_accepted: opt.ShowAcceptedOption = False,
     trace: opt.TraceOption = None,
@@ -86,7 +48,7 @@ def generate(
     quiet: opt.QuietOption = False,
 ) -> None:
     """Answer a prompt, or continue it with --raw. The text goes to stdout, figures to stderr."""
-    resolved = require_tokens(load_settings(preset, flags=opt.given_settings(locals())))
+    resolved = require_tokens(load_settings(preset, flags=given))
     if dry_run:
         plan_generate(resolved, as_json)
         return
@@ -102,51 +64,6 @@ def generate(
         quiet=quiet,
         trace=trace,
     )
-
-
-def read_prompt(prompt: str | None) -> str:
-    """The prompt as given, or from standard input.
-
-    Raises:
-        InputError: there is none.
-    """
-    hint = 'Give it as -p "...", or as -p - to read standard input.'
-    if prompt is None:
-        raise InputError("There is no prompt.", hint)
-    text = _standard_input() if prompt == STDIN else prompt.removeprefix(BYTE_ORDER_MARK)
-    if not text.strip():
-        raise InputError("The prompt is empty.", hint)
-    require_text(text)
-    return text
-
-
-def _standard_input() -> str:
-    if sys.stdin is None:
-        raise InputError("Standard input is closed.", "Pipe the prompt in, or give it as -p.")
-    data: bytes = sys.stdin.buffer.read(LARGEST_PROMPT + 1)
-    if len(data) > LARGEST_PROMPT:
-        problem = f"The prompt has more than {size_in_words(LARGEST_PROMPT)}, which no model reads."
-        raise InputError(problem, "Shorten it.")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        found = "UTF-16 text" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "not UTF-8 text"
-        raise InputError(f"The prompt is {found}.", CONVERT) from error
-    if "\0" in text:
-        raise InputError("The prompt has NUL characters, as UTF-16 text has.", CONVERT)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def require_text(prompt: str) -> None:
-    """Check that Python could read every byte of the prompt.
-
-    Raises:
-        InputError: it could not, and some are kept as surrogates.
-    """
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise InputError("The prompt is not UTF-8 text.", CONVERT) from error
 
 
 def run(

@@ -9,7 +9,9 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.generate import read_prompt
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import read_prompt
+from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
@@ -22,49 +24,32 @@ STEPS = 8
 CONTEXT = 6  # tokens of text shown before a tree
 
 
+@takes_settings(
+    *groups.TARGET,
+    *groups.DRAFT,
+    "offload",
+    "resident_layers",
+    "memory_limit",
+    *groups.SAMPLING,
+    *groups.METHOD,
+    *groups.SHAPE,
+    leaves_out={
+        "link_gbps": "it slows a run down, and a drawing has no times",
+        **because("an ensemble has no draft tree to draw, and is refused", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+    },
+)
 def inspect(
+    *,
     prompt: opt.PromptOption = None,
     steps: Annotated[int, typer.Option("--steps", min=1, max=4096, help="Steps to draw.")] = STEPS,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    draft: opt.DraftOption = None,
-    device: opt.DeviceOption = None,
-    draft_device: opt.DraftDeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    quantize: opt.QuantizeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    top_p: opt.TopPOption = None,
-    top_k: opt.TopKOption = None,
-    min_p: opt.MinPOption = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    stop: opt.StopOption = None,
-    ignore_eos: opt.IgnoreEosOption = None,
-    chat: opt.ChatOption = None,
-    system: opt.SystemOption = None,
-    method: opt.MethodOption = None,
-    verify: opt.VerifyOption = None,
-    gamma: opt.GammaOption = None,
-    tree: opt.TreeOption = None,
-    hub_above: opt.HubAboveOption = None,
-    max_budget: opt.MaxBudgetOption = None,
-    max_n_beams: opt.MaxNBeamsOption = None,
-    max_beam_len: opt.MaxBeamLenOption = None,
-    max_branch_width: opt.MaxBranchWidthOption = None,
-    min_log_prob: opt.MinLogProbOption = None,
-    decay: opt.DecayOption = None,
-    coupled: opt.CoupledOption = None,
-    ngram_size: opt.NgramSizeOption = None,
+    given: Given,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Draw what was guessed, what was accepted and what came instead, one tree a step."""
-    resolved = require_tokens(load_settings(preset, flags=opt.given_settings(locals())))
+    resolved = require_tokens(load_settings(preset, flags=given))
     if METHODS[resolved.settings.method].is_ensemble:
         problem = f"inspect draws trees of one target, and {resolved.settings.method} has several."
         raise InputError(problem, "`specdec ensemble --show-owners` shows who proposed which token.")

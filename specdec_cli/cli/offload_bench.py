@@ -11,8 +11,11 @@ import typer
 from specdec_cli.benchmarking.sweep import Configuration, configurations, values
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import log_file, method_of, names_of, swept_and_flags
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import log_file, names_of, read_items
 from specdec_cli.cli.results import Format
+from specdec_cli.cli.setting_options import Given, because, swept_and_shared, takes_settings
+from specdec_cli.cli.usual import method_of
 from specdec_cli.errors import InputError
 from specdec_cli.registry.drafts import QUANTIZED
 from specdec_cli.settings import load_settings, require_tokens
@@ -28,56 +31,47 @@ MAX_TOKENS = 48
 NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
 USUAL_METHODS = "sps,specexec"
 DEFAULTS = {"draft": "self:int4", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12"}
+SWEEP = (
+    "draft", "temperature", "top_p", "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len",
+    "max_branch_width", "min_log_prob", "decay",
+)  # fmt: skip
 LONG_CHAIN = {"gamma": "24"}  # of the target's own rounded copy, which is seldom wrong
 
 
+MethodsOption = Annotated[
+    str | None,
+    typer.Option("--methods", help=f"Methods, with commas. \\[default: --method, or {USUAL_METHODS}]"),
+]
+
+
+@takes_settings(
+    "target",
+    *groups.COMPUTING,
+    *groups.ORIGIN,
+    *groups.DRAFT,
+    *groups.OFFLOADING,
+    *groups.SAMPLING,
+    *groups.METHOD,
+    *groups.SHAPE,
+    sweep=SWEEP,
+    usual={"offload": "disk", "max_tokens": MAX_TOKENS},
+    leaves_out={
+        "quantize": "an offloaded target keeps its own weights, and refuses it",
+        **because("the models of an ensemble are not offloaded", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+    },
+)
 def offload_bench(
-    methods: Annotated[
-        str | None,
-        typer.Option("--methods", help=f"Methods, with commas. \\[default: --method, or {USUAL_METHODS}]"),
-    ] = None,
-    dataset: Annotated[
-        str, typer.Option(help="prompts (the shipped ones), a file, or a name such as mt-bench.")
-    ] = "prompts",
-    n_tests: Annotated[int, typer.Option(min=1, max=opt.MOST, help="Prompts.")] = 6,
-    start: Annotated[
-        int, typer.Option(min=0, max=opt.MOST, help="Prompts to leave out at the beginning.")
-    ] = 0,
-    exp_name: Annotated[
-        str | None, typer.Option("--exp-name", help="Write logs/NAME.jsonl as it runs, and go on from it.")
-    ] = None,
-    save_dir: Annotated[Path, typer.Option("--save-dir", help="Folder of the logs.")] = Path("logs"),
+    *,
+    methods: MethodsOption = None,
+    dataset: opt.DatasetOption = "prompts",
+    n_tests: opt.PromptCountOption = 6,
+    start: opt.StartOption = 0,
+    exp_name: opt.LogNameOption = None,
+    save_dir: opt.LogFolderOption = Path("logs"),
     format: Annotated[Format, typer.Option("--format", help="How to print: table or json.")] = Format.TABLE,
     preset: opt.PresetOption = None,
-    target: opt.TargetOption = None,
-    draft: Annotated[str | None, opt.sweep("draft", "--draft", "-d")] = None,
-    device: opt.DeviceOption = None,
-    draft_device: opt.DraftDeviceOption = None,
-    dtype: opt.DtypeOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    offload: opt.OffloadOption = None,
-    resident_layers: opt.ResidentLayersOption = None,
-    memory_limit: opt.MemoryLimitOption = None,
-    link_gbps: opt.LinkGbpsOption = None,
-    revision: opt.RevisionOption = None,
-    trust_remote_code: opt.TrustRemoteCodeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: Annotated[str | None, opt.sweep("temperature", "--temperature", "-t")] = None,
-    top_p: Annotated[str | None, opt.sweep("top_p")] = None,
-    seed: opt.SeedOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    ignore_eos: opt.IgnoreEosOption = None,
-    chat: opt.ChatOption = None,
-    method: opt.MethodOption = None,
-    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
-    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
-    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
-    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
-    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
-    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
-    decay: Annotated[str | None, opt.sweep("decay")] = None,
-    ngram_size: opt.NgramSizeOption = None,
+    given: Given,
     quiet: opt.QuietOption = False,
 ) -> None:
     """Measure plain and speculative decoding on one offloaded target, interleaved: SpecExec's table, and how
@@ -86,10 +80,11 @@ def offload_bench(
     """
     if format not in (Format.TABLE, Format.JSON):
         raise InputError(f"This command has no {format.value} output.", "Use --format table or json.")
-    swept, flags = _with_defaults(preset, *swept_and_flags(opt.given_settings(locals())))
-    wanted = configurations(
-        preset, flags, names_of(methods or method or method_of(preset, USUAL_METHODS)), swept
-    )
+    swept, shared = swept_and_shared(given, SWEEP)
+    method = shared.pop("method", None)
+    swept, shared = _with_defaults(preset, swept, shared)
+    chosen = names_of(methods or method or method_of(preset, USUAL_METHODS))
+    wanted = configurations(preset, shared, chosen, swept)
     run(wanted, dataset, start, n_tests, log_file(save_dir, exp_name), format, quiet)
 
 
@@ -127,13 +122,9 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench, measure
-    from specdec_cli.evaluation.datasets import introduction, read_dataset
     from specdec_cli.reporting.bench import BarProgress
-    from specdec_cli.reporting.console import report_line
 
-    items = read_dataset(dataset, n_tests, start)
-    if not quiet:
-        report_line(introduction(items))
+    items = read_items(dataset, n_tests, start, quiet)
     with Log(log_path) as log:
         wanted, streamed = _load(wanted, quiet)
         interrupts.check()

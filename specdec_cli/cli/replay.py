@@ -9,7 +9,9 @@ import typer
 
 from specdec_cli.benchmarking.sweep import configurations
 from specdec_cli.cli import options as opt
-from specdec_cli.cli.bench import names_of
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.inputs import names_of
+from specdec_cli.cli.setting_options import Given, because, swept_and_shared, takes_settings
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
@@ -21,7 +23,31 @@ FIXED = (
 DRAWS = 4
 
 
+SWEEP = (
+    "verify", "gamma", "tree", "max_budget", "max_n_beams", "max_beam_len", "max_branch_width",
+    "min_log_prob", "decay",
+)  # fmt: skip
+
+
+@takes_settings(
+    *SWEEP,
+    "hub_above",
+    "ngram_size",
+    sweep=SWEEP,
+    leaves_out={
+        **because("a trace is of its models and its sampling", *FIXED),
+        **because("no model is loaded", *groups.COMPUTING, "quantize", *groups.ORIGIN, *groups.OFFLOADING),
+        **because("the draft is what a trace kept of it", "draft_device", "draft_quantize"),
+        "stop": "what is replayed is how a text went on, not how it ended",
+        **because("the prompt is in the trace as it was asked", *groups.ASKING),
+        "method": "--methods names those that are replayed; none is the recorded one",
+        "coupled": "a trace holds no noise that guesses could be coupled to",
+        **because("ensembles are neither traced nor replayed", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+    },
+)
 def replay(
+    *,
     trace: Annotated[Path, typer.Argument(help="What --trace wrote.")],
     methods: Annotated[
         str | None, typer.Option("--methods", help="Methods, with commas. \\[default: the recorded one]")
@@ -30,17 +56,7 @@ def replay(
         int,
         typer.Option(min=1, max=10_000, help="Trees to draw at each step where they are drawn by chance."),
     ] = DRAWS,
-    verify: Annotated[str | None, opt.sweep("verify")] = None,
-    gamma: Annotated[str | None, opt.sweep("gamma", "--gamma", "-k")] = None,
-    tree: Annotated[str | None, opt.sweep("tree")] = None,
-    max_budget: Annotated[str | None, opt.sweep("max_budget")] = None,
-    max_n_beams: Annotated[str | None, opt.sweep("max_n_beams")] = None,
-    max_beam_len: Annotated[str | None, opt.sweep("max_beam_len")] = None,
-    max_branch_width: Annotated[str | None, opt.sweep("max_branch_width")] = None,
-    min_log_prob: Annotated[str | None, opt.sweep("min_log_prob")] = None,
-    decay: Annotated[str | None, opt.sweep("decay")] = None,
-    hub_above: opt.HubAboveOption = None,
-    ngram_size: opt.NgramSizeOption = None,
+    given: Given,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -48,9 +64,7 @@ def replay(
 
     docs/benchmarking.md says what a trace keeps and which figures are exact.
     """
-    given = opt.given_settings(locals())
-    shared = {name: given.pop(name) for name in ("hub_above", "ngram_size")}
-    swept = {name: str(value) for name, value in given.items() if value is not None}
+    swept, shared = swept_and_shared(given, SWEEP)
     chosen = names_of(methods or "")
     unknown = next((name for name in chosen if name not in METHODS), None)
     if unknown is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,9 @@ import typer
 
 from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.setting_options import Given, because, takes_settings
+from specdec_cli.cli.usual import or_usual
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings, load_settings
@@ -18,6 +21,8 @@ from specdec_cli.storage.output import Output, claimed
 
 # Of the others, how often a child is accepted depends on how many siblings it has.
 PLANNED = tuple(name for name, method in METHODS.items() if method.plannable)
+
+USUAL = {"max_tokens": 64}
 
 app = typer.Typer(help="Plan and show static draft trees.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -40,7 +45,29 @@ def show(
 
 
 @app.command()
+@takes_settings(
+    *groups.TARGET,
+    *groups.DRAFT,
+    *groups.LAW,
+    "max_tokens",
+    *groups.ASKING,
+    usual=USUAL,
+    leaves_out={
+        **because("what is measured takes larger passes than an offloaded run plans for", *groups.OFFLOADING),
+        **because("acceptance is measured on texts that the target ends itself", "stop", "ignore_eos"),
+        "method": "--method is an option of its own here, with a default and a help text of its own",
+        "verify": "what is measured is each sibling's chance by recursive rejection, token by token",
+        "tree": "it is what is planned",
+        "hub_above": "hubs are spechub's, for which no tree can be planned",
+        "gamma": "it is the length of a chain, and no tree",
+        **because("--budget and --max-depth say how large the tree may be", *groups.GROWTH),
+        "ngram_size": "n-grams have no siblings whose acceptance could be measured",
+        **because("no tree can be planned for an ensemble", *groups.ENSEMBLE, "gammas"),
+        **groups.NO_SEGMENTS,
+    },
+)
 def plan(
+    *,
     budget: Annotated[
         int, typer.Option("--budget", min=1, max=4096, help="Guesses in the tree, at most.")
     ] = 16,
@@ -53,17 +80,7 @@ def plan(
         Path | None, typer.Option("--output", help="Write the tree to this .json file.")
     ] = None,
     method: Annotated[str, typer.Option(help="Method whose guesses fill the tree.")] = "sequoia",
-    target: opt.TargetOption = None,
-    draft: opt.DraftOption = None,
-    dtype: opt.DtypeOption = None,
-    device: opt.DeviceOption = None,
-    draft_quantize: opt.DraftQuantizeOption = None,
-    threads: opt.ThreadsOption = None,
-    compile: opt.CompileOption = None,
-    temperature: opt.TemperatureOption = None,
-    top_p: opt.TopPOption = None,
-    max_tokens: opt.MaxTokensOption = None,
-    seed: opt.SeedOption = None,
+    given: Given,
     as_json: opt.JsonOption = False,
     quiet: opt.QuietOption = False,
 ) -> None:
@@ -71,7 +88,7 @@ def plan(
 
     Use it with --method sequoia --tree FILE.
     """
-    settings = load_settings(flags=opt.given_settings(locals())).settings
+    settings = or_usual(load_settings(flags={**given, "method": method}), USUAL)
     if settings.method not in PLANNED:
         problem = f"No tree can be planned for the method {method}."
         raise InputError(
@@ -79,8 +96,6 @@ def plan(
         )
     if output is not None and output.suffix.lower() != ".json":
         raise InputError(f"--output {output} is no .json file.", "Name it tree.json, for example.")
-    if max_tokens is None:
-        settings = replace(settings, max_tokens=64)
     with claimed(output, "--output") as file:
         run(settings, budget, max_depth, fastest, n_tests, file, as_json, quiet)
 

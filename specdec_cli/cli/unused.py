@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from specdec_cli.cli import setting_groups as groups
+from specdec_cli.cli.setting_options import Given
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import execution_name
 
 NO_CHAINS = ("plain", "mixture", "auto")
-Flags = Mapping[str, object]
 
 
 def refuse_if(useless: object, flag: str, reason: str, hint: str) -> None:
@@ -23,23 +22,25 @@ def refuse_if(useless: object, flag: str, reason: str, hint: str) -> None:
         raise InputError(f"{flag} has no use: {reason}.", hint)
 
 
-def require_used_by_tokens(flags: Flags, settings: Settings, cache: bool) -> None:
+def require_used_by_tokens(flags: Given, settings: Settings, cache: bool) -> None:
     """Check the flags of an algorithm that decodes token by token.
 
     Raises:
         InputError: one of them changes nothing.
     """
     out = "Leave it out."
-    refuse_if(flags["max_budget"] is not None, "--max-budget", "models propose chains here", out)
+    for name in (*groups.TREE, *groups.GROWTH, "ngram_size"):
+        flag = f"--{name.replace('_', '-')}"
+        refuse_if(name in flags, flag, "models propose chains here", out)
     refuse_if(not cache, "--no-cache", "only the rounds of specem can read everything anew", out)
     if settings.gammas:
         execution = execution_name(settings)
         reason = f"--exec {execution} takes no proposal lengths"
         hint = "Leave it out, or add --exec sd or --exec chef."
-        refuse_if(flags["gamma"] is not None and execution in NO_CHAINS, "--gamma", reason, hint)
+        refuse_if("gamma" in flags and execution in NO_CHAINS, "--gamma", reason, hint)
 
 
-def require_used_by_segments(flags: Flags, settings: Settings, show_owners: bool) -> None:
+def require_used_by_segments(flags: Given, settings: Settings, show_owners: bool) -> None:
     """Check the flags of an algorithm of segments.
 
     Args:
@@ -53,10 +54,10 @@ def require_used_by_segments(flags: Flags, settings: Settings, show_owners: bool
     plain = METHODS[settings.method].is_plain
     alone = "without --method the models draft by plain decoding"
     hint = "Leave it out, or add --method sps."
-    refuse_if(flags["max_tokens"] is not None, "--max-tokens", "specem counts words", "Use --max-words.")
-    refuse_if(flags["target"] is not None, "--target", "--models names all models", "Name it with --models.")
-    refuse_if(plain and flags["draft"] is not None, "--draft", alone, hint)
-    refuse_if(plain and flags["gamma"] is not None, "--gamma", alone, hint)
+    refuse_if("max_tokens" in flags, "--max-tokens", "specem counts words", "Use --max-words.")
+    refuse_if("target" in flags, "--target", "--models names all models", "Name it with --models.")
+    refuse_if(plain and "draft" in flags, "--draft", alone, hint)
+    refuse_if(plain and "gamma" in flags, "--gamma", alone, hint)
     many = "all models draft chains of one length"
     refuse_if(len(settings.gammas) > 1, "--gamma", many, "Give one, such as --gamma 5.")
     refuse_if(show_owners, "--show-owners", "the rounds that are told name their winners", "Leave it out.")

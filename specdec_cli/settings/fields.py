@@ -6,7 +6,8 @@ The options of the commands, the checks, the messages and the tables all read th
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from specdec_cli.settings.rules import Rule
 from specdec_cli.settings.single import SingleSettings
@@ -69,6 +70,7 @@ class Settings(SingleSettings):
             "Weight of the amateur's logits (contrastive), or of the difference (proxy).",
             low=0,
             unset="0.1, or 1 for proxy",
+            flags=("--alpha", "--mu"),
         ),
     )
     plausibility: float = field(
@@ -143,3 +145,11 @@ class Settings(SingleSettings):
 
 RULES: dict[str, Rule] = {setting.name: setting.metadata["rule"] for setting in fields(Settings)}
 DEFAULTS: dict[str, Any] = {setting.name: setting.default for setting in fields(Settings)}
+_HINTS = get_type_hints(Settings)
+
+
+def type_of(setting: str) -> tuple[Any, bool]:
+    """The type of a setting without its None, and whether None is one of its values."""
+    hint = _HINTS[setting]
+    parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+    return next(part for part in parts if part is not NoneType), NoneType in parts

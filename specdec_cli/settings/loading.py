@@ -7,13 +7,12 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import NoneType, UnionType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS, canonical
 from specdec_cli.settings.checks import check_together
-from specdec_cli.settings.fields import DEFAULTS, RULES, Settings
+from specdec_cli.settings.fields import DEFAULTS, RULES, Settings, type_of
 from specdec_cli.settings.presets import Preset, find_preset, suggestion
 from specdec_cli.settings.values import READERS, SEVERAL
 
@@ -21,7 +20,6 @@ PREFIX = "SPECDEC_"
 PRESET_VARIABLE = "SPECDEC_PRESET"
 OTHER_VARIABLES = (PRESET_VARIABLE, "SPECDEC_CACHE", "SPECDEC_DEBUG")
 ONLY_BY_FLAG = ("trust_remote_code",)
-TYPES = get_type_hints(Settings)
 SHOWN = 60
 
 
@@ -189,7 +187,7 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Given]:
 
 def _checked(setting: str, given: _Given) -> object:
     """The value in the setting's own type, if it takes it."""
-    rule, kind, optional = RULES[setting], *_kind(setting)
+    rule, kind, optional = RULES[setting], *type_of(setting)
     if setting == "method" and isinstance(given.value, str):
         given = given._replace(value=canonical(given.value))
     if given.value is None and optional:
@@ -220,10 +218,3 @@ def _hint(setting: str, value: object) -> str:
         return f"Did you mean {near[0]}?"
     default = DEFAULTS[setting]
     return rule.hint or f"The default is {rule.unset or 'none' if default in (None, ()) else default}."
-
-
-def _kind(setting: str) -> tuple[Any, bool]:
-    """The type of a setting without its None, and whether None is one of its values."""
-    hint = TYPES[setting]
-    parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
-    return next(part for part in parts if part is not NoneType), NoneType in parts

@@ -24,6 +24,8 @@ class Rule:
         longest: characters that a text may have, or each of several.
         most: parts that a list may have.
         hint: advice for a value out of range, where the default is not the best advice.
+        flags: names of its option, where `--its-name` alone is not enough.
+        text: its option takes any text, some of which is read as another setting.
     """
 
     panel: str
@@ -39,6 +41,8 @@ class Rule:
     longest: int = 4096
     most: int = 256
     hint: str = ""
+    flags: tuple[str, ...] = ()
+    text: bool = False
 
     @property
     def limits(self) -> str:

@@ -39,7 +39,10 @@ ANY_MODEL = "a name from `specdec models list`, a hub id, a folder or a .gguf fi
 class SingleSettings:
     """What decides what a run of one target does."""
 
-    target: str = field(default="smollm2-135m", metadata=_models(f"Model whose text it is: {ANY_MODEL}."))
+    target: str = field(
+        default="smollm2-135m",
+        metadata=_models(f"Model whose text it is: {ANY_MODEL}.", flags=("--target", "-m")),
+    )
     draft: str | None = field(
         default=None,
         metadata=_models(
@@ -47,6 +50,7 @@ class SingleSettings:
             "(its own 4-bit copy; self:int8, self:noise:0.01), or ngram; "
             "ngram+NAME copies where the text repeats itself (sps, specexec).",
             unset="the target's own default",
+            flags=("--draft", "-d"),
         ),
     )
     device: str = field(default="auto", metadata=_models("Where the target runs: auto, cpu, cuda or cuda:1."))
@@ -115,7 +119,10 @@ class SingleSettings:
         metadata=_models("CPU threads for the models.", low=1, high=1024, unset="one for each physical core"),
     )
 
-    temperature: float = field(default=0.0, metadata=_sampling("Divides the logits; 0 is greedy.", low=0))
+    temperature: float = field(
+        default=0.0,
+        metadata=_sampling("Divides the logits; 0 is greedy.", low=0, flags=("--temperature", "-t")),
+    )
     top_p: float = field(
         default=1.0,
         metadata=_sampling(
@@ -130,7 +137,10 @@ class SingleSettings:
         metadata=_sampling("Keep tokens this likely relative to the likeliest; 0 keeps all.", low=0, high=1),
     )
     seed: int = field(default=0, metadata=_sampling("Where the randomness starts.", low=0, high=2**63 - 1))
-    max_tokens: int = field(default=128, metadata=_sampling("Longest answer, in tokens.", low=1, high=2**31))
+    max_tokens: int = field(
+        default=128,
+        metadata=_sampling("Longest answer, in tokens.", low=1, high=2**31, flags=("--max-tokens", "-n")),
+    )
     stop: tuple[str, ...] = field(
         default=(),
         metadata=_sampling(
@@ -144,6 +154,7 @@ class SingleSettings:
         metadata=_sampling(
             "Put the prompt in the model's chat template, or continue it as it is.",
             unset="chat if the model has a template",
+            flags=("--chat/--raw",),
         ),
     )
     system: str | None = field(
@@ -170,7 +181,11 @@ class SingleSettings:
     gamma: int = field(
         default=4,
         metadata=_method(
-            "Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.", low=1, high=4096
+            "Tokens that sps drafts in a chain; an ensemble's models may differ: 1,5.",
+            low=1,
+            high=4096,
+            flags=("--gamma", "-k"),
+            text=True,
         ),
     )
     tree: str | None = field(
