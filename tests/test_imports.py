@@ -14,8 +14,8 @@ ROOT = Path(specdec_cli.__file__).parent
 
 # From the bottom up: a file imports from layers below its own, and from its own room.
 LAYERS = (
-    "errors resources registry tree processes",
-    "storage sampling",
+    "errors resources registry tree processes redaction",
+    "storage sampling progress",
     "settings drafting verification models evaluation",
     "engine",
     "ensemble specem",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,13 +13,13 @@ from specdec_cli.audit.acceptance_bound import AcceptanceCounter
 from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
 from specdec_cli.engine.observation import observed
+from specdec_cli.progress import Report
 from specdec_cli.registry.methods import PLAIN
 from specdec_cli.runtime.build import sampling_of
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.settings import Settings
 
-Report = Callable[[str], None]
 AHEAD = 64  # tokens, deeper than the trees that are in use
 EDGE = 0.01
 PLAIN_SEEDS = 2**32  # where the seeds of plain decoding begin, so that no two texts share their noise

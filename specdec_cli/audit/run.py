@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from specdec_cli.audit import models
@@ -12,6 +12,7 @@ from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.self_test import Sighting, self_test
 from specdec_cli.audit.statistical import StatisticalTest
 from specdec_cli.errors import InputError
+from specdec_cli.progress import Report
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import tree_of
 from specdec_cli.runtime.session import Session
@@ -108,7 +109,7 @@ class AuditResult:
         )
 
 
-def run(plan: AuditPlan, report: Callable[[str], None]) -> AuditResult:
+def run(plan: AuditPlan, report: Report) -> AuditResult:
     """Do what the plan says.
 
     Raises:
@@ -125,7 +126,7 @@ def run(plan: AuditPlan, report: Callable[[str], None]) -> AuditResult:
     return result
 
 
-def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
+def _exact(plan: AuditPlan, report: Report) -> list[ExactCheck]:
     checks = []
     for settings in cases(plan.exact_methods):
         report(f"Exact: {settings.method}, {settings.verify}, {settings.tree or 'its own tree'}")
@@ -138,7 +139,7 @@ def _exact(plan: AuditPlan, report: Callable[[str], None]) -> list[ExactCheck]:
     return checks
 
 
-def _on_models(plan: AuditPlan, result: AuditResult, report: Callable[[str], None]) -> None:
+def _on_models(plan: AuditPlan, result: AuditResult, report: Report) -> None:
     ensembles = [method for method in plan.methods if METHODS[method].is_ensemble]
     if ensembles:
         problem = f"{ensembles[0]} is an ensemble, and these levels compare with the logits of one model."

@@ -17,6 +17,7 @@ from torch import Tensor
 from specdec_cli.drafting.policies.base import Draws
 from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.errors import InputError
+from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.registry.methods import PLAIN
 from specdec_cli.runtime.build import policy_of, sampling_of
@@ -29,7 +30,6 @@ from specdec_cli.tree import TokenTree
 
 CHILDREN = 8  # siblings that are measured: later ones are accepted too rarely to plan with
 TIMED = 5
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

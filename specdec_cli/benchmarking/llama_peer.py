@@ -22,6 +22,7 @@ from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.errors import InputError
 from specdec_cli.models.hub.wheels import fetch
+from specdec_cli.progress import Report, log
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -46,9 +47,7 @@ def require_llama_cpp(target: str) -> None:
         raise InputError(problem, f"Give one with --target, or one of {', '.join(REGISTRY)}.")
 
 
-def llama_cpp_peers(
-    session: Session, settings: Settings, report: Callable[[str], None] = lambda _: None
-) -> dict[str, Peer]:
+def llama_cpp_peers(session: Session, settings: Settings, report: Report = log) -> dict[str, Peer]:
     """Its plain generation, and its prompt lookup, each with a model of its own loaded from the same file."""
     file = _gguf(settings.target, report)
     package = importlib.import_module(PACKAGE)
@@ -69,7 +68,7 @@ def llama_cpp_peers(
     return found
 
 
-def _gguf(target: str, report: Callable[[str], None]) -> Path:
+def _gguf(target: str, report: Report) -> Path:
     entry = REGISTRY.get(target)
     return Path(os.path.expanduser(target)) if entry is None else fetch(entry, report=report)
 

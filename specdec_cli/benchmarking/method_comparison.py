@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
+from specdec_cli.progress import Report
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
@@ -49,7 +50,7 @@ def compare(
     prompt: Sequence[int],
     contenders: Sequence[Contender],
     rounds: int,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[Standing]:
     """Decode the prompt with every contender in each round, in an order that turns from round to round.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specdec_cli.benchmarking.intervals import interval, share
+from specdec_cli.progress import Report
 from specdec_cli.settings import Settings
 from specdec_cli.tracing.file import Trace, TracedRun
 from specdec_cli.tracing.replay import Replayed, replay, replay_recorded
@@ -47,7 +48,7 @@ def compare_on(
     trace: Trace,
     wanted: Callable[[Settings], Mapping[str, Settings]],
     draws: int,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[ReplayRow]:
     """The recorded methods on their own trees, then others on trees of theirs.
 

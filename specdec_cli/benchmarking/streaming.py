@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.engine.roles import Step
 from specdec_cli.models.offload.prefetch import Traffic
+from specdec_cli.progress import Report
 from specdec_cli.runtime.build import largest_tree
 from specdec_cli.runtime.offload import with_quarter_resident
 from specdec_cli.runtime.session import Session
@@ -66,9 +67,7 @@ def measure_link(session: Session) -> float:
     return found.bytes / found.busy_seconds
 
 
-def load_for(
-    wanted: Sequence[Configuration], report: Callable[[str], None]
-) -> tuple[list[Configuration], Session]:
+def load_for(wanted: Sequence[Configuration], report: Report) -> tuple[list[Configuration], Session]:
     """A session planned for the largest of the configurations; these, with the layers that stay."""
     settled = [replace(each, settings=with_quarter_resident(each.settings, report)) for each in wanted]
     largest = max(settled, key=lambda each: largest_tree(each.settings))

@@ -27,6 +27,7 @@ from specdec_cli.cli.offload_bench import offload_bench
 from specdec_cli.cli.replay import replay
 from specdec_cli.cli.report import report
 from specdec_cli.errors import INTERRUPTED, RUNTIME, USAGE, InputError, ResourceError, SpecdecError
+from specdec_cli.progress import VARIABLE, show_log
 from specdec_cli.storage.failures import is_full, is_out_of_memory, out_of_memory, reason
 
 COMMANDS = (
@@ -91,6 +92,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv[1:])
     try:
+        show_log(os.environ.get(VARIABLE, ""))
         with interrupts.remembered():
             _run(["--debug", *arguments] if debug else arguments)
     except BrokenPipeError:  # the reader has seen enough, as in `specdec ... | head`
@@ -168,8 +170,8 @@ def _debug_variable() -> bool:
 
 def _report(error: Exception, debug: bool) -> int:
     """Tell the user, and give the exit code."""
+    from specdec_cli.redaction import redacted
     from specdec_cli.reporting.console import report_error
-    from specdec_cli.reporting.redaction import redacted
 
     told = error if isinstance(error, SpecdecError) else _as_specdec_error(error)
     with suppress(OSError):  # there is nobody to tell

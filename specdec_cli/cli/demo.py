@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from specdec_cli.cli.inputs import require_text
 from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.cli.usual import or_usual
 from specdec_cli.errors import MismatchError
+from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.settings import Settings, load_settings
 
@@ -111,7 +111,7 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     out().print(comparison_table(standings, title, session.number_format, live.temperature))
 
 
-def _own_draft(session: Session, report: Callable[[str], None]) -> DraftSpec:
+def _own_draft(session: Session, report: Report) -> DraftSpec:
     """A draft of the target's own, loaded: what ships for it; else a 4-bit copy, or half of the layers."""
     from specdec_cli.settings.draft_spec import default_draft, parse_draft
 

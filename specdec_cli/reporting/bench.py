@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import Progress as Bar
 
 from specdec_cli.benchmarking.run import Progress
 from specdec_cli.benchmarking.summary import Ratio, Row
+from specdec_cli.progress import log
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.reporting.console import err, progress_lines_enabled, report_line
 from specdec_cli.reporting.table import FittedTable, figures, names
@@ -39,13 +41,18 @@ class BarProgress(Progress):
         self._bar.stop()
 
     def begin(self, total: int) -> None:
+        log(f"{total} runs", above=1)
         self._bar.update(self._task, total=total)
 
     def peer(self, name: str, settings: Mapping[str, object]) -> None:
-        if not self._quiet:
-            report_line(f"{name}: {', '.join(f'{key}={value}' for key, value in settings.items())}")
+        text = f"{name}: {', '.join(f'{key}={value}' for key, value in settings.items())}"
+        if self._quiet:
+            log(text, above=1)
+        else:
+            report_line(text)
 
     def advance(self, what: str) -> None:
+        log(what, logging.DEBUG, above=1)
         self._bar.update(self._task, advance=1, description=what)
 
 

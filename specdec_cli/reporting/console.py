@@ -18,7 +18,8 @@ from rich.status import Status
 from rich.text import Text
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.reporting.redaction import redacted
+from specdec_cli.progress import is_shown, log
+from specdec_cli.redaction import redacted
 
 
 class Activity(Protocol):
@@ -33,12 +34,13 @@ class _Spinner:
         self._status = status
 
     def update(self, text: str) -> None:
+        log(text, above=1)
         self._status.update(Text(redacted(text)))
 
 
-class _Silence:
+class _NoSpinner:
     def update(self, text: str) -> None:
-        """Say nothing."""
+        log(text, above=1)
 
 
 def out() -> Console:
@@ -68,20 +70,27 @@ def report_warning(text: str) -> None:
 
 
 def report_line(text: str) -> None:
-    """Print a line of news that is not the result."""
-    err().print(Text(redacted(text), style="dim"), soft_wrap=True)
+    """Print a line of news that is not the result; where the log is shown, as a line of it."""
+    log(text, above=1)
+    if not is_shown():
+        err().print(Text(redacted(text), style="dim"), soft_wrap=True)
 
 
 def progress_lines_enabled(quiet: bool) -> bool:
-    """Whether to show what is going on: on a terminal, not when told to be quiet, not with CI set."""
-    return not quiet and not os.environ.get("CI") and err().is_terminal
+    """Whether spinners and bars show what is going on.
+
+    On a terminal, not when told to be quiet, not with CI set, and not where the log is shown: its lines would
+    be written across them.
+    """
+    return not quiet and not os.environ.get("CI") and not is_shown() and err().is_terminal
 
 
 @contextmanager
 def status(message: str, quiet: bool = False) -> Iterator[Activity]:
-    """A spinner with a message that may change, or nothing where progress is not wanted."""
+    """A spinner with a message that may change, where progress is wanted; the log is told anyway."""
+    log(message, above=2)  # past the context manager's own frame
     if not progress_lines_enabled(quiet):
-        yield _Silence()
+        yield _NoSpinner()
         return
     # A stream of its own: loading silences sys.stderr, which other consoles look up at each line.
     with Console(file=sys.stderr, emoji=False).status(Text(message)) as spinner:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from specdec_cli.distillation.run import Distilled
 from specdec_cli.distillation.speedup_estimate import SpeedupReport
+from specdec_cli.progress import log
 from specdec_cli.reporting.console import err, out, progress_lines_enabled, report_line
 from specdec_cli.reporting.table import Column, FittedTable, figures
 
@@ -52,11 +53,12 @@ class Watch:
 
     def say(self, text: str) -> None:
         """A line of news."""
-        if not self._quiet:
-            if self._bar.live.is_started:
-                self._bar.console.print(text, style="dim", soft_wrap=True)
-            else:
-                report_line(text)
+        if self._quiet or self._bar.live.is_started:
+            log(text, above=1)
+        if self._bar.live.is_started:
+            self._bar.console.print(text, style="dim", soft_wrap=True)
+        elif not self._quiet:
+            report_line(text)
 
 
 def show_report(found: Distilled, appraisal: SpeedupReport) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from specdec_cli.models.eagle.checkpoint import load_feature_head
 from specdec_cli.models.eagle.head import FeatureHead
 from specdec_cli.models.hardware import dtype_name
@@ -13,6 +11,7 @@ from specdec_cli.models.runner.tree_support import require_tree_support
 from specdec_cli.models.self_drafts.early_exit import first_layers
 from specdec_cli.models.self_drafts.noisy import perturbed
 from specdec_cli.models.self_drafts.quantized import rounded
+from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import EARLY_EXIT, NOISY
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.preflight import CheckedDraft
@@ -21,7 +20,7 @@ from specdec_cli.settings.ensembles import member_names
 
 
 def load_draft(
-    target: LoadedModel, checked: CheckedDraft, settings: Settings, report: Callable[[str], None]
+    target: LoadedModel, checked: CheckedDraft, settings: Settings, report: Report
 ) -> tuple[LoadedModel, str | None]:
     """A draft, or another member of an ensemble, and a warning if there is something odd about it.
 

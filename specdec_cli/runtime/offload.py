@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from specdec_cli.models.offload.load import DISK, Offload, require_device
 from specdec_cli.models.offload.memory_plan import Limits, Workload
 from specdec_cli.models.quantization.linear import require_cpu
 from specdec_cli.models.runner.model_runner import PREFILL_CHUNK
+from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import EARLY_EXIT, NOISY, QUANTIZED, DraftSpec
 from specdec_cli.settings import Settings, parse_size
 
@@ -26,7 +26,7 @@ def device_of(settings: Settings) -> str:
     return "cpu" if settings.offload == DISK and settings.device == "auto" else settings.device
 
 
-def with_quarter_resident(settings: Settings, report: Callable[[str], None]) -> Settings:
+def with_quarter_resident(settings: Settings, report: Report) -> Settings:
     """The settings with a quarter of the target's layers in memory, where they do not say how many."""
     if settings.resident_layers is not None or settings.memory_limit is not None:
         return settings
@@ -34,9 +34,7 @@ def with_quarter_resident(settings: Settings, report: Callable[[str], None]) -> 
     return replace(settings, resident_layers=config.get_text_config(decoder=True).num_hidden_layers // 4)
 
 
-def offload_of(
-    settings: Settings, draft: DraftSpec | None, tree: int, report: Callable[[str], None]
-) -> Offload | None:
+def offload_of(settings: Settings, draft: DraftSpec | None, tree: int, report: Report) -> Offload | None:
     """How these settings offload the target; None if they do not.
 
     Args:
@@ -67,9 +65,7 @@ def offload_of(
     return Offload(settings.offload, work, Limits(limit, resident), settings.link_gbps)
 
 
-def _workload(
-    settings: Settings, draft: DraftSpec | None, tree: int, report: Callable[[str], None]
-) -> Workload:
+def _workload(settings: Settings, draft: DraftSpec | None, tree: int, report: Report) -> Workload:
     work = Workload(settings.max_tokens, tree, PREFILL_CHUNK)
     if draft is None or draft.is_ngram:
         return work
@@ -79,7 +75,7 @@ def _workload(
     return _beside(settings, draft, work, report)
 
 
-def _beside(settings: Settings, draft: DraftSpec, work: Workload, report: Callable[[str], None]) -> Workload:
+def _beside(settings: Settings, draft: DraftSpec, work: Workload, report: Report) -> Workload:
     """With a draft that has weights of its own, which count where the target's are counted."""
     head, target_device = head_folder(draft.name), resolve_device(device_of(settings))
     if head is not None:  # it lies where the target does
@@ -98,6 +94,6 @@ def _beside(settings: Settings, draft: DraftSpec, work: Workload, report: Callab
     return replace(work, draft_bytes=copies * size, draft_config=config)
 
 
-def _config(name: str, settings: Settings, report: Callable[[str], None]) -> tuple[Path, Any]:
+def _config(name: str, settings: Settings, report: Report) -> tuple[Path, Any]:
     found = resolve(name, revision=settings.revision if name == settings.target else None, report=report)
     return found.folder, read_config(found.folder, trust_remote_code=settings.trust_remote_code)

@@ -6,7 +6,7 @@ has no use for, matrices that a precision does not fit, and the trial of an arch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from specdec_cli.models.loader import CheckedModel, LoadedModel, check_model, lo
 from specdec_cli.models.quantization.linear import require_cpu
 from specdec_cli.models.runner.tree_support import require_droppable_past
 from specdec_cli.models.self_drafts.early_exit import require_fewer
+from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import EARLY_EXIT, DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.registry.precisions import OURS
@@ -32,8 +33,6 @@ from specdec_cli.runtime.offload import device_of, offload_of
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 from specdec_cli.settings.ensembles import member_names
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

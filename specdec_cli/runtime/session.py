@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -27,10 +27,11 @@ from specdec_cli.models.forward.select import (
     new_forward,
 )
 from specdec_cli.models.hardware import default_threads, dtype_name
-from specdec_cli.models.loader import LoadedModel, load_checked, silent
+from specdec_cli.models.loader import LoadedModel, load_checked
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.models.runner.tree_support import require_tree_support
+from specdec_cli.progress import Report, log
 from specdec_cli.registry.drafts import DraftSpec
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.build import (
@@ -65,7 +66,7 @@ class Session:
         self,
         settings: Settings,
         target: LoadedModel,
-        report: Callable[[str], None] = silent,
+        report: Report = log,
         checked: Sequence[CheckedDraft] = (),
     ) -> None:
         self.settings = settings
@@ -78,7 +79,7 @@ class Session:
         self.pool = MemberPool(lambda name, copy: self._member(name, copy, report))
 
     @classmethod
-    def load(cls, settings: Settings, report: Callable[[str], None] = silent) -> Session:
+    def load(cls, settings: Settings, report: Report = log) -> Session:
         """Load the models that the settings name.
 
         Raises:
@@ -95,13 +96,13 @@ class Session:
         session.pool.gather(session.members)
         return session
 
-    def _member(self, name: str, copy: int, report: Callable[[str], None]) -> Member:
+    def _member(self, name: str, copy: int, report: Report) -> Member:
         """A model as a member of an ensemble; each further copy of it has a runner of its own."""
         loaded = self.target if name == self.settings.target else self.draft(parse_draft(name), report)
         runner = self._new_runner(loaded, report) if copy else self._runners[id(loaded)]
         return Member(runner, name, float(loaded.weight_bytes), runner.vocab_size, loaded.context)
 
-    def draft(self, spec: DraftSpec, report: Callable[[str], None] = silent) -> LoadedModel:
+    def draft(self, spec: DraftSpec, report: Report = log) -> LoadedModel:
         """The draft's model, or another member of an ensemble, loaded at the first call.
 
         Raises:
@@ -257,7 +258,7 @@ class Session:
         """What scores trees with the target, or with a draft."""
         return self._runners[id(self.target if draft is None else self.draft(draft))]
 
-    def _new_runner(self, loaded: LoadedModel, report: Callable[[str], None]) -> Runner:
+    def _new_runner(self, loaded: LoadedModel, report: Report) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
         name = f"{loaded.name} in {dtype_name(loaded.dtype)}"
         if isinstance(loaded.model, FeatureHead):

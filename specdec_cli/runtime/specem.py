@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from specdec_cli.errors import InputError
 from specdec_cli.models.loader import LoadedModel
+from specdec_cli.progress import Report
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
@@ -51,7 +52,7 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def load_ensemble(settings: Settings, report: Callable[[str], None], *, reuse: bool = True) -> SpecEM:
+def load_ensemble(settings: Settings, report: Report, *, reuse: bool = True) -> SpecEM:
     """The ensemble that the settings describe, its models loaded.
 
     Args:
@@ -96,7 +97,7 @@ def _labelled(names: Sequence[str]) -> list[tuple[str, str]]:
     return found
 
 
-def _session(settings: Settings, known: LoadedModel | None, report: Callable[[str], None]) -> Session:
+def _session(settings: Settings, known: LoadedModel | None, report: Report) -> Session:
     """A session with a cache of its own; a model that is loaded already is shared."""
     if known is None:
         return Session.load(settings, report)

@@ -1,11 +1,14 @@
 """The program's frame: help, version, errors and exit codes."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import tiny_checkpoints as tiny
 import torch
 from program import Program
 
@@ -166,3 +169,22 @@ def test_a_narrow_encoding_is_no_error() -> None:
     )
     assert run.returncode == 2
     assert rb"\u4e2d" in run.stderr
+
+
+def test_a_variable_shows_what_a_run_does_with_the_time_of_each(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, float32: None
+) -> None:
+    folder = str(tiny.folder(tmp_path / "model"))
+    generate = ("generate", "-p", "a", "-m", folder, "--method", "ngram", "-n", "4", "--quiet")
+    plain = specdec(*generate)
+    assert (plain.code, plain.err) == (0, "")
+    monkeypatch.setenv("SPECDEC_LOG", "info")
+    logged = specdec(*generate)
+    assert logged.out == plain.out
+    assert re.search(rf"(?m)^[-0-9]{{10}} [:,0-9]{{12}} INFO \w+: Loading {re.escape(folder)}$", logged.err)
+    monkeypatch.setenv("SPECDEC_LOG", "loud")
+    refused = specdec("--version")
+    assert (refused.code, "SPECDEC_LOG cannot be 'loud'" in refused.err) == (2, True)
+    monkeypatch.delenv("SPECDEC_LOG")
+    monkeypatch.setenv("SPECDEC_LOGS", "info")
+    assert "Did you mean SPECDEC_LOG?" in specdec(*generate).err

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from specdec_cli.models.eagle.head import FeatureHead, side_by_side
@@ -14,6 +12,7 @@ from specdec_cli.models.forward.fused_weights import lean_shape
 from specdec_cli.models.forward.kernels import Pieces
 from specdec_cli.models.forward.packed_linear import fused
 from specdec_cli.models.forward.select import compile_forward
+from specdec_cli.progress import Report
 
 
 class HeadForward(LeanForward):
@@ -33,7 +32,7 @@ class HeadForward(LeanForward):
         return self._fuse(side_by_side(self._weights.embedding[step.tokens], step.features))
 
 
-def head_forward(head: FeatureHead, compiled: bool, report: Callable[[str], None]) -> HeadForward:
+def head_forward(head: FeatureHead, compiled: bool, report: Report) -> HeadForward:
     """The pass of a feature head, with compiled pieces if that is asked for and can be had.
 
     Raises:

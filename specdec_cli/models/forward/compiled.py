@@ -28,6 +28,7 @@ from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.models.hub.cache import LARGER_CACHE, alone, cache_root, put_folder, workspace
 from specdec_cli.models.hub.manifest import is_whole, write_manifest
 from specdec_cli.processes.leash import run_leashed
+from specdec_cli.progress import Report
 from specdec_cli.resources import PACKAGE
 from specdec_cli.storage.failures import FULL
 
@@ -37,7 +38,7 @@ ATTEND, TURN = "attend", "turn"
 HINT = "Leave out --compile; the results are the same."
 
 
-def compile_pieces(shape: Shape, dtype: torch.dtype, report: Callable[[str], None]) -> Path:
+def compile_pieces(shape: Shape, dtype: torch.dtype, report: Report) -> Path:
     """Compile the pieces for models of this shape, a minute long, or find them: the folder of the files.
 
     Raises:

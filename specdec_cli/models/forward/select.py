@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from specdec_cli.models.forward.fused_weights import fits, lean_shape, of_family
 from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.streamed import streamed_forward
 from specdec_cli.models.offload.stream import LayerStream
+from specdec_cli.progress import Report
 
 NOT_COMPILED = "only models of the Llama family, on a CPU or a CUDA device, are compiled"
 
@@ -36,7 +36,7 @@ def can_compile(model: Any, stream: LayerStream | None = None) -> bool:
     return model.device.type in ("cpu", "cuda") and fits(model)
 
 
-def compiled_forward(model: Any, report: Callable[[str], None], stream: LayerStream | None = None) -> Forward:
+def compiled_forward(model: Any, report: Report, stream: LayerStream | None = None) -> Forward:
     """The lean pass with compiled pieces, or as CUDA graphs, for a model that `can_compile`.
 
     Args:
@@ -54,7 +54,7 @@ def compiled_forward(model: Any, report: Callable[[str], None], stream: LayerStr
     return LeanForward(model, pieces) if stream is None else streamed_forward(model, stream, pieces)
 
 
-def compile_forward(model: Any, report: Callable[[str], None], stream: LayerStream | None = None) -> Path:
+def compile_forward(model: Any, report: Report, stream: LayerStream | None = None) -> Path:
     """Compile what `compiled_forward` will load, unless that was done before: the folder that it lies in.
 
     Raises:

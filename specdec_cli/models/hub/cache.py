@@ -13,11 +13,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from specdec_cli.errors import ResourceError, SpecdecError
+from specdec_cli.progress import Report
 from specdec_cli.storage.atomic import sync_folder, sync_tree
 from specdec_cli.storage.failures import is_full, reason
 from specdec_cli.storage.locks import waited_for
@@ -109,7 +110,7 @@ def put_folder(built: Path, place: Path) -> None:
 
 
 @contextmanager
-def alone(place: Path, report: Callable[[str], None]) -> Iterator[None]:
+def alone(place: Path, report: Report) -> Iterator[None]:
     """A block in which no other process makes what shall lie at `place`; waits for one that does.
 
     Raises:

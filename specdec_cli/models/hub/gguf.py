@@ -40,6 +40,7 @@ from specdec_cli.models.hub.cache import (
 )
 from specdec_cli.models.hub.disk import writing
 from specdec_cli.models.hub.manifest import is_whole, write_manifest
+from specdec_cli.progress import Report
 
 # Q4_1 weights are 4-bit steps times float16 scales. Rounding SmolLM2-135M's to bfloat16 leaves 21% of them
 # exact and moves the next-token law by KL 1.4e-4; float16 58% and 3e-6; float32 is exact, for 538 MB on disk.
@@ -47,8 +48,6 @@ from specdec_cli.models.hub.manifest import is_whole, write_manifest
 EXACT_UP_TO_PARAMETERS = 1_000_000_000
 TOKENIZER_BYTES = 64 << 20
 STEPS = 20  # how often a conversion says how far it is
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

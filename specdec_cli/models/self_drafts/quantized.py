@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from specdec_cli.errors import InputError
@@ -10,9 +9,10 @@ from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.quantization.linear import KINDS, require_cpu
 from specdec_cli.models.quantization.quantize import low_precision_twin, remarks_on
 from specdec_cli.models.self_drafts.streamed import rounded_copy
+from specdec_cli.progress import Report
 
 
-def rounded(loaded: LoadedModel, name: str, kind: str, report: Callable[[str], None]) -> LoadedModel:
+def rounded(loaded: LoadedModel, name: str, kind: str, report: Report) -> LoadedModel:
     """A twin of a loaded model with weights of lower precision, or the model itself for "none".
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,13 @@ from specdec_cli.models.offload.tensor_index import TensorLocation, file_places,
 from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, fits_linear, require_cpu
 from specdec_cli.models.quantization.matrices import linear_of, matrix_of
 from specdec_cli.models.quantization.quantize import cannot_hold, put_head, remarks_on
+from specdec_cli.progress import Report
 
 FORMAT = 2
 HEAD_ROWS = 4096  # of the head that are rounded at a time
 
 
-def rounded_copy(target: LoadedModel, kind: str, report: Callable[[str], None]) -> LoadedModel:
+def rounded_copy(target: LoadedModel, kind: str, report: Report) -> LoadedModel:
     """A copy of an offloaded target with all its layers in memory, in low precision.
 
     Embedding and norms are the target's own; the head takes 8 bits in either kind.
