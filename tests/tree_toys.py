@@ -1,7 +1,7 @@
 """Trees drafted and judged over three tokens: the exact law of what a first step emits."""
 
 from specdec_cli.audit.enumeration import completed, distance, law_of, law_of_text
-from specdec_cli.audit.exact import LENGTH, PROMPT, WIDTH
+from specdec_cli.audit.exact import LENGTH, PROMPT, VOCAB_SIZE
 from specdec_cli.audit.toys import ToyDraftModel, ToyLaw, ToyTarget
 from specdec_cli.drafting import tree_drafter
 from specdec_cli.drafting.policies import hub, switched, top_k, with_replacement, without_replacement
@@ -11,7 +11,7 @@ from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.sampling.distribution import Sampling
 
-TARGET, DRAFT = ToyLaw(WIDTH, 3), ToyLaw(WIDTH, 6)
+TARGET, DRAFT = ToyLaw(VOCAB_SIZE, 3), ToyLaw(VOCAB_SIZE, 6)
 POLICIES = {
     "with replacement": with_replacement.propose,
     "without replacement": without_replacement.propose,
@@ -25,7 +25,7 @@ def first_step(tree, policy, verify, target=TARGET, draft=DRAFT, drafter=tree_dr
     """The law of what the first step emits."""
 
     def program(randomness):
-        made = drafter.TreeDrafter(ToyDraftModel(draft), parse_tree(tree), policy, Sampling(), WIDTH)
+        made = drafter.TreeDrafter(ToyDraftModel(draft), parse_tree(tree), policy, Sampling(), VOCAB_SIZE)
         roles = Roles(ToyTarget(target), made, verify)
         return next(iter(decode(PROMPT, roles, randomness, Stopping(length)))).tokens
 

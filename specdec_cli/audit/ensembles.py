@@ -25,7 +25,7 @@ from specdec_cli.settings import Settings
 from specdec_cli.settings.ensembles import alpha_of, combined_of, combiner_name, weights_of
 from specdec_cli.tree import TokenTree
 
-WIDTHS = {1: 3, 2: 3, 3: 2}  # of the vocabulary, by the number of models: three make many paths
+VOCAB_SIZES = {1: 3, 2: 3, 3: 2}  # by the number of models: three make many paths
 PROMPT = (0, 1, 0)
 LENGTH = 3
 TOY = "toy"
@@ -101,22 +101,22 @@ def declared(settings: Settings, laws: Sequence[TargetLaw]) -> TargetLaw:
 def _combined(settings: Settings, plain: Sequence[Tensor], sampling: Sampling) -> Tensor:
     name = combiner_name(settings)
     if name == "weighted":
-        warm = plain if sampling.is_greedy else [distribution(each.log(), sampling) for each in plain]
-        average = sum(weight * each for weight, each in zip(weights_of(settings), warm, strict=True))
+        sampled = plain if sampling.is_greedy else [distribution(each.log(), sampling) for each in plain]
+        average = sum(weight * each for weight, each in zip(weights_of(settings), sampled, strict=True))
         assert isinstance(average, Tensor)
         return distribution(average.log(), sampling) if sampling.is_greedy else average
     powers = _powers(settings)
     if combined_of(settings) == "raw-logits" or sampling.is_greedy:
         return distribution(_product(_masked(settings, plain), powers).log(), sampling)
-    only_warm = Sampling(sampling.temperature)
+    unfiltered = Sampling(sampling.temperature)
     masked = _masked(settings, plain)
-    warm = [
-        distribution(each.log(), sampling if power > 0 else only_warm)
+    sampled = [
+        distribution(each.log(), sampling if power > 0 else unfiltered)
         for each, power in zip(masked, powers, strict=True)
     ]
-    product = _product(warm, powers)
+    product = _product(sampled, powers)
     if not product.any():
-        product = _product([distribution(each.log(), only_warm) for each in masked], powers)
+        product = _product([distribution(each.log(), unfiltered) for each in masked], powers)
     return product / product.sum()
 
 
@@ -142,8 +142,8 @@ def ensemble_cases(method: str) -> Iterator[Settings]:
     plain = Settings(method=method, temperature=1.0)
     if METHODS[method].combine == "contrastive":
         half: Change = {"alpha": 0.5}
-        warm = {"ensemble_target": "logits", "top_p": 0.8, "temperature": 0.7}
-        yield from _of(plain, 2, half, {**half, "plausibility": 0.3}, {**half, **warm})
+        of_logits = {"ensemble_target": "logits", "top_p": 0.8, "temperature": 0.7}
+        yield from _of(plain, 2, half, {**half, "plausibility": 0.3}, {**half, **of_logits})
         yield from _of(plain, 3, {"ensemble_fn": "proxy"})
         return
     weights: Change = {"weights": ("0.7", "0.3")}
@@ -183,7 +183,7 @@ def ensemble_law(settings: Settings, laws: Sequence[TargetLaw], damage: Damage =
         nonlocal paths
         paths += 1
         readers = [ToyReader(law) for law in laws]
-        members = [Member(each, TOY, 1.0, WIDTHS[len(laws)], each.context) for each in readers]
+        members = [Member(each, TOY, 1.0, VOCAB_SIZES[len(laws)], each.context) for each in readers]
         sizes = [member.size for member in members]
         whole = damage(ensemble_of(settings, members), execution_of(settings, sizes))
         return tuple(
@@ -198,6 +198,6 @@ def ensemble_law(settings: Settings, laws: Sequence[TargetLaw], damage: Damage =
 def ensemble_distance(settings: Settings, seed: int, damage: Damage = intact) -> tuple[float, int]:
     """How far an ensemble of toys is from the law that it declares, and the paths that were walked."""
     count = len(settings.models)
-    laws = [ToyLaw(WIDTHS[count], 3 * seed + number) for number in range(count)]
+    laws = [ToyLaw(VOCAB_SIZES[count], 3 * seed + number) for number in range(count)]
     emitted, paths = ensemble_law(settings, laws, damage)
     return distance(emitted, law_of_text(declared(settings, laws), PROMPT, LENGTH)), paths

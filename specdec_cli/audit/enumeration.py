@@ -63,11 +63,11 @@ class PathRandomness:
         self._keys.add(key)
 
     def _choose(self, options: list[tuple[int, float]]) -> int:
-        place = len(self.options)
-        if place == len(self.script):
+        index = len(self.options)
+        if index == len(self.script):
             self.script.append(0)
         self.options.append(len(options))
-        value, weight = options[self.script[place]]
+        value, weight = options[self.script[index]]
         self.weight *= weight
         return value
 

@@ -25,7 +25,7 @@ from specdec_cli.settings.draft_spec import resolve_draft
 from specdec_cli.settings.ensembles import combiner_name
 from specdec_cli.verification.kseq import verify_kseq
 
-WIDTH = 3
+VOCAB_SIZE = 3
 PROMPT = (0, 1, 0)
 LENGTH = 3
 SEEDS = 200
@@ -108,8 +108,8 @@ def check(settings: Settings, seed: int, damage: Damage = intact, chance: Chance
     if METHODS[settings.method].is_ensemble:
         return _check_ensemble(settings, seed)
     sampling = sampling_of(settings)
-    target_law = SampledLaw(WIDTH, 2 * seed, sampling)
-    draft_law = ToyLaw(WIDTH, 2 * seed + 1)
+    target_law = SampledLaw(VOCAB_SIZE, 2 * seed, sampling)
+    draft_law = ToyLaw(VOCAB_SIZE, 2 * seed + 1)
     walk = _Walk(settings, target_law, draft_law, damage, chance)
     error, worst = None, 0.0
     try:
@@ -158,7 +158,10 @@ def _title(settings: Settings) -> str:
 
 def same_text(settings: Settings, seed: int) -> ExactCheck:
     """Compare a method that emits the target's own sample with plain decoding, seed by seed."""
-    target_law, draft_law = SampledLaw(WIDTH, 2 * seed, sampling_of(settings)), ToyLaw(WIDTH, 2 * seed + 1)
+    target_law, draft_law = (
+        SampledLaw(VOCAB_SIZE, 2 * seed, sampling_of(settings)),
+        ToyLaw(VOCAB_SIZE, 2 * seed + 1),
+    )
     plain = replace(settings, method=AUTOREGRESSIVE, coupled=False)
     differ = 0
     for number in range(SEEDS):
@@ -231,7 +234,7 @@ class _Walk:
 
 
 def _roles(settings: Settings, target_law: SampledLaw, draft_law: ToyLaw, damage: Damage) -> Roles:
-    drafter = drafter_of(settings, WIDTH, lambda _: ToyDraftModel(draft_law))
+    drafter = drafter_of(settings, VOCAB_SIZE, lambda _: ToyDraftModel(draft_law))
     return damage(Roles(ToyTarget(target_law), drafter, verifier_of(settings)), settings)
 
 

@@ -64,8 +64,8 @@ class _StaleChance:
         return key if key.purpose is Purpose.EMIT else key._replace(start=0)
 
 
-def _skip_twins(roles: Roles, settings: Settings) -> Roles:
-    """Twins are passed over, and the residual does not move on for them."""
+def _skip_duplicates(roles: Roles, settings: Settings) -> Roles:
+    """Duplicates are passed over, and the residual does not move on for them."""
 
     def rule(
         tokens: Sequence[int], proposals: Sequence[Tensor], target: Tensor, coins: Coins
@@ -158,7 +158,7 @@ class _LastRowRepeated:
 
 FAULTS = (
     Fault("noise used again in the next step", {"method": "rrsw", "tree": "1x1"}, chance=_StaleChance),
-    Fault("twins skipped without a trace", {"method": "specinfer", "tree": "2^2"}, _skip_twins),
+    Fault("duplicates skipped without a trace", {"method": "specinfer", "tree": "2^2"}, _skip_duplicates),
     Fault("block residual not scaled", {"method": "sps", "verify": "block"}, _unscaled_block),
     Fault("the draft's temperature ignored", {"method": "sps"}, _temperature_ignored),
     Fault("top-p on one side only", {"method": "rrsw", "tree": "2^2", "top_p": 0.7}, _filter_on_one_side),

@@ -9,7 +9,7 @@ from specdec_cli.audit import models
 from specdec_cli.audit.exact import ExactCheck, cases, check, same_text
 from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
-from specdec_cli.audit.self_test import Sighting, self_test
+from specdec_cli.audit.self_test import FaultVerdict, self_test
 from specdec_cli.audit.statistical import StatisticalTest
 from specdec_cli.errors import InputError
 from specdec_cli.progress import Report
@@ -19,7 +19,7 @@ from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import resolve_draft
 
-WARM = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
+SAMPLED = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class AuditResult:
     statistical: dict[str, list[StatisticalTest]] = field(default_factory=dict)
     greedy: dict[str, GreedyCheck] = field(default_factory=dict)
     bound: dict[str, BoundCheck] = field(default_factory=dict)
-    self_test: list[Sighting] = field(default_factory=list)
+    self_test: list[FaultVerdict] = field(default_factory=list)
     models: dict[str, object] | None = None
     warnings: list[str] = field(default_factory=list)
-    temperature: float = WARM  # of level statistical and of the bound
+    temperature: float = SAMPLED  # of level statistical and of the bound
 
     @property
     def checked(self) -> bool:
@@ -154,7 +154,7 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Report) -> None:
     session = Session.load(first or next(iter(every.values())), report)
     result.models, result.warnings = session.describe(), session.warnings
     size = models.Sizes(plan.samples, plan.length, len(every))
-    asked = plan.settings if plan.settings.temperature > 0 else replace(plan.settings, temperature=WARM)
+    asked = plan.settings if plan.settings.temperature > 0 else replace(plan.settings, temperature=SAMPLED)
     result.temperature = asked.temperature
     plain: list[list[int]] = []
     if "statistical" in plan.levels:
@@ -162,12 +162,12 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Report) -> None:
     for name, settings in every.items():
         if "greedy" in plan.levels:
             result.greedy[name] = models.greedy(session, settings, plan.prompts, report)
-        warm = replace(settings, temperature=asked.temperature)
+        sampled = replace(settings, temperature=asked.temperature)
         if "statistical" in plan.levels:
-            found = models.statistical(session, warm, plan.prompts[0], plain, size, report)
+            found = models.statistical(session, sampled, plan.prompts[0], plain, size, report)
             result.statistical[name] = found
         if plan.bound and not METHODS[settings.method].is_plain:
-            result.bound[name] = models.bound(session, warm, plan.prompts, report)
+            result.bound[name] = models.bound(session, sampled, plan.prompts, report)
     result.warnings = [*result.warnings, *_not_reached(session.target.thresholds, session.runner().longest)]
 
 

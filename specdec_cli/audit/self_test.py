@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from specdec_cli.audit.enumeration import law_of_text
-from specdec_cli.audit.exact import LENGTH, PLAIN, PROMPT, WIDTH, check
+from specdec_cli.audit.exact import LENGTH, PLAIN, PROMPT, VOCAB_SIZE, check
 from specdec_cli.audit.faults import FAULTS, Fault
 from specdec_cli.audit.greedy import check_gaps, gaps
 from specdec_cli.audit.statistical import compare_texts
@@ -20,14 +20,14 @@ from specdec_cli.runtime.build import drafter_of, sampling_of, verifier_of
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 
-LAWS = 3  # pairs of random laws: a twin may do no harm under one of them
+LAWS = 3  # pairs of random laws: a fault may do no harm under one of them
 TEXTS = 1000
 GREEDY_TEXTS = 20
 TOY_NOISE = 1e-9  # toys compute in float64, each row alone
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FaultVerdict:
     """What the audit made of one planted bug.
 
     Attributes:
@@ -46,30 +46,30 @@ class Sighting:
 
     @property
     def caught(self) -> bool:
-        """Whether a level saw it and none cries wolf."""
+        """Whether a level saw it, and none sees a bug where there is none."""
         return self.innocent and (self.exact or self.statistical or self.greedy)
 
 
-def sight(fault: Fault, seed: int) -> Sighting:
+def try_fault(fault: Fault, seed: int) -> FaultVerdict:
     """Put one bug before every level, and the intact method too, on several pairs of laws."""
     settings = replace(PLAIN, **fault.settings)  # type: ignore[arg-type]
     seeds = range(LAWS * seed, LAWS * (seed + 1))
     seen = [_levels(settings, fault, each) for each in seeds]
-    wolf = [_levels(settings, Fault(fault.name, fault.settings), each) for each in seeds]
+    alarms = [_levels(settings, Fault(fault.name, fault.settings), each) for each in seeds]
     exact, statistical, greedy = (any(level) for level in zip(*seen, strict=True))
-    return Sighting(
+    return FaultVerdict(
         name=fault.name,
         method=settings.method if settings.verify == "token" else f"{settings.method}, {settings.verify}",
         exact=exact,
         statistical=statistical,
         greedy=greedy,
-        innocent=not any(any(levels) for levels in wolf),
+        innocent=not any(any(levels) for levels in alarms),
     )
 
 
-def self_test(seed: int) -> list[Sighting]:
+def self_test(seed: int) -> list[FaultVerdict]:
     """Every fault."""
-    return [sight(fault, seed) for fault in FAULTS]
+    return [try_fault(fault, seed) for fault in FAULTS]
 
 
 def _levels(settings: Settings, fault: Fault, seed: int) -> tuple[bool, bool, bool]:
@@ -79,7 +79,7 @@ def _levels(settings: Settings, fault: Fault, seed: int) -> tuple[bool, bool, bo
 
 def _statistical(settings: Settings, fault: Fault, seed: int) -> bool:
     """Whether samples of the toy's texts are told from samples of its law."""
-    law = SampledLaw(WIDTH, 2 * seed, sampling_of(settings))
+    law = SampledLaw(VOCAB_SIZE, 2 * seed, sampling_of(settings))
     texts = [_text(settings, fault, law, seed, number, LENGTH) for number in range(TEXTS)]
     own = law_of_text(law, PROMPT, LENGTH)
     others = random.Random(seed).choices(list(own), list(own.values()), k=TEXTS)
@@ -90,12 +90,12 @@ def _statistical(settings: Settings, fault: Fault, seed: int) -> bool:
 def _greedy(settings: Settings, fault: Fault, seed: int) -> bool:
     """Whether teacher forcing finds a token that is not the toy's likeliest."""
     settings = replace(settings, temperature=0.0)
-    law = SampledLaw(WIDTH, 2 * seed, sampling_of(settings))
+    law = SampledLaw(VOCAB_SIZE, 2 * seed, sampling_of(settings))
     plain = law.under(sampling_of(PLAIN))
     found = []
     for number in range(GREEDY_TEXTS):
         text = _text(settings, fault, law, seed, number, 4 * LENGTH)
-        logits = torch.stack([plain([*PROMPT, *text[:place]]).log() for place in range(len(text))])
+        logits = torch.stack([plain([*PROMPT, *text[:done]]).log() for done in range(len(text))])
         found.append(gaps(logits, text))
     return not check_gaps(torch.cat(found), TOY_NOISE, TOY_NOISE).passed
 
@@ -104,7 +104,7 @@ def _text(
     settings: Settings, fault: Fault, law: SampledLaw, seed: int, number: int, length: int
 ) -> tuple[int, ...]:
     """One text, each step with the chance that the fault leaves it."""
-    drafter = drafter_of(settings, WIDTH, lambda _: ToyDraftModel(ToyLaw(WIDTH, 2 * seed + 1)))
+    drafter = drafter_of(settings, VOCAB_SIZE, lambda _: ToyDraftModel(ToyLaw(VOCAB_SIZE, 2 * seed + 1)))
     roles = fault.damage(Roles(ToyTarget(law), drafter, verifier_of(settings)), settings)
     chance = fault.chance(SeededRandomness(number), len(PROMPT))
     steps = decode(PROMPT, roles, chance, Stopping(length))

@@ -66,7 +66,7 @@ def compare_texts(
     Args:
         method: texts of the method, token ids, of independent seeds.
         plain: texts of plain decoding, of other seeds.
-        first_law: the target's probability of each token in the first place.
+        first_law: the target's probability of each token as the first one.
         possible: which tokens can be emitted there at all, rounding at the edge of a nucleus allowed for; by
             default those that the law gives any probability.
         methods: how many methods are tested in the same audit.
@@ -76,18 +76,18 @@ def compare_texts(
     length = max(map(len, [*method, *plain]))
     number = methods * (length + (length > 1))  # of tests, by which each p-value is multiplied
     tests = [_first(_column(method, 0), law, allowed, number)]
-    for place in range(1, length):
-        name = f"token {place + 1}, plain decoding"
-        tests.append(_two_samples(name, _column(method, place), _column(plain, place), number))
+    for index in range(1, length):
+        name = f"token {index + 1}, plain decoding"
+        tests.append(_two_samples(name, _column(method, index), _column(plain, index), number))
     if length > 1:
         first, second = ([tuple(text[:2]) for text in some] for some in (method, plain))
         tests.append(_two_samples("tokens 1 and 2, plain decoding", first, second, number))
     return tests
 
 
-def _column(texts: Texts, place: int) -> list[int]:
-    """The tokens in one place, -1 where a text was over."""
-    return [text[place] if place < len(text) else -1 for text in texts]
+def _column(texts: Texts, index: int) -> list[int]:
+    """The token of that index in each text, -1 where it was over."""
+    return [text[index] if index < len(text) else -1 for text in texts]
 
 
 def _first(tokens: list[int], law: Numbers, allowed: NDArray[np.bool_], number: int) -> StatisticalTest:

@@ -10,7 +10,7 @@ from specdec_cli.audit.exact import ExactCheck
 from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditPlan, AuditResult
-from specdec_cli.audit.self_test import Sighting
+from specdec_cli.audit.self_test import FaultVerdict
 from specdec_cli.audit.statistical import LEVEL, POWER, StatisticalTest
 from specdec_cli.reporting.table import FittedTable, figures, names, texts
 
@@ -82,12 +82,12 @@ def _share(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}%}"
 
 
-def self_test_table(sightings: Sequence[Sighting]) -> FittedTable:
+def self_test_table(verdicts: Sequence[FaultVerdict]) -> FittedTable:
     """One row a planted bug."""
     table = _table("Self-test: bugs that were planted", ["bug", "method"],
                    ["exact", "statistical", "greedy", "without it", ""])  # fmt: skip
     marks = {True: "seen", False: "-"}
-    for each in sightings:
+    for each in verdicts:
         table.add_row(each.name, each.method, marks[each.exact], marks[each.statistical], marks[each.greedy],
                       "pass" if each.innocent else "FAIL", "caught" if each.caught else "MISSED")  # fmt: skip
     return table
@@ -143,7 +143,7 @@ def _plain(level: object) -> object:
         return [_plain(each) for each in level]
     if isinstance(level, BoundCheck):
         return asdict(level) | {"share": level.share}
-    if isinstance(level, Sighting):
+    if isinstance(level, FaultVerdict):
         return asdict(level) | {"caught": level.caught}
     if isinstance(level, ExactCheck | StatisticalTest | GreedyCheck):
         return asdict(level) | {"passed": level.passed}

@@ -6,7 +6,7 @@ from tree_toys import DRAFT, POLICIES, TARGET
 
 from specdec_cli.audit.acceptance_bound import AcceptanceCounter, best_acceptance
 from specdec_cli.audit.enumeration import EXACT, law_of
-from specdec_cli.audit.exact import LENGTH, PROMPT, WIDTH
+from specdec_cli.audit.exact import LENGTH, PROMPT, VOCAB_SIZE
 from specdec_cli.audit.toys import ToyDraftModel, ToyTarget
 from specdec_cli.drafting import tree_drafter
 from specdec_cli.drafting.shapes import parse_tree
@@ -27,7 +27,7 @@ def test_from_the_root_down_no_more_is_accepted_than_the_bound_allows(policy, tr
     def program(randomness):
         counter = AcceptanceCounter()
         drafter = tree_drafter.TreeDrafter(
-            ToyDraftModel(DRAFT), parse_tree(tree), POLICIES[policy], Sampling(), WIDTH
+            ToyDraftModel(DRAFT), parse_tree(tree), POLICIES[policy], Sampling(), VOCAB_SIZE
         )
         roles = Roles(ToyTarget(TARGET), drafter, rejection.reject_by_token)
         steps = observed(roles, lambda roles: decode(PROMPT, roles, randomness, Stopping(LENGTH)))

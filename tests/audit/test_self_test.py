@@ -4,14 +4,14 @@ import pytest
 
 from specdec_cli.audit.exact import PLAIN, check, same_text
 from specdec_cli.audit.faults import FAULTS
-from specdec_cli.audit.self_test import sight
+from specdec_cli.audit.self_test import try_fault
 from specdec_cli.settings import Settings
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_planted_bug_is_caught_and_its_method_without_it_passes(fault):
-    found = sight(fault, seed=0)
+    found = try_fault(fault, seed=0)
     assert found.caught
     assert found.exact
     assert found.innocent

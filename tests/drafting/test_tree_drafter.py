@@ -7,7 +7,7 @@ import torch
 from tree_toys import DRAFT, POLICIES
 
 from specdec_cli.audit.enumeration import law_of
-from specdec_cli.audit.exact import PROMPT, WIDTH
+from specdec_cli.audit.exact import PROMPT, VOCAB_SIZE
 from specdec_cli.audit.toys import ToyDraftModel
 from specdec_cli.drafting import tree_drafter
 from specdec_cli.drafting.policies import hub, top_k, with_replacement, without_replacement
@@ -17,7 +17,9 @@ from specdec_cli.sampling.distribution import Sampling
 
 def test_a_duplicate_is_kept_and_nothing_grows_below_it():
     model = ToyDraftModel(lambda text: torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
-    drafter = tree_drafter.TreeDrafter(model, parse_tree("3x2"), with_replacement.propose, Sampling(), WIDTH)
+    drafter = tree_drafter.TreeDrafter(
+        model, parse_tree("3x2"), with_replacement.propose, Sampling(), VOCAB_SIZE
+    )
     drafter.begin(PROMPT)
 
     (tokens,) = law_of(lambda randomness: drafter.propose(len(PROMPT), 2, randomness).tokens)
@@ -44,7 +46,9 @@ def test_where_a_draft_runs_out_of_tokens_the_likeliest_others_are_guessed_for_c
 def test_greedy_trees_are_as_large_as_asked(method):
     law = lambda text: torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)  # noqa: E731
     policy = {"rrsw": without_replacement, "spechub": hub, "topk": top_k}[method].propose
-    drafter = tree_drafter.TreeDrafter(ToyDraftModel(law), parse_tree("2x2"), policy, Sampling(0.0), WIDTH)
+    drafter = tree_drafter.TreeDrafter(
+        ToyDraftModel(law), parse_tree("2x2"), policy, Sampling(0.0), VOCAB_SIZE
+    )
     drafter.begin(PROMPT)
     assert set(law_of(lambda chance: len(drafter.propose(len(PROMPT), 2, chance)))) == {6}
 
@@ -52,7 +56,7 @@ def test_greedy_trees_are_as_large_as_asked(method):
 def test_a_tree_is_cut_where_the_text_or_the_context_ends():
     model = ToyDraftModel(DRAFT, context=len(PROMPT) + 2)
     drafter = tree_drafter.TreeDrafter(
-        model, parse_tree("2x1x1"), without_replacement.propose, Sampling(), WIDTH
+        model, parse_tree("2x1x1"), without_replacement.propose, Sampling(), VOCAB_SIZE
     )
     drafter.begin(PROMPT)
     depths = law_of(lambda randomness: max(drafter.propose(len(PROMPT), 9, randomness).depths()))
@@ -62,7 +66,7 @@ def test_a_tree_is_cut_where_the_text_or_the_context_ends():
 
 def tree_shape(shape):
     def program(randomness):
-        drafter = tree_drafter.TreeDrafter(ToyDraftModel(DRAFT), shape, top_k.propose, Sampling(), WIDTH)
+        drafter = tree_drafter.TreeDrafter(ToyDraftModel(DRAFT), shape, top_k.propose, Sampling(), VOCAB_SIZE)
         drafter.begin(PROMPT)
         tree = drafter.propose(len(PROMPT), 9, randomness)
         assert all(a <= b for a, b in pairwise(tree.depths()))

@@ -8,7 +8,7 @@ import pytest
 
 from specdec_cli.audit.ensembles import (
     PROMPT,
-    WIDTHS,
+    VOCAB_SIZES,
     declared,
     ensemble_cases,
     ensemble_distance,
@@ -166,7 +166,7 @@ def test_a_greedy_average_is_no_vote_and_not_the_first_model():
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if len(case.models) == 3], ids=name_of)
 def test_three_models_over_three_tokens_follow_the_declared_law(case, monkeypatch):
-    monkeypatch.setitem(WIDTHS, 3, 3)
+    monkeypatch.setitem(VOCAB_SIZES, 3, 3)
     laws = [ToyLaw(3, 40 + number) for number in range(3)]
     emitted, _ = ensemble_law(case, laws)
     assert distance(emitted, law_of_text(declared(case, laws), PROMPT, 3)) < EXACT

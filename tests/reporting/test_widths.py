@@ -15,7 +15,7 @@ from specdec_cli.audit.exact import ExactCheck
 from specdec_cli.audit.greedy import GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditResult
-from specdec_cli.audit.self_test import Sighting
+from specdec_cli.audit.self_test import FaultVerdict
 from specdec_cli.audit.statistical import StatisticalTest
 from specdec_cli.benchmarking.detail import KINDS, Group
 from specdec_cli.benchmarking.log_comparison import Comparison
@@ -96,7 +96,7 @@ def audit():
     greedy = GreedyCheck(123456, 123456, 12345, 12345, 1.2e-3, 1e-2, 1.2e-3, {})
     paths = ExactCheck("specinfer", "traversal", "[-1, -1, 0, 0, 1, 1]", "t0.7 top-p 0.9", 12345678, 1e-16)
     wrong = replace(paths, error="12345 paths of chance leave the tree")
-    bug = Sighting("accepts with the target's probability alone", "specinfer", True, True, True, False)
+    bug = FaultVerdict("accepts with the target's probability alone", "specinfer", True, True, True, False)
     result = AuditResult(
         exact=[paths, wrong], statistical={"specexec": [test, sound]}, greedy={"specexec": greedy},
         bound={"specexec": BoundCheck(123456, 0.999, 0.999, 12.34)}, self_test=[bug],

@@ -5,7 +5,7 @@ import torch
 from tree_toys import POLICIES, first_step
 
 from specdec_cli.audit.enumeration import EXACT, distance
-from specdec_cli.audit.exact import PROMPT, WIDTH, cases, check
+from specdec_cli.audit.exact import PROMPT, VOCAB_SIZE, cases, check
 from specdec_cli.audit.toys import ToyLaw
 from specdec_cli.drafting.policies import hub, top_k, with_replacement, without_replacement
 from specdec_cli.registry.methods import METHODS
@@ -47,7 +47,7 @@ def test_judging_deep_hub_trees_from_the_leaves_up_keeps_more():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_traversal_of_a_chain_is_block_verification(seed):
-    laws = {"target": ToyLaw(WIDTH, seed), "draft": ToyLaw(WIDTH, seed + 50)}
+    laws = {"target": ToyLaw(VOCAB_SIZE, seed), "draft": ToyLaw(VOCAB_SIZE, seed + 50)}
     block = first_step("1x1x1", with_replacement.propose, verify_block, **laws, length=4)
     up = first_step("1x1x1", with_replacement.propose, traversal.verify_traversal, **laws, length=4)
     assert distance(block, up) < EXACT
@@ -55,7 +55,7 @@ def test_traversal_of_a_chain_is_block_verification(seed):
 
 def acceptance(policy, verify, count, seed):
     """Of one level: how often a guess is accepted, and the target's and the draft's distribution."""
-    laws = {"target": ToyLaw(WIDTH, seed), "draft": ToyLaw(WIDTH, seed + 50)}
+    laws = {"target": ToyLaw(VOCAB_SIZE, seed), "draft": ToyLaw(VOCAB_SIZE, seed + 50)}
     law = first_step(str(count), policy, verify, **laws, length=2)
     accepted = sum(weight for tokens, weight in law.items() if len(tokens) == 2)
     return accepted, laws["target"](PROMPT), laws["draft"](PROMPT)
@@ -86,7 +86,7 @@ def test_a_hub_law_is_that_of_ordered_pairs():
     """SpecHub as published: of the pair (x, hub) or (hub, x), p(hub) + sum min(p, m) is accepted."""
     accepted, target, draft = acceptance(hub.propose, rejection.reject_by_token, 2, 2)
     top = int(draft.argmax())
-    others = [token for token in range(WIDTH) if token != top]
+    others = [token for token in range(VOCAB_SIZE) if token != top]
     expected = float(target[top]) + sum(
         min(float(target[token]), float(draft[token]) / (1 - float(draft[top]))) for token in others
     )
