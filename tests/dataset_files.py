@@ -30,5 +30,5 @@ def stand_in_library(monkeypatch: pytest.MonkeyPatch, rows: object) -> list[dict
             raise rows
         return rows
 
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
     return asked

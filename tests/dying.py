@@ -32,8 +32,9 @@ class Dying:
 
     def __init__(self, monkeypatch, at=None):
         self.count = 0
+        self.ended = False
         self._at = at
-        self._open = set()
+        self._open: set[int] = set()
         for name in OPERATIONS:
             monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
         close = os.close
@@ -71,7 +72,6 @@ def killed_at(monkeypatch, at):
     """A block that is killed at a file operation; `ended` of what it yields says whether it was not."""
     with monkeypatch.context() as patched:
         dying = Dying(patched, at)
-        dying.ended = False
         try:
             yield dying
             dying.ended = True

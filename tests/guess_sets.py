@@ -35,7 +35,8 @@ def exactly(draft):
 
 def sets_with_replacement(draft, count):
     """{set of guesses: probability}, exact."""
-    probs, found = exactly(draft), {}
+    probs = exactly(draft)
+    found: dict[frozenset[int], Fraction] = {}
     for guesses in product(range(len(probs)), repeat=count):
         weight = Fraction(1)
         for token in guesses:
@@ -45,7 +46,8 @@ def sets_with_replacement(draft, count):
 
 
 def sets_without_replacement(draft, count):
-    probs, found = exactly(draft), {}
+    probs = exactly(draft)
+    found: dict[frozenset[int], Fraction] = {}
     support = [token for token, prob in enumerate(probs) if prob]
     for guesses in permutations(support, min(count, len(support))):
         weight, rest = Fraction(1), Fraction(1)

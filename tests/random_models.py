@@ -1,5 +1,7 @@
 """Tiny random models of several architectures, in float64."""
 
+from typing import Any
+
 import torch
 from transformers import (
     Gemma2Config,
@@ -18,7 +20,7 @@ from specdec_cli.tree import ROOT, TokenTree
 
 VOCABULARY = 61
 CONTEXT = 4096
-COMMON = {
+COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
     "intermediate_size": 48,

@@ -1,5 +1,7 @@
 """The Python class: text in, text and what follows out."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 import torch
@@ -36,7 +38,7 @@ def decoder(folders, draft="draft", **options):
 def test_it_returns_the_text_and_its_greedy_continuation(folders):
     """The text itself is continued: a chat template, which this model has, plays no part."""
     tokens = AutoTokenizer.from_pretrained(folders["target"])(TEXT, return_tensors="pt")["input_ids"]
-    model = AutoModelForCausalLM.from_pretrained(folders["target"], dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(folders["target"], dtype=torch.float32)
     made = model.generate(
         tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=20, pad_token_id=0
     )

@@ -1,6 +1,7 @@
 """A fixed sample of `make fuzz`: damaged inputs and odd flags end in a sentence and the right exit code."""
 
 import os
+from typing import Any
 
 import pytest
 from fuzzing.cases import KINDS, kind_of, run_cases
@@ -26,8 +27,8 @@ def test_every_kind_has_its_turn_and_a_case_is_known_by_its_number():
 
 
 SAID = "Error: Not this.\nHint:  That.\n"
-FINE = {"code": 2, "out": "", "err": SAID, "seconds": 1.0, "memory": 0, "hung": False}
-SEEN = {
+FINE: dict[str, Any] = {"code": 2, "out": "", "err": SAID, "seconds": 1.0, "memory": 0, "hung": False}
+SEEN: dict[str, dict[str, Any]] = {
     "bare exception": {"code": 1, "err": "Error: KeyError: 'x'\nHint:  Run again.\n"},
     "exit code 3": {"code": 3},
     "exit code -11": {"code": -11},

@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -18,7 +19,7 @@ SPECIAL = ("<s>", "</s>")
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}:{{ m['content'] }}|{% endfor %}assistant:"
 WORDS = (*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab")
 ASCII = (*SPECIAL, *map(chr, range(33, 127)), "Ġ", "Ċ")  # whatever is drawn is readable text
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": len(WORDS),
     "hidden_size": 32,
     "intermediate_size": 48,
@@ -68,6 +69,7 @@ def folder(path: Path, *, template=TEMPLATE, words=WORDS, noise=0.0, **changes) 
 def gguf_file(path: Path, seed: int = 0) -> Path:
     """A GGUF file of a random Llama, its weights in float32."""
     config = LlamaConfig(**SIZES)
+    assert config.num_key_value_heads
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -95,6 +97,8 @@ def gguf_file(path: Path, seed: int = 0) -> Path:
 
 def _gguf_shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     hidden, inner = config.hidden_size, config.intermediate_size
+    assert config.num_key_value_heads
+    assert config.head_dim
     shared = config.num_key_value_heads * config.head_dim
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (config.vocab_size, hidden)}
     shapes |= {"output_norm.weight": (hidden,), "output.weight": (config.vocab_size, hidden)}

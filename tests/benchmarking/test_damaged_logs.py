@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ GOOD = Record(
 NEEDED = [field.name for field in fields(Record)][:22]
 SETTINGS = {**DEFAULTS, "temperature": 0.7, "max_budget": 0, "later": "what a later version says"}
 
-DAMAGE = {
+DAMAGE: dict[str, dict[str, Any]] = {
     "tokens: expected int, got str": {"tokens": "10"},
     "tokens: expected int, got float": {"tokens": 1.5},
     "tokens: expected int, got bool": {"tokens": True},

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from specdec_cli.benchmarking.detail import CATEGORY, DEPTH, ENTROPY, POSITION, explain, unexplained
-from specdec_cli.benchmarking.records import Levels, Record
+from specdec_cli.benchmarking.levels import Levels
+from specdec_cli.benchmarking.records import Record
 
 PLAIN = Record(
     configuration="autoregressive", item="a", category="math", order=0, prompt_tokens=5, tokens=10, passes=10,

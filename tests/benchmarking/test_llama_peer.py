@@ -1,5 +1,6 @@
 """llama.cpp as a peer, through a package with its interface: tokens are ids, passes are passes."""
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,6 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 
-from specdec_cli.benchmarking import llama_peer
 from specdec_cli.benchmarking.llama_peer import LOOKUP, PLAIN, llama_cpp_peers, require_llama_cpp
 from specdec_cli.engine.text import Stops
 from specdec_cli.errors import InputError
@@ -43,7 +43,8 @@ class FakeLlama:
 
     def generate(self, tokens: list[int], **sampling: object) -> Iterator[int]:
         self.sampling = sampling
-        text, ahead = list(tokens), []
+        text = list(tokens)
+        ahead: list[int] = []
         fresh = list(tokens)
         while True:
             self.eval([*fresh, *ahead])
@@ -80,9 +81,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     found = Session.load(settings)
     monkeypatch.setattr(FakeLlama, "loaded", found, raising=False)
     package = SimpleNamespace(Llama=FakeLlama, __version__="0.0")
-    monkeypatch.setitem(sys.modules, "llama_cpp", package)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "llama_cpp", package)
     speculative = SimpleNamespace(LlamaPromptLookupDecoding=Lookup)
-    monkeypatch.setitem(sys.modules, "llama_cpp.llama_speculative", speculative)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "llama_cpp.llama_speculative", speculative)
     return found
 
 
@@ -121,10 +122,10 @@ def test_it_ends_at_the_stop_token_which_counts(session: Session) -> None:
 
 
 def test_without_the_package_or_a_gguf_file_it_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_peer.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="llama-cpp-python"):
         require_llama_cpp("model.gguf")
-    monkeypatch.setattr(llama_peer.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
     require_llama_cpp("model.gguf")
     require_llama_cpp("smollm2-135m")
     with pytest.raises(InputError, match=r"\.gguf file"):

@@ -1,6 +1,7 @@
 """Speed-ups are paired round by round, and every contender runs as often as the others."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ class ToySession:
     """Notes who decodes; what it emits is the method's number."""
 
     def __init__(self):
-        self.ran = []
+        self.ran: list[tuple[int, int]] = []
 
     def steps(self, prompt, settings):
         self.ran.append((settings.seed, settings.max_tokens))
@@ -54,7 +55,8 @@ class ToySession:
 
 @pytest.mark.parametrize("length", [3, 20])
 def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
-    session, said = ToySession(), []
+    said: list[str] = []
+    session: Any = ToySession()
     contenders = [Contender(f"c{seed}", Settings(seed=seed, max_tokens=length)) for seed in range(3)]
     result = compare(session, [1, 2], contenders, 4, said.append)
     warm_up = [(seed, min(length, WARM_UP_TOKENS)) for seed in range(3)]
@@ -68,7 +70,7 @@ def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
 
 
 def test_a_contender_runs_with_its_own_settings_and_not_those_of_the_warm_up():
-    session = ToySession()
+    session: Any = ToySession()
     contender = Contender("only", Settings(max_tokens=50))
     (standing,) = compare(session, [1], [contender], 1, lambda _: None)
     assert standing.stats.tokens == 50

@@ -1,5 +1,8 @@
 """transformers' own generation decodes by our law, once, and says nothing of its own."""
 
+from logging import WARNING
+from typing import Any
+
 import pytest
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
@@ -12,9 +15,14 @@ PROMPT = torch.arange(8)[None]
 SEEN = torch.ones_like(PROMPT)
 
 
-def model() -> LlamaForCausalLM:
+def model() -> Any:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
     config = LlamaConfig(vocab_size=48, max_position_embeddings=512, initializer_range=0.9, **sizes)
     made = LlamaForCausalLM(config).eval().float()
     made.generation_config = GenerationConfig(
@@ -24,7 +32,7 @@ def model() -> LlamaForCausalLM:
     return made
 
 
-def law(**changes: object) -> dict[str, object]:
+def law(**changes: object) -> dict[str, Any]:
     plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_tokens": TOKENS}
     return same_law(**{**plain, "ends": (), "vocabulary": 48, **changes})  # type: ignore[arg-type]
 
@@ -81,4 +89,4 @@ def test_the_library_prints_nothing_amid_the_table(
     with only_errors():
         model().generate(PROMPT, attention_mask=SEEN, assistant_model=model(), **law(temperature=temperature))
     assert capfd.readouterr() == ("", "")
-    assert logging.get_verbosity() == logging.WARNING
+    assert logging.get_verbosity() == WARNING

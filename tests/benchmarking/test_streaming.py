@@ -1,12 +1,13 @@
 """Streaming figures follow from the records by their definitions."""
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from specdec_cli.benchmarking import streaming
 from specdec_cli.benchmarking.records import Record
 from specdec_cli.benchmarking.streaming import StreamWatch, measure_link, most_memory, stream_rows
 from specdec_cli.models.offload.prefetch import Traffic
@@ -67,10 +68,15 @@ class Stream:
         return Traffic(bytes=round(10 * self.now), busy_seconds=self.now)
 
 
+def session_of(stream) -> Any:
+    """As much of a session as looks at how its target comes."""
+    return SimpleNamespace(target=SimpleNamespace(stream=stream))
+
+
 def test_the_time_between_steps_counts_like_the_bytes_that_come_in_it(monkeypatch):
     stream = Stream()
-    monkeypatch.setattr(streaming.time, "perf_counter", lambda: stream.now)
-    watch = StreamWatch(SimpleNamespace(target=SimpleNamespace(stream=stream)))
+    monkeypatch.setattr(time, "perf_counter", lambda: stream.now)
+    watch = StreamWatch(session_of(stream))
 
     def steps():
         for _ in range(4):
@@ -89,5 +95,5 @@ def test_the_link_is_what_comes_without_computing_and_0_where_all_layers_stay(si
     stream = SimpleNamespace(
         pass_bytes=size, read_through=lambda: Traffic(bytes=2 * size, busy_seconds=size / 10)
     )
-    assert measure_link(SimpleNamespace(target=SimpleNamespace(stream=stream))) == expected
-    assert measure_link(SimpleNamespace(target=SimpleNamespace(stream=None))) == 0.0
+    assert measure_link(session_of(stream)) == expected
+    assert measure_link(session_of(None)) == 0.0

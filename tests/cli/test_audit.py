@@ -58,7 +58,7 @@ def test_a_method_that_fails_ends_in_five_and_the_certificate_says_so(
     from specdec_cli.runtime.build import VERIFIERS
     from specdec_cli.verification.own_sample import follow_own_sample
 
-    def wrong(tree, target, randomness, position):  # type: ignore[no-untyped-def]
+    def wrong(tree, target, randomness, position):
         return follow_own_sample(tree, [row.sqrt() for row in target], randomness, position)
 
     monkeypatch.setitem(VERIFIERS, "rejection", wrong)

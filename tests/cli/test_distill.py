@@ -1,6 +1,7 @@
 """`specdec distill` from the command line: a draft that other commands take, and errors that help."""
 
 import json
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -88,7 +89,8 @@ def test_transformers_takes_the_small_model_as_it_is(specdec, target, tmp_path):
     outcome = specdec("distill", "--target", target, "-o", str(folder), "--kind", "layers", *SMALL[:6],
                       "--layers", "1", "--batch", "8", "--epochs", "1")  # fmt: skip
     assert outcome.code == 0, outcome.err
-    model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    model, info = loaded
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert model.config.num_hidden_layers == 1

@@ -147,7 +147,12 @@ def test_the_record_says_who_proposed_what_and_who_was_called(ensemble, models):
 def test_the_calls_that_are_told_are_the_passes_that_were_made(ensemble, monkeypatch):
     passes = []
     inner = Runner._pass
-    monkeypatch.setattr(Runner, "_pass", lambda self, *given: (passes.append(1), inner(self, *given))[1])
+
+    def counted(self, *given):
+        passes.append(1)
+        return inner(self, *given)
+
+    monkeypatch.setattr(Runner, "_pass", counted)
     made = json.loads(ensemble("--models", "A,B", "--exec", "chef", "--json").out)
     prompts = 2  # each model reads the prompt's beginning in a pass of its own
     assert sum(member["calls"] for member in made["ensemble"]["members"]) == len(passes) - prompts

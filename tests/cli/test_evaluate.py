@@ -40,7 +40,7 @@ def test_scores_go_to_stdout_and_remarks_to_stderr(specdec: Program, results: st
 
 
 def test_json_has_every_score_unrounded(specdec: Program, results: str) -> None:
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     made = json.loads(specdec("evaluate", results, "--json", "--compare", results).out)
     row = made["files"][0]["rows"][0]

@@ -22,12 +22,13 @@ from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.text import Piece
 from specdec_cli.models import loader
+from specdec_cli.models.hf.checkpoint import read_config
 from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.settings import Settings
 from specdec_cli.tree import TokenTree
 
 PROMPT = "the cat and the cat and the"
-SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512}
+SHARP: dict[str, Any] = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512}
 METHODS = ("autoregressive", "ngram", "specexec", "sps")
 
 
@@ -89,7 +90,7 @@ def text_of(outcome: Outcome) -> str:
 def greedy(folder: str, prompt: str, count: int) -> list[int]:
     """What transformers' own greedy decoding says next."""
     tokens = AutoTokenizer.from_pretrained(folder)(prompt, return_tensors="pt")["input_ids"]
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     made = model.generate(
         tokens, attention_mask=torch.ones_like(tokens), do_sample=False, max_new_tokens=count, pad_token_id=0
     )
@@ -499,7 +500,7 @@ def test_an_interrupt_while_loading_ends_in_130_and_says_nothing(
 def test_an_interrupt_that_a_library_swallows_is_not_lost(
     generate: Program, monkeypatch: pytest.MonkeyPatch, turned_into: type[Exception] | None
 ) -> None:
-    read = loader.read_config
+    read = read_config
 
     def swallowing(*given: Any, **options: Any) -> Any:
         try:

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.eagle.checkpoint import MadeFor, save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.files import MadeFor
 from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.settings import Settings, load_settings

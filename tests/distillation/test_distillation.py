@@ -3,6 +3,7 @@
 import errno
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import tiny_checkpoints
@@ -25,7 +26,7 @@ from specdec_cli.models.loader import load_model
 from specdec_cli.models.quantization.linear import Int4Linear
 from specdec_cli.models.reduced_vocab_head import ReducedHead
 
-SMALL = {"tokens": 24 * 16, "texts": 24, "length": 16, "batch": 6, "epochs": 1, "unroll": 2}
+SMALL: dict[str, Any] = {"tokens": 24 * 16, "texts": 24, "length": 16, "batch": 6, "epochs": 1, "unroll": 2}
 
 
 class Silent:
@@ -193,7 +194,8 @@ def test_text_of_another_revision_dtype_or_tokenizer_is_refused(target, tmp_path
     recipe = Recipe("tiny", **SMALL, revision="one", dtype="float32", tokenizer="abc")
     Corpus(tmp_path, recipe.corpus)
     Corpus(tmp_path, Recipe("tiny", **SMALL).corpus)  # what is not said cannot differ
-    for changes in ({"revision": "two"}, {"dtype": "bfloat16"}, {"tokenizer": "abd"}):
+    others: list[dict[str, Any]] = [{"revision": "two"}, {"dtype": "bfloat16"}, {"tokenizer": "abd"}]
+    for changes in others:
         with pytest.raises(InputError, match="another target or with other settings"):
             Corpus(tmp_path, replace(recipe, **changes).corpus)
 
@@ -263,9 +265,13 @@ def test_a_recipe_that_trains_nothing_is_none(changes, problem):
 
 
 def test_prompts_that_leave_no_room_for_an_answer_are_left_out_and_counted(target, tmp_path):
-    said = []
-    watch = Silent()
-    watch.say = said.append
+    said: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text):
+            said.append(text)
+
+    watch = Heard()
     recipe = Recipe("tiny", prompts="some", **{**SMALL, "length": 32, "tokens": 24 * 32})
     distil(target, recipe, tmp_path, None, ["ab", "b" * 40], watch)
     assert "1 of 2 prompts leave no room" in said[0]

@@ -23,7 +23,8 @@ def propose(shape, law, depth=10, context=10**6, temperature=1.0):
 
 def all_paths(law, text, depth, decay):
     """Every path down to a depth with its score."""
-    scores, level = {}, {(): 0.0}
+    scores: dict[tuple[int, ...], float] = {}
+    level: dict[tuple[int, ...], float] = {(): 0.0}
     for _ in range(depth):
         level = {
             (*path, token): score + math.log(prob) + math.log(decay)

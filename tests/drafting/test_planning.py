@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def value_of(tree, acceptance):
 
 def static(tree):
     """The same tree, numbered in the order in which a walk meets the nodes."""
-    children = []
+    children: list[list[int]] = []
 
     def walk(node):
         own = len(children)
@@ -149,6 +150,7 @@ def test_the_plan_is_the_fastest_of_all(acceptance, draft_seconds, pass_seconds)
     fitting = (tree for tree in TREES if depth_of(tree) <= depth)
     fastest = max(value_of(tree, acceptance) / seconds(tree) for tree in fitting)
     plan = best_plan(acceptance, size, depth, pass_seconds, draft_seconds)
+    assert plan.seconds is not None
     assert abs(plan.tokens_per_pass / plan.seconds - fastest) < EXACT
     chosen = next(tree for tree in TREES if static(tree) == plan.tree)
     assert depth_of(chosen) <= depth
@@ -193,7 +195,12 @@ def test_a_tree_wider_than_the_known_rates_has_no_value():
     ],
 )
 def test_limits_and_times_that_cannot_be_are_refused(changed):
-    usual = {"max_size": 4, "max_depth": 2, "pass_seconds": {1: 1.0, 5: 1.0}, "draft_seconds": 0.1}
+    usual: dict[str, Any] = {
+        "max_size": 4,
+        "max_depth": 2,
+        "pass_seconds": {1: 1.0, 5: 1.0},
+        "draft_seconds": 0.1,
+    }
     best_plan([0.5], **usual)
     with pytest.raises(ValueError, match=r"cannot|timed"):
         best_plan([0.5], **(usual | changed))

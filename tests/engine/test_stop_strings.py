@@ -20,7 +20,7 @@ MERGES = ["o n", "Ġ on", "Ċ Ċ", "Ġ ð", "Ċ æ", "e r", "t w"]
 
 def byte_level():
     words = [*tiny.WORDS[:-1], *(merge.replace(" ", "") for merge in MERGES)]
-    pairs = [tuple(merge.split(" ")) for merge in MERGES]
+    pairs = [(first, second) for first, second in map(str.split, MERGES)]
     engine = Engine(models.BPE(vocab={word: token for token, word in enumerate(words)}, merges=pairs))
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     engine.decoder = decoders.ByteLevel()

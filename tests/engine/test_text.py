@@ -67,13 +67,16 @@ def test_an_empty_text_shows_nothing(stops):
     assert stream("", stops) == ([], [])
 
 
+WORDS = ("the", "capital", "is", "Paris")
+
+
 def decode_words(tokens):
     """A tokenizer of words that drops the space of a text's first one, as SentencePiece's do."""
-    return "".join(f" {token}" for token in tokens).removeprefix(" ")
+    return "".join(f" {WORDS[token]}" for token in tokens).removeprefix(" ")
 
 
 def test_a_text_that_goes_on_keeps_the_space_before_its_first_word():
-    for before, expected in (((), "Paris is"), (("capital", "is"), " Paris is")):
+    for before, expected in (([], "Paris is"), ([1, 2], " Paris is")):
         shown = TextStream(decode_words, before=before)
-        pieces = [*shown.push("Paris", drafted=False), *shown.push("is", drafted=False), *shown.finish()]
+        pieces = [*shown.push(3, drafted=False), *shown.push(2, drafted=False), *shown.finish()]
         assert "".join(piece.text for piece in pieces) == expected

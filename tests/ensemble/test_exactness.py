@@ -1,6 +1,7 @@
 """Every law, sampled in every way: all paths of chance give the declared law, and broken copies do not."""
 
 from dataclasses import replace
+from typing import Any
 
 import ensemble_toys as toys
 import planting
@@ -50,7 +51,9 @@ def test_the_cases_cover_every_law_and_execution_for_one_two_and_three_models():
 WE = Settings(method="we", temperature=1.0, models=("toy",) * 2, weights=("0.7", "0.3"))
 WE3 = replace(WE, models=("toy",) * 3, weights=("0.5", "0.3", "0.2"))
 CD = Settings(method="cd", temperature=1.0, models=("toy",) * 2, alpha=0.5, plausibility=0.3)
-CHEF, SD, MIX = {"exec": "chef", "gammas": (2, 1)}, {"exec": "sd", "gammas": (2, 1)}, {"exec": "mixture"}
+CHEF: dict[str, Any] = {"exec": "chef", "gammas": (2, 1)}
+SD: dict[str, Any] = {"exec": "sd", "gammas": (2, 1)}
+MIX: dict[str, Any] = {"exec": "mixture"}
 BUGS = {
     "accepted by the verifier's law, not the ensemble's": (
         alternate_proposal, "chance = float(law[guess.token])",

@@ -75,7 +75,7 @@ def test_a_run_killed_at_any_byte_goes_on_and_ends_the_same(tmp_path, name):
     torn = tmp_path / f"torn-{name}"
     for size in range(0, len(content), 2):
         torn.write_bytes(content[:size])
-        asked = []
+        asked: list[str] = []
 
         def answer(prompt, asked=asked):
             asked.append(prompt)
@@ -90,7 +90,12 @@ def test_a_run_killed_at_any_byte_goes_on_and_ends_the_same(tmp_path, name):
 def test_nothing_is_asked_twice(tmp_path):
     run(tmp_path / "r.json", items=ITEMS[:2])
     asked = []
-    run(tmp_path / "r.json", lambda prompt: asked.append(prompt) or {"prediction": "x"})
+
+    def answer(prompt):
+        asked.append(prompt)
+        return {"prediction": "x"}
+
+    run(tmp_path / "r.json", answer)
     assert asked == ["三?"]
 
 
@@ -159,10 +164,15 @@ def test_prompts_that_cannot_be_answered_are_named_before_the_first_answer(tmp_p
         if prompt != "two?":
             raise InputError(f"The prompt {prompt} is too long.", "Shorten it.")
 
-    asked = []
+    asked: list[str] = []
+
+    def answer(prompt):
+        asked.append(prompt)
+        return {"prediction": "x"}
+
     file = ResultsFile(tmp_path / "r.json", NAMES["plain"], SETTINGS)
     with pytest.raises(InputError) as caught:
-        run_batch(ITEMS, asked.append, file, Silent(), require)
+        run_batch(ITEMS, answer, file, Silent(), require)
     assert caught.value.problem == "2 of the prompts cannot be answered (a, c). The prompt one? is too long."
     assert caught.value.hint == "Nothing was answered. Shorten it."
     assert asked == []

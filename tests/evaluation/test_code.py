@@ -1,6 +1,7 @@
 """The program in an answer: in whatever form models write it, read as the reference harnesses read it."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -75,10 +76,10 @@ RIGHT = {
 
 
 def passes(program: str) -> bool:
-    space: dict[str, object] = {"__name__": "__main__"}
+    space: dict[str, Any] = {"__name__": "__main__"}
     try:
         exec(program, space)
-        return space["total"]([1, 2]) == 3  # type: ignore[operator]
+        return bool(space["total"]([1, 2]) == 3)
     except (Exception, SystemExit):
         return False
 

@@ -126,7 +126,7 @@ def test_what_the_library_cannot_read(
 
 
 TWO = ["Hello boat", "Hello sea"]
-FILES = {
+FILES: dict[str, tuple[str, str | bytes]] = {
     "a blank last line": ("a.csv", "prompt,reference\nHello boat,hi\nHello sea,ho\n\n"),
     "blank lines": ("a.csv", "\nprompt,reference\n\nHello boat,hi\n  \nHello sea,ho\n"),
     "rows of commas": ("a.csv", "prompt,reference\nHello boat,hi\n,\nHello sea,ho\n,\n,\n"),

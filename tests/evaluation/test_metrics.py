@@ -1,10 +1,11 @@
 """Scores are the libraries' own, to the last digit; what they cannot take is scored all the same."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]  # an alias
 
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.metrics import rouge
@@ -45,7 +46,7 @@ def score(measure):
 
 @pytest.mark.parametrize(("pairs", "language", "tokenizer"), [(ENGLISH, "en", "13a"), (CHINESE, "zh", "zh")])
 def test_bleu_is_sacrebleus_corpus_score_with_its_signature(pairs, language, tokenizer):
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     metric = BLEU(tokenize=tokenizer)
     expected = metric.corpus_score([one for one, _ in pairs], [[other for _, other in pairs]])
@@ -84,7 +85,12 @@ def bert(tmp_path_factory):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{each}" for each in letters)]
     (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
     return folder
 
@@ -155,9 +161,9 @@ def several():
 
 
 def test_of_several_references_bleu_is_sacrebleus():
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
-    streams = [
+    streams: Any = [  # None where a line has fewer references
         [references[at] if at < len(references) else None for _, references in SEVERAL] for at in (0, 1)
     ]
     expected = BLEU().corpus_score([one for one, _ in SEVERAL], streams)

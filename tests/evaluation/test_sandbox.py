@@ -301,7 +301,7 @@ def test_a_memory_that_no_program_starts_in_is_refused(fence: Fence, monkeypatch
 
 
 def test_a_memory_above_the_systems_limit_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox.resource, "getrlimit", lambda kind: (1 << 30, 1 << 30))
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 30, 1 << 30))
     with pytest.raises(InputError) as refused:
         sandbox.require_sandbox(Limits(memory=2 << 30))
     assert refused.value.problem == "--code-memory is 2048 MB; this system gives a process 1024 MB."
@@ -312,8 +312,8 @@ def test_root_needs_bubblewrap_and_others_do_not(
     monkeypatch: pytest.MonkeyPatch, user: int, fenced: bool
 ) -> None:
     usable("seccomp")
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    monkeypatch.setattr(sandbox.os, "geteuid", lambda: user)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     sandbox.fence.cache_clear()
     try:
         if fenced:
@@ -333,8 +333,8 @@ def test_a_bubblewrap_that_cannot_be_used_is_said_with_its_reason(
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: str(broken))
-    monkeypatch.setattr(sandbox.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name: str(broken))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     sandbox.fence.cache_clear()
     try:
         with pytest.raises(SpecdecError, match="No permissions to create a namespace"):

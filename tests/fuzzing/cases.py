@@ -7,6 +7,7 @@ import pkgutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -87,7 +88,7 @@ def run_cases(
             number = waiting.pop()
             random, kind = Random(f"{seed}:{number}"), kind_of(number, kinds)
             folder = root / f"case-{number}"
-            running[number] = start(folder, lambda random=random, kind=kind: kind.prepare(random, inputs))
+            running[number] = start(folder, partial(kind.prepare, random, inputs))
         for number, child in list(running.items()):
             ended = finish(child)
             if ended is not None:

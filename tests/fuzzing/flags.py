@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from fuzzing import damage
 from fuzzing.children import Run
-from fuzzing.files import DISTIL, FILE_ENDS, MARK, SHORT
-from fuzzing.inputs import Inputs
+from fuzzing.files import FILE_ENDS, MARK, SHORT
+from fuzzing.inputs import DISTIL, Inputs
 from fuzzing.kinds import CHECKED, DONE, INPUT, MISMATCH, ROOM, Kind
 
 from specdec_cli.cli.app import app
@@ -138,7 +138,10 @@ def _prompts(random: Random, inputs: Inputs) -> Run:
     )
     shape = random.choice(((), ("--chat",), ("--raw",), ("--json",))) if command[0] in ("generate",) else ()
     given = ("-p", "-") if random.random() < 0.4 and command != ("demo",) else (f"--prompt={text}",)
-    also = (f"--system={random.choice(texts)}",) if command == ("generate",) and random.random() < 0.2 else ()
+    also: tuple[str, ...] = ()
+    also += (
+        (f"--system={random.choice(texts)}",) if command == ("generate",) and random.random() < 0.2 else ()
+    )
     also += (f"--stop={random.choice(texts)}",) if command == ("generate",) and random.random() < 0.2 else ()
     return Run((*command, *BASES[command], *given, *shape, *also), stdin=raw)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import gguf_files
@@ -14,7 +14,8 @@ import tiny_checkpoints as tiny
 import torch
 from fuzzing.children import Run, finish, start
 
-from specdec_cli.models.eagle.checkpoint import MadeFor, save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.files import MadeFor
 from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 
@@ -140,7 +141,7 @@ def _answered() -> list[dict[str, object]]:
     return [{**each, "prediction": f"a dog {number}"} for number, each in enumerate(PROMPTS)]
 
 
-def _lines(rows: list[dict[str, object]]) -> str:
+def _lines(rows: Iterable[Mapping[str, object]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 

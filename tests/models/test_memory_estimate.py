@@ -107,7 +107,7 @@ def test_a_name_may_say_how_large_a_model_is_and_may_not() -> None:
 
 def test_bitsandbytes_weights_are_counted() -> None:
     sizes = [
-        estimate("target", "smollm2-135m", itemsize=2, tokens=10, quantize=kind).weight_bytes
+        estimate("target", "smollm2-135m", itemsize=2, tokens=10, quantize=kind).weight_bytes or 0
         for kind in ("bnb-4bit", "bnb-8bit", "none")
     ]
     assert 0 < sizes[0] < sizes[1] < sizes[2]

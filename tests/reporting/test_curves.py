@@ -1,5 +1,7 @@
 """Sweeps become curves: which configurations make a line, and over what."""
 
+from typing import Any
+
 import pytest
 
 from specdec_cli.benchmarking.summary import Ratio, Row
@@ -10,7 +12,7 @@ USUAL = Ratio(1.5, 1.3, 1.8)
 
 
 def row(name: str, ratio: Ratio | None = USUAL) -> Row:
-    figures = {field: 0.5 for field in Row.__dataclass_fields__ if field not in ("configuration", "speedup")}
+    figures: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__, 0.5)
     return Row(**(figures | {"configuration": name, "speedup": ratio}))
 
 

@@ -4,6 +4,7 @@ import ast
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -57,7 +58,7 @@ ENSEMBLE = "we-chef, models Qwen/Qwen2.5-Coder-1.5B-Instruct, gamma 1/5"
 
 def row(configuration, **changes):
     """A row whose figures are as long as they get."""
-    figures = {
+    figures: dict[str, Any] = {
         "prompts": 1000, "gen_rate": 12.34, "gen_speed": 12345.67, "acceptance_rate": 1.0, "speedup": WHOLE,
         "draft_seconds": 123.4567, "verify_seconds": 123.4567, "draft_share": 1.0, "verify_share": 1.0,
         "overhead_share": 1.0, "tree_depth": 128.5, "tree_size": 4096.5, "least_score": -123.45,
@@ -80,7 +81,8 @@ def bench():
 
 
 def detail():
-    rate, rest = Ratio(0.5, 0.45, 0.55), {"tokens_per_pass": 12.34, "speedup": WHOLE}
+    rate = Ratio(0.5, 0.45, 0.55)
+    rest: dict[str, Any] = {"tokens_per_pass": 12.34, "speedup": WHOLE}
     labels = {"position": "12", "category": "retrieval-augmented generation", "entropy": "4.0 and more"}
     return detail_tables(
         [
@@ -139,7 +141,7 @@ def appraisal():
 
 
 def tally():
-    rounds = [SimpleNamespace(text="x" * 12345, winner=0, weights=(0.123, 0.877), candidates=())]
+    rounds: list[Any] = [SimpleNamespace(text="x" * 12345, winner=0, weights=(0.123, 0.877), candidates=())]
     found = Tally((FOLDER, "smollm2-135m"), ("smollm2-135m", "THUDM/glm-4-9b-chat-hf"), rounds)
     object.__setattr__(found, "wins", lambda place: 123456)
     return found

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -73,7 +74,7 @@ def no_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(session_module, "load_draft", lambda *_, **__: pytest.fail("weights were read"))
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a draft that is none": ({"draft": "layers:x"}, InputError, "does not say how many layers"),
     "no default draft": ({"draft": None}, InputError, "has no default one"),
     "copied guesses for a method that takes none": (
@@ -133,7 +134,7 @@ def named(folders, value):
 @pytest.mark.parametrize("case", REFUSALS)
 def test_it_is_refused_before_weights_are_read(case, folders):
     changes, error, problem = REFUSALS[case]
-    usual = {"target": "target", "method": "sps", "draft": "layers:1", "dtype": "float32"}
+    usual: dict[str, Any] = {"target": "target", "method": "sps", "draft": "layers:1", "dtype": "float32"}
     given = {
         name: value if name in ("method", "tree") else named(folders, value)
         for name, value in (usual | changes).items()
@@ -156,7 +157,7 @@ def test_memory_is_asked_for_together_before_anything_is_loaded(folders, monkeyp
     found = preflight(settings, lambda _: None)
     alone = found.target.memory
     assert alone > 0
-    assert [each.model.memory for each in found.beside] == [alone]
+    assert [each.model and each.model.memory for each in found.beside] == [alone]
     monkeypatch.setattr(hardware, "free_memory", lambda _: alone + alone // 2)
     with pytest.raises(ResourceError, match=r"Loading .* and "):
         preflight(settings, lambda _: None)

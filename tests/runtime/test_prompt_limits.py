@@ -43,4 +43,4 @@ def test_a_prompt_that_leaves_no_room_is_refused(length, wanted, problem):
 
 
 def test_a_prompt_and_answer_that_fill_the_context_are_taken():
-    assert require_tokens(100, 28, 128, "it") is None
+    require_tokens(100, 28, 128, "it")

@@ -1,5 +1,7 @@
 """Drafts cut and copied from a target of any architecture: the text stays what plain decoding writes."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 
@@ -15,7 +17,7 @@ PER_LAYER = {
     "sliding_window": 4,
     "num_kv_shared_layers": 2,
 }
-TARGETS = {
+TARGETS: dict[str, dict[str, Any]] = {
     "Llama, odd": {"hidden_size": 40, "intermediate_size": 52, "head_dim": 10, "vocab_size": len(tiny.WORDS)},
     "GPT2": {},
     "Falcon": {"head_dim": ..., "new_decoder_architecture": True, "num_kv_heads": 2},

@@ -1,6 +1,7 @@
 """A session: which draft it takes, what it refuses before it loads, and what it keeps between runs."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -57,7 +58,9 @@ def tokens(steps):
 def test_a_registry_target_has_its_default_draft():
     for entry in REGISTRY.values():
         assert resolve_draft(Settings(target=entry.name)) == default_draft(entry.name)
-        assert default_draft(entry.name).text == entry.default_draft
+        draft = default_draft(entry.name)
+        assert draft is not None
+        assert draft.text == entry.default_draft
     for method in ("sps", "specexec", "spechub"):  # a static tree wants samples, so nothing is copied into it
         settings = Settings(target="smollm2-135m", method=method)
         assert resolve_draft(settings) == DraftSpec(MODEL, "smollm2-head", ngram_first=method != "spechub")
@@ -86,12 +89,14 @@ def test_what_stands_behind_n_grams_must_be_a_draft(draft):
 
 def test_methods_without_a_draft_model_need_none_named():
     assert resolve_draft(Settings(target="./any", method="autoregressive", draft="layers:3")) is None
-    assert resolve_draft(Settings(target="./any", method="ngram")).is_ngram
+    draft = resolve_draft(Settings(target="./any", method="ngram"))
+    assert draft is not None
+    assert draft.is_ngram
 
 
 @pytest.mark.parametrize("method", ["sps", "specexec"])
 def test_a_target_without_a_default_draft_is_refused_before_anything_loads(folders, method):
-    said = []
+    said: list[str] = []
     with pytest.raises(InputError, match="has no default one"):
         Session.load(Settings(target=folders["target"], method=method), said.append)
     assert said == []
@@ -106,7 +111,7 @@ def test_samples_are_not_drawn_from_ngrams(target, draft):
 
 @pytest.mark.parametrize("draft", ["layers:0", "layers:x", "layers:", "layers:2.5", "layers:-1", "layers:²"])
 def test_a_misspelt_layer_draft_is_refused_before_anything_loads(folders, draft):
-    said = []
+    said: list[str] = []
     with pytest.raises(InputError, match="does not say how many layers"):
         Session.load(Settings(target=folders["target"], draft=draft), said.append)
     assert said == []
@@ -171,7 +176,13 @@ def test_one_session_decodes_under_other_settings_and_gives_the_same_greedy_text
 
 def test_each_model_has_one_runner_however_often_it_runs(settings, folders, monkeypatch):
     made = []
-    monkeypatch.setattr(session_module, "Runner", lambda *given: made.append(Runner(*given)) or made[-1])
+
+    class Noted(Runner):
+        def __init__(self, *given):
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(session_module, "Runner", Noted)
     session = Session.load(settings)
     for _ in range(2):
         for draft in ("layers:1", folders["draft"], "ngram"):
@@ -181,7 +192,7 @@ def test_each_model_has_one_runner_however_often_it_runs(settings, folders, monk
 
 
 def test_a_draft_is_loaded_once(settings, folders):
-    said = []
+    said: list[str] = []
     session = Session.load(replace(settings, draft=folders["draft"]), said.append)
     assert [each for each in said if "Loading" in each] == [
         f"Loading {folders['target']}",
@@ -235,7 +246,7 @@ def test_an_empty_prompt_is_refused(settings, prompt):
 
 @pytest.mark.parametrize("draft", ["self:", "self:int3", "self:4"])
 def test_a_misspelt_precision_is_refused_before_anything_loads(folders, draft):
-    said = []
+    said: list[str] = []
     with pytest.raises(InputError, match="names no precision"):
         Session.load(Settings(target=folders["target"], draft=draft), said.append)
     assert said == []
@@ -299,7 +310,7 @@ def test_a_draft_of_another_vocabulary_is_refused_before_any_weights_are_read(se
 
 
 def test_a_draft_device_that_is_not_there_is_refused_before_anything_loads(settings):
-    said = []
+    said: list[str] = []
     with pytest.raises(InputError, match="cuda:77"):
         Session.load(replace(settings, draft_device="cuda:77"), said.append)
     assert said == []
@@ -307,7 +318,7 @@ def test_a_draft_device_that_is_not_there_is_refused_before_anything_loads(setti
 
 def test_it_says_which_models_run_and_in_which_format(settings, folders):
     session = Session.load(replace(settings, draft="layers:1", draft_quantize="int8"))
-    about = session.describe()
+    about: dict[str, Any] = session.describe()
     assert about["target"]["dtype"] == "float32"
     assert about["target"]["source"] == folders["target"]
     assert (about["draft"]["name"], about["draft"]["quantize"]) == ("layers:1", "int8")
@@ -321,7 +332,7 @@ def test_only_a_text_that_goes_on_is_joined_to_its_prompt(settings):
 
 
 def test_a_tree_that_cannot_be_read_is_refused_before_anything_loads(settings):
-    said = []
+    said: list[str] = []
     with pytest.raises(InputError, match="does not describe a tree"):
         Session.load(replace(settings, method="spechub", tree="two wide"), said.append)
     assert said == []

@@ -1,5 +1,7 @@
 """Targets whose tokens their drafts cannot read: added ones, padded ones. The text stays plain decoding's."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 
@@ -15,7 +17,7 @@ ADDED = ("<|turn|>", "<|end|>")
 WORDS = (*tiny.ASCII, *ADDED)
 CHAT = "{% for m in messages %}<|turn|>{{ m['content'] }}<|end|>{% endfor %}<|turn|>"
 LENGTH = 24
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {
     "sps": {"gamma": 3},
     "sps-block": {"verify": "block"},
     "specexec": {"max_budget": 8},
@@ -28,7 +30,10 @@ METHODS = {
     "topk": {"tree": "2^3"},
     "sps-ngram+": {"before": "ngram+"},
 }
-TARGETS = {"added": {"words": WORDS}, "padded": {"vocab_size": 2 * len(tiny.ASCII)}}
+TARGETS: dict[str, dict[str, Any]] = {
+    "added": {"words": WORDS},
+    "padded": {"vocab_size": 2 * len(tiny.ASCII)},
+}
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ def preset(tmp_path: Path) -> MakePreset:
     return write
 
 
-def refusal(preset: str | None = None, environ: dict[str, str] | None = None, **flags: object) -> str:
+def refusal(preset: str | None = None, environ: dict[str, str] | None = None, **flags: Any) -> str:
     """The problem and the hint, as the user reads them."""
     with pytest.raises(InputError) as refused:
         load_settings(preset, flags=flags, environ=environ or {})
@@ -75,6 +76,7 @@ def test_the_strongest_source_of_each_setting_wins(
         flags={name: SOURCES[name][0] if name in by_flag else None for name in SOURCES},
         environ={f"SPECDEC_{name.upper()}": str(SOURCES[name][1]) for name in by_variable},
     )
+    flag: Any
     for name, (flag, variable, from_preset) in SOURCES.items():
         expected: tuple[object, str] = (DEFAULTS[name], "default")
         if with_preset:
@@ -172,7 +174,7 @@ def test_null_in_a_preset_is_the_value_none(preset: MakePreset) -> None:
         ("chat", "maybe"),
     ],
 )
-def test_values_out_of_range_are_refused_with_the_setting_named(setting: str, value: object) -> None:
+def test_values_out_of_range_are_refused_with_the_setting_named(setting: str, value: Any) -> None:
     assert refusal(**{setting: value}).startswith(f"--{setting.replace('_', '-')} must be ")
 
 
@@ -202,13 +204,13 @@ FRACTIONS = ["temperature", "top_p", "min_p", "link_gbps", "decay", "alpha", "le
 
 @pytest.mark.parametrize("value", [10**19, -(10**19), 10**400, "9" * 5000, "1e400", "1" + "0" * 30, 1e300])
 @pytest.mark.parametrize("setting", WHOLE)
-def test_whole_numbers_that_no_machine_holds_are_refused(setting: str, value: object) -> None:
+def test_whole_numbers_that_no_machine_holds_are_refused(setting: str, value: Any) -> None:
     assert refusal(**{setting: value}).startswith(f"--{setting.replace('_', '-')} must be ")
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), "1e400", "-1e400", "nan", float("inf"), "9" * 5000])
 @pytest.mark.parametrize("setting", FRACTIONS)
-def test_fractions_that_no_machine_holds_are_refused(setting: str, value: object) -> None:
+def test_fractions_that_no_machine_holds_are_refused(setting: str, value: Any) -> None:
     assert refusal(**{setting: value}).startswith(f"--{setting.replace('_', '-')} must be ")
 
 
@@ -309,7 +311,7 @@ def test_aliases_that_could_multiply_are_not_read(preset: MakePreset, key: str) 
         ("models", ",".join("x" * 300), "at most 256 texts"),
     ],
 )
-def test_texts_and_lists_that_nobody_means_are_refused(setting: str, value: object, says: str) -> None:
+def test_texts_and_lists_that_nobody_means_are_refused(setting: str, value: Any, says: str) -> None:
     assert says in refusal(**{setting: value})
 
 

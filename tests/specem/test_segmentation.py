@@ -15,7 +15,7 @@ from specdec_cli.engine.roles import Step
 from specdec_cli.engine.text import Detokenizer
 from specdec_cli.models.hf.tokenizer import Tokenizer
 from specdec_cli.specem import retokenize, segmentation
-from specdec_cli.specem.member import Asking, cut_draft
+from specdec_cli.specem.member import Asking, Segment, cut_draft
 from specdec_cli.specem.retokenize import added, continuation, tail
 from specdec_cli.specem.segmentation import LONGEST, count_words, draft_limit, find_cut
 
@@ -127,7 +127,8 @@ def asking(tokenizer, stops=()):
 
 def drafts(tokenizer, whole, window, sizes=(), stops=()):
     """The drafts of an author who means to write `whole`, each going on where the last was cut."""
-    found, rest = [], whole
+    found: list[Segment] = []
+    rest = whole
     while not found or not found[-1].finished:
         before = tokenizer.encode_plain("Answer:")
         segment = cut_draft(

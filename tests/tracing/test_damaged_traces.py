@@ -66,7 +66,7 @@ STEPS: dict[str, Change] = {
     "rows of ids within the vocabulary": lambda step: step["rows"][2].update(tokens=[1, WIDTH]),
     "a probability for each id of a row": lambda step: step["rows"][1].update(target=[0.5]),
 }
-CASES = [(1, None, *case) for case in HEADS.items()]
+CASES: list[tuple[int, str | None, str, Any]] = [(1, None, *case) for case in HEADS.items()]
 CASES += [(2, "run", *case) for case in RUNS.items()]
 CASES += [(3, "step", *case) for case in STEPS.items()]
 

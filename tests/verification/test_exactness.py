@@ -99,7 +99,8 @@ def test_a_text_of_several_steps_follows_the_target_exactly(method, target_law, 
 def test_these_texts_take_at_least_three_steps_of_which_some_accept_and_some_reject(method):
     make_drafter, verify = METHODS[method]
     drafter = make_drafter(ToyLaw(VOCAB_SIZE, 2))
-    accepted, steps_taken = set(), set()
+    accepted: set[int] = set()
+    steps_taken: set[int] = set()
 
     def program(randomness):
         steps = list(
@@ -124,7 +125,9 @@ TREES = {
 
 def sampled_tree(parents, draft_law, randomness):
     """A tree whose siblings are drawn without replacement, each with the proposal it was drawn from."""
-    tokens, proposals, texts = [], [], [()]
+    tokens: list[int] = []
+    proposals: list[torch.Tensor] = []
+    texts: list[tuple[int, ...]] = [()]
     for node, parent in enumerate(parents):
         probs = draft_law([*PROMPT, *texts[parent + 1]]).clone()
         for sibling in range(node):

@@ -9,7 +9,8 @@ from specdec_cli.audit.exact import PROMPT, VOCAB_SIZE, cases, check
 from specdec_cli.audit.toys import ToyLaw
 from specdec_cli.drafting.policies import hub, top_k, with_replacement, without_replacement
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.verification import kseq, optimal_transport, rejection, traversal
+from specdec_cli.sampling.randomness import SeededRandomness
+from specdec_cli.verification import kseq, optimal_transport, rejection, traversal, walk
 from specdec_cli.verification.block import verify_block
 
 CASES = list(cases([name for name, method in METHODS.items() if not method.is_ensemble]))
@@ -97,8 +98,9 @@ def test_the_second_of_duplicates_that_k_seq_accepts_goes_on_below_the_first():
     probs = torch.tensor([1.0, 0.0], dtype=torch.float64)
     flips = iter([False, True])
 
-    class Coins:
+    class Flips(walk.Coins):
         def accepts(self, probability, sibling):
             return next(flips)
 
-    assert kseq.threshold_selection([0, 0], [probs, probs], probs, Coins()) == 0
+    coins = Flips(SeededRandomness(0), position=0, start=0)
+    assert kseq.threshold_selection([0, 0], [probs, probs], probs, coins) == 0

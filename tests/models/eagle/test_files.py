@@ -1,6 +1,7 @@
 """A feature head's two files are believed only as far as they are sound and belong together."""
 
 import json
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -134,9 +135,10 @@ def test_half_a_matrix_in_4_bits_is_none(target, folder, half):
     name = next(name for name in weights if name.endswith(half))
     del weights[name]
     save_file(weights, folder / "model.safetensors")
+    of_target: Any = None  # which says nothing of a head
     for call in (
         load_feature_head,
-        lambda *_: estimate_draft(DraftSpec("model", str(folder)), None, itemsize=4, tokens=9),
+        lambda *_: estimate_draft(DraftSpec("model", str(folder)), of_target, itemsize=4, tokens=9),
     ):
         assert HALVES[half] in refusal(call, "head", folder, target)
 

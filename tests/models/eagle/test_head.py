@@ -1,6 +1,7 @@
 """A feature head computes in trees, step after step, what its definition says."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from specdec_cli.models.reduced_vocab_head import REDUCED, ReducedHead, likely_t
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 
-EXACT = {"atol": 1e-9, "rtol": 0}
+EXACT: dict[str, Any] = {"atol": 1e-9, "rtol": 0}
 KNOWN = torch.tensor([0, 3, 4, 17, 30, 31, 60])
 
 
@@ -53,7 +54,7 @@ def by_definition(target, head, text, guesses):
 
 
 def path_to(tree, node):
-    path = []
+    path: list[int] = []
     while node != ROOT:
         path.insert(0, node)
         node = tree.parents[node]

@@ -33,7 +33,7 @@ def model():
 @pytest.mark.slow
 @needs_compiler
 def test_compiled_pieces_compute_the_same_and_are_made_once(model, cache):
-    said = []
+    said: list[str] = []
     forwards = new_forward(model), compiled_forward(model, said.append)
     assert said == ["Compiling the forward pass (about a minute, once)"]
     assert [folder.name for folder in cache.iterdir()] == ["compiled"]  # nothing of the compiler's is left
@@ -69,9 +69,9 @@ def test_a_folder_that_lost_a_piece_is_compiled_again(model, monkeypatch, cache,
         for name in ("add_norm", "attend", "gate"):
             (folder / f"{name}.pt2").write_text("compiled")
 
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(compiled, "_write_apart", write)
-    said = []
+    said: list[str] = []
     folder = compile_forward(model, said.append)
     assert compile_forward(model, said.append) == folder
     assert len(said) == 1
@@ -82,7 +82,7 @@ def test_a_folder_that_lost_a_piece_is_compiled_again(model, monkeypatch, cache,
 
 
 def test_without_a_compiler_it_says_so(model, monkeypatch, cache):
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(SpecdecError, match=r"needs a C\+\+ compiler"):
         compile_forward(model, lambda _: None)
     assert not (cache / "compiled").exists()

@@ -1,6 +1,7 @@
 """A pass padded to a fixed size, over the whole cache behind a mask, gives what the lean pass gives."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from specdec_cli.models.forward.cuda_graph import GraphForward
 from specdec_cli.models.forward.fused import LeanForward
 from specdec_cli.models.runner.model_runner import Runner
 
-EXACT = {"atol": 1e-9, "rtol": 0}
+EXACT: dict[str, Any] = {"atol": 1e-9, "rtol": 0}
 FAMILY = {name: ARCHITECTURES[name] for name in ("llama", "qwen3", "gemma")}
 FAMILY["mistral, window of 8"] = WINDOWED["mistral"]
 
@@ -45,7 +46,7 @@ def step_by_step(runner, seed):
     for size in (0, 1, 2, 5, 9, 0, 3):
         tree = random_tree(size, chance)
         rows.append(runner.score(tree))
-        path = []
+        path: list[int] = []
         children = tree.children()
         while children[path[-1] + 1 if path else 0]:
             path.append(chance.choice(children[path[-1] + 1 if path else 0]))

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -147,7 +148,8 @@ def test_a_text_longer_than_a_chunk_is_read_alike():
 def test_layers_borrowed_as_a_draft_share_the_packed_weights(loaded_llama):
     whole = LeanForward(loaded_llama.model)
     part = LeanForward(first_layers(loaded_llama, 1).model)
-    assert part._weights.layers[0] is whole._weights.layers[0]
+    (first, *_), (borrowed, *_) = whole._weights.layers, part._weights.layers
+    assert borrowed is first
     assert part._weights.head is whole._weights.head
 
 
@@ -156,9 +158,9 @@ def loaded_llama():
     from specdec_cli.models.loader import LoadedModel
 
     model = random_model(ARCHITECTURES["llama"]())
-    return LoadedModel(
-        "tiny", model, None, CONTEXT, frozenset(), torch.float64, torch.device("cpu"), 1, "memory"
-    )
+    no_tokenizer: Any = None
+    dtype, device = torch.float64, torch.device("cpu")
+    return LoadedModel("tiny", model, no_tokenizer, CONTEXT, frozenset(), dtype, device, 1, "memory")
 
 
 @pytest.mark.parametrize("name", NOT_FAMILY)

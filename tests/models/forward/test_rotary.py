@@ -104,9 +104,8 @@ def test_rows_kept_from_the_last_text_are_read_again_where_they_would_be_turned_
 
 def test_experts_with_scales_of_their_own_for_short_and_long_texts():
     rope = {**LONG, "short_mscale": 1.0, "long_mscale": 1.3}
-    config = PhimoeConfig(
-        **COMMON, num_local_experts=2, original_max_position_embeddings=SWITCH, rope_parameters=rope
-    )
+    fields = {**COMMON, "num_local_experts": 2, "original_max_position_embeddings": SWITCH}
+    config = PhimoeConfig(**fields, rope_parameters=rope)
     prompt = random_tokens(SWITCH - 4, seed=3)
     tokens, expected = generated(random_model(config).float(), prompt)
     found = follow(Runner(new_forward(random_model(config).float()), CONTEXT), prompt, tokens)

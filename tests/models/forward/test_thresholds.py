@@ -1,5 +1,7 @@
 """Lengths past which a model attends otherwise, and an audit that says when its texts do not get there."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 import transformers
@@ -12,7 +14,7 @@ from specdec_cli.settings import Settings
 LONG = {"rope_type": "longrope", "factor": 4.0, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4,
         "rope_theta": 1e4, "original_max_position_embeddings": 64}  # fmt: skip
 DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-CASES = {
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
     "none": ("Llama", {}, {}),
     "a window": ("Mistral", {"sliding_window": 32}, {"windowed attention": 32}),
     "a window that is not in use": ("Qwen2", {"use_sliding_window": False, "sliding_window": 32}, {}),

@@ -215,7 +215,12 @@ def test_a_conversion_that_was_only_touched_is_kept_and_read_once(tmp_path, cach
     os.utime(weights_of(cache))
     read = []
     digest = manifest._digest
-    monkeypatch.setattr(manifest, "_digest", lambda each: read.append(each.name) or digest(each))
+
+    def noted(path):
+        read.append(path.name)
+        return digest(path)
+
+    monkeypatch.setattr(manifest, "_digest", noted)
     monkeypatch.setattr(gguf, "read_parts", None)
     load_model(str(path))
     load_model(str(path))
@@ -231,7 +236,7 @@ def test_a_conversion_of_an_older_version_is_done_again(tmp_path, cache):
     content = json.loads(manifest.read_text())
     sizes = {name: kept["size"] for name, kept in content["files"].items()}
     manifest.write_text(json.dumps({"format": 1, "source": content["source"], "files": sizes}))
-    said = []
+    said: list[str] = []
     load_model(str(path), report=said.append)
     assert said[0].startswith("Converting m.gguf (0M parameters)")
     assert said[-1] == "Converting m.gguf: 95%"

@@ -1,5 +1,7 @@
 """The tokenizer of a GGUF file: each switch of its header does what it says, or is refused by name."""
 
+from typing import Any
+
 import gguf_files as files
 import pytest
 import tiny_checkpoints as tiny
@@ -164,7 +166,7 @@ def test_templates_by_name_are_kept(tmp_path):
     assert read.decode(read.encode_chat([{"role": "user", "content": "x"}])) == "plainx"
 
 
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "of the kind 'bert'": {"model": "bert"},
     "of the kind 't5'": {"model": "t5"},
     "of the kind 'rwkv'": {"model": "rwkv"},

@@ -1,5 +1,7 @@
 """The context that a configuration stands for, its rotary scaling counted."""
 
+from typing import Any
+
 import pytest
 import transformers
 
@@ -51,7 +53,8 @@ def test_the_context_is_the_stated_one_or_what_scaling_makes_of_it(case):
 
 def test_a_scaling_in_the_older_field_counts():
     rope = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
-    assert context_length(transformers.Qwen2Config(max_position_embeddings=64, rope_scaling=rope)) == 256
+    fields: dict[str, Any] = {"max_position_embeddings": 64, "rope_scaling": rope}
+    assert context_length(transformers.Qwen2Config(**fields)) == 256
 
 
 def test_a_configuration_that_states_no_context_has_no_limit():

@@ -1,6 +1,7 @@
 """A converted GGUF file computes what the model that it was written from computes, or is refused by name."""
 
 import math
+from typing import Any
 
 import gguf
 import gguf_files as files
@@ -44,7 +45,7 @@ def difference(path, model):
     return (files.logits(converted(path).model, TEXT) - files.logits(model, TEXT)).abs().max().item()
 
 
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "bloom": (
         "Bloom",
         {"n_layer": 2, "n_head": 4},
@@ -261,7 +262,7 @@ TABLES = {
     "rope_factors_short.weight": np.array(SHORT, np.float32),
 }
 FREE = {"rope_freqs.weight": np.array([1.0, 1.5, 7.0, 3.0], np.float32)}
-SCALINGS = {
+SCALINGS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]] = {
     "llama3": (
         {"rope_type": "llama3", **LLAMA3, "original_max_position_embeddings": 16},
         {},
@@ -453,7 +454,7 @@ def test_a_key_that_is_missing_is_named(tmp_path, key):
 
 
 EXTRA = np.ones((32, 32), np.float32)
-WRONG_TENSORS = {
+WRONG_TENSORS: dict[str, dict[str, Any]] = {
     "lacks the tensor blk.1.ffn_down.weight": {"without": ("blk.1.ffn_down.weight",)},
     "lacks the tensor output_norm.weight": {"without": ("output_norm.weight",)},
     "lacks the tensor token_embd.weight": {"without": ("token_embd.weight",)},

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_checkpoints as tiny
@@ -28,8 +30,8 @@ for name, revision in json.loads(sys.argv[2]):
 class Hub(BaseHTTPRequestHandler):
     """What the hub's client asks for: a model's files, and each file by revision."""
 
-    folder = None
-    requests: list[str] = []  # noqa: RUF012  (of the one hub that each test makes)
+    folder: Path  # this and the next are of the one hub that each test makes
+    requests: list[str]
 
     def do_GET(self):
         self.requests.append(self.path)
@@ -87,7 +89,8 @@ def hub(tmp_path):
     """Asks a process to load models, with the hub up or down; gives the lines it printed."""
     folder = tiny.folder(tmp_path / "served")
     (folder / "pytorch_model.bin").write_bytes(b"the same weights again")
-    handler = type("OneModel", (Hub,), {"folder": folder, "requests": []})
+    asked: list[str] = []
+    handler = type("OneModel", (Hub,), {"folder": folder, "requests": asked})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     kept = {
@@ -107,28 +110,27 @@ def hub(tmp_path):
         assert done.stderr == ""
         return done.stdout.splitlines()
 
-    ask.requests = handler.requests
-    yield ask
+    yield SimpleNamespace(ask=ask, requests=asked)
     server.shutdown()
     server.server_close()
 
 
 @pytest.mark.slow
 def test_a_hub_id_is_downloaded_once_and_then_works_without_the_hub(hub):
-    assert hub(("tiny/llama", None)) == ["hub"]
+    assert hub.ask(("tiny/llama", None)) == ["hub"]
     assert not any(path.endswith("pytorch_model.bin") for path in hub.requests)
-    assert hub(("tiny/llama", None), up=False) == ["hub"]
+    assert hub.ask(("tiny/llama", None), up=False) == ["hub"]
 
 
 @pytest.mark.slow
 def test_the_tokenizer_alone_downloads_no_weights(hub):
-    assert hub(("tiny/llama", None), what="tokenizer") == [str(len(tiny.WORDS))]
+    assert hub.ask(("tiny/llama", None), what="tokenizer") == [str(len(tiny.WORDS))]
     assert not any("safetensors" in path for path in hub.requests)
 
 
 def test_what_the_hub_refuses_is_one_line(hub):
     models = ("tiny/llama", "nosuch"), ("tiny/none", None), ("gated/llama", None), ("not a name", None)
-    assert hub(*models) == [
+    assert hub.ask(*models) == [
         "2 tiny/llama has no revision nosuch.",
         "2 The hub has no model tiny/none.",
         "1 gated/llama is given only to those who accept its licence.",

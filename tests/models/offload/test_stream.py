@@ -1,9 +1,11 @@
 """A model whose layers are streamed computes what it computes with its layers in memory."""
 
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -17,7 +19,6 @@ from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.hf.decoder_layers import stack_path
 from specdec_cli.models.loader import load_model
-from specdec_cli.models.offload import disk as disk_module
 from specdec_cli.models.offload.disk import DIRECT, DROPPED
 from specdec_cli.models.offload.load import Offload
 from specdec_cli.models.offload.memory_plan import Limits, Workload
@@ -25,7 +26,7 @@ from specdec_cli.models.runner.model_runner import Runner
 
 CONTEXT, LAYERS = 128, 5
 SHAPE = {"num_hidden_layers": LAYERS, "initializer_range": 0.3}
-ARCHITECTURES = {
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Llama": {},
     "Llama, tied": {"architecture": "Llama", "tie_word_embeddings": True},
     "Llama, biases": {"architecture": "Llama", "attention_bias": True, "mlp_bias": True},
@@ -68,7 +69,7 @@ def passes(forward, seed=0):
     for size in (0, 1, 7, 12):
         tree = random_tree(size, chance)
         found.append(runner.score(tree))
-        path = []
+        path: list[int] = []
         if size:
             node = chance.randrange(size)
             while node >= 0:
@@ -163,11 +164,8 @@ def test_without_direct_reading_it_reads_through_the_cache_and_drops_it(folders,
     def refuse(*_: object) -> int:
         raise OSError(22, "Invalid argument")
 
-    opened = disk_module.os.open
-    direct = disk_module.os.O_DIRECT
-    monkeypatch.setattr(
-        disk_module.os, "open", lambda file, flags: refuse() if flags & direct else opened(file, flags)
-    )
+    opened, direct = os.open, os.O_DIRECT
+    monkeypatch.setattr(os, "open", lambda file, flags: refuse() if flags & direct else opened(file, flags))
     model = loaded(folders["Llama"])
     assert model.stream.source.how == DROPPED
     assert torch.equal(passes(ModuleForward(model.model)), expected)

@@ -23,7 +23,7 @@ def sharded(tmp_path: Path) -> Path:
 
 def test_every_tensor_is_found_where_it_lies(sharded):
     places = read_places(sharded)
-    expected = {}
+    expected: dict[str, torch.Tensor] = {}
     for shard in sharded.glob("*.safetensors"):
         expected |= load_file(shard)
     assert places.keys() == expected.keys()

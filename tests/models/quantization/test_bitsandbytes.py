@@ -27,8 +27,7 @@ def folder(tmp_path):
 
 def dense(module):
     """The weight (N, K) that a rounded product stands for, by bitsandbytes' own unpacking."""
-    from bitsandbytes.functional import dequantize_4bit
-
+    dequantize_4bit = pytest.importorskip("bitsandbytes.functional").dequantize_4bit
     if type(module).__name__ == "Linear4bit":
         return dequantize_4bit(module.weight.data, module.weight.quant_state).float()
     scale = module.state.SCB if module.weight.SCB is None else module.weight.SCB  # moves at the first pass

@@ -1,6 +1,7 @@
 """A GPTQ checkpoint computes what its numbers stand for, in every variant of the format that is read."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from specdec_cli.models.quantization.linear import Int4Linear
 WIDE = {"vocab_size": 288}
 DOWN = r".*\.down_proj.*"
 EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 2, "pad_token_id": 0}
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "4 bits": {},
     "4 bits, activation order": {"act_order": True},
     "4 bits, version 2": {"version": "gptq_v2"},

@@ -1,6 +1,7 @@
 """A rounded model is the one with the weights that it stands for, whatever modules its architecture has."""
 
 import copy
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -23,7 +24,7 @@ from specdec_cli.models.self_drafts.noisy import perturbed
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2, "pad_token_id": 0}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 4}  # all chosen: near ties choose alike
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "Llama": {},
     "Llama, odd head": {"vocab_size": 263},
     "GPT2": {},
@@ -148,8 +149,12 @@ def test_the_matrix_of_a_module_is_what_it_multiplies_by():
     for variant, name in names.items():
         module = model(variant).get_submodule(name)
         bias = 0 if module.bias is None else module.bias
-        torch.testing.assert_close(module(x), x @ matrix_of(module).T + bias)
-        put_matrix(module, matrix_of(module) * 2)
-        torch.testing.assert_close(module(x) - bias, 2 * (x @ matrix_of(module).T / 2))
+        before = matrix_of(module)
+        assert before is not None
+        torch.testing.assert_close(module(x), x @ before.T + bias)
+        put_matrix(module, before * 2)
+        after = matrix_of(module)
+        assert after is not None
+        torch.testing.assert_close(module(x) - bias, 2 * (x @ after.T / 2))
     assert matrix_of(nn.Embedding(4, 4)) is None
     assert matrix_of(Int8Linear.rounded(nn.Linear(4, 4))) is None

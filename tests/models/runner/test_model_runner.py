@@ -1,6 +1,7 @@
 """A tree scored in one pass is what each path scored alone is, and committing never changes what follows."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from specdec_cli.models.runner import model_runner as runner_module
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 
-EXACT = {"atol": 1e-9, "rtol": 0}
+EXACT: dict[str, Any] = {"atol": 1e-9, "rtol": 0}
 ALL = {**ARCHITECTURES, **{f"{name}, window of 8": make for name, make in WINDOWED.items()}}
 
 
@@ -47,7 +48,8 @@ def new_runner(model):
 
 
 def random_path(tree, chance):
-    path, children = [], tree.children()
+    path: list[int] = []
+    children = tree.children()
     while children[path[-1] + 1 if path else 0] and chance.random() < 0.8:
         path.append(chance.choice(children[path[-1] + 1 if path else 0]))
     return path
@@ -138,11 +140,13 @@ def test_prompts_at_every_edge_of_a_chunk(model, tolerance, length, monkeypatch)
 def test_committing_moves_only_accepted_rows_that_are_not_in_place(llama, monkeypatch):
     moved = []
     runner = new_runner(llama)
-    monkeypatch.setattr(
-        runner._forward,
-        "move",
-        lambda rows, to, move=runner._forward.move: (moved.append((rows.tolist(), to)), move(rows, to)),
-    )
+    move = runner._forward.move
+
+    def noted(rows, to):
+        moved.append((rows.tolist(), to))
+        move(rows, to)
+
+    monkeypatch.setattr(runner._forward, "move", noted)
     runner.begin(random_tokens(10, 9))
     runner.score(TokenTree((1, 2, 3, 4, 5), (ROOT, 0, 0, 2, 2)))
     runner.commit([0, 2, 4], [1, 3, 5, 6])

@@ -1,6 +1,7 @@
 """Models that cannot be driven are refused with the reason; ordinary ones pass and score trees exactly."""
 
 import random
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -34,7 +35,7 @@ ORDINARY = (
     "Olmo2", "Phi", "SmolLM3", "StableLm", "Starcoder2",
 )  # fmt: skip
 EXPERTS = ("GptOss", "GraniteMoe", "Mixtral", "Qwen3Moe")  # in float32: the kernel of experts knows no more
-STATEFUL = {
+STATEFUL: dict[str, dict[str, Any]] = {
     "Mamba": {},
     "FalconMamba": {},
     "RecurrentGemma": {"num_key_value_heads": 1},

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -25,7 +26,7 @@ GEMMA_3N = {
     "activation_sparsity_pattern": [0.5, 0.0] * 2,
 }
 ALL_CHOSEN = {"num_local_experts": 4, "num_experts_per_tok": 4, "pad_token_id": 0}  # near ties choose alike
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "Llama": {},
     "Qwen2": {},
     "Qwen2, mixed windows": {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 2},

@@ -1,5 +1,7 @@
 """The rounded copy of a streamed target is the one that would be made of the target in memory."""
 
+from typing import Any
+
 import pytest
 import tiny_checkpoints as tiny
 import torch
@@ -15,7 +17,7 @@ from specdec_cli.models.self_drafts import streamed
 from specdec_cli.models.self_drafts.streamed import rounded_copy
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "initializer_range": 0.3}
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "Llama": {},
     "Llama, tied": {"architecture": "Llama", "tie_word_embeddings": True},
     "Qwen2": {},
