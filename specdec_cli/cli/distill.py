@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,7 +195,7 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Load, distil, estimate_speedup, show."""
+    """Load, distil, estimate the speed-up, show."""
     from specdec_cli.distillation.run import distil
     from specdec_cli.distillation.speedup_estimate import estimate_speedup
     from specdec_cli.reporting.console import print_json, report_warning, status
@@ -214,11 +214,11 @@ def run(
     drafting = replace(settings, method="specexec", draft=place, max_tokens=1)
     with status("Measuring", quiet) as activity:
         session = Session.load(drafting, activity.update)
-        appraisal = estimate_speedup(session, drafting, found.worth, activity.update)
+        expected = estimate_speedup(session, drafting, found.acceptance, activity.update)
     if as_json:
-        print_json({**found.as_dict(), "here": asdict(appraisal)})
+        print_json({**found.as_dict(), "here": expected.as_dict()})
     else:
-        show_report(found, appraisal)
+        show_report(found, expected)
 
 
 def require_folder(output: Path) -> None:

@@ -1,7 +1,8 @@
-"""What a draft is worth: how often it is right on text it never saw, and what that promises here."""
+"""How often a draft is right on text that it never saw: what its speed-up follows from."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,8 +49,8 @@ class AcceptanceProfile:
         """For a report."""
         return {
             "positions": self.positions,
-            "accepted": {str(heat): list(shares) for heat, shares in self.accepted.items()},
-            "ranks": {str(heat): list(shares) for heat, shares in self.ranks.items()},
+            "accepted": {str(temperature): list(shares) for temperature, shares in self.accepted.items()},
+            "ranks": {str(temperature): list(shares) for temperature, shares in self.ranks.items()},
         }
 
 
@@ -67,7 +68,8 @@ def measure_acceptance(
         device: where the student is.
     """
     batch = batch_of(shard)
-    sums: dict[tuple[float, int], tuple[Tensor, Tensor]] = {}
+    chances: dict[tuple[float, int], Tensor] = defaultdict(lambda: torch.zeros(()))
+    by_rank: dict[tuple[float, int], Tensor] = defaultdict(lambda: torch.zeros(RANKS))
     positions, answers = 0, bool(batch.answers.any())
     for first in range(0, len(batch.tokens), AT_ONCE):
         part = Batch(*(getattr(batch, name)[first : first + AT_ONCE].to(device) for name in Batch.__slots__))
@@ -76,20 +78,18 @@ def measure_acceptance(
         positions += len(target)
         for step, hidden in enumerate(student.outputs(part.tokens, part.features, depth)):
             draft = student.output(hidden[kept])
-            for heat in TEMPERATURES:
-                found = _agreed(target, draft, Sampling(heat))
-                before = sums.get((heat, step), (torch.zeros(()), torch.zeros(RANKS)))
-                sums[heat, step] = before[0] + found[0].cpu(), before[1] + found[1].cpu()
-    steps = 1 + max(step for _, step in sums)
+            for temperature in TEMPERATURES:
+                chance, masses = _agreed(target, draft, Sampling(temperature))
+                key = temperature, step
+                chances[key], by_rank[key] = chances[key] + chance.cpu(), by_rank[key] + masses.cpu()
+    steps = range(1 + max(step for _, step in chances))
     total = max(positions, 1)
-    return AcceptanceProfile(
-        {heat: tuple(float(sums[heat, step][0]) / total for step in range(steps)) for heat in TEMPERATURES},
-        {
-            heat: tuple((sum(sums[heat, step][1] for step in range(steps)) / (steps * total)).tolist())  # type: ignore[union-attr]
-            for heat in TEMPERATURES
-        },
-        positions,
-    )
+    accepted, ranks = {}, {}
+    for each in TEMPERATURES:
+        accepted[each] = tuple(float(chances[each, step]) / total for step in steps)
+        summed = sum((by_rank[each, step] for step in steps), torch.zeros(RANKS))
+        ranks[each] = tuple((summed / (len(steps) * total)).tolist())
+    return AcceptanceProfile(accepted, ranks, positions)
 
 
 def _agreed(target: Tensor, draft: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

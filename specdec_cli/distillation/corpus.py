@@ -71,8 +71,7 @@ class Corpus:
 
     def add(self, number: int, shard: Shard) -> None:
         """Put a shard on disk, whole or not at all."""
-        place = self.path(number)
-        with writing(f"The target's text in {self.folder}", KEPT), replacing(place) as part:
+        with writing(f"The target's text in {self.folder}", KEPT), replacing(self.path(number)) as part:
             save_file(asdict(shard), part)
 
     def read(self, number: int, texts: slice = ALL) -> Shard:
@@ -129,7 +128,7 @@ class Corpus:
 
         Args:
             vocab_size: V of the target.
-            hidden: width of its hidden states.
+            hidden: size of its hidden states.
             shards: how many to look through, the one that is held out among them.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The target writes text with itself, many texts in step, and what it thought at each token is kept."""
+"""The target writes text with itself, many texts in step; its hidden state at each token is kept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_shard(
     """
     chance = torch.Generator().manual_seed(random.Random(seed).getrandbits(62))
     dialogues = [Dialogue(frame, openings, whole, random.Random(f"{seed}/{text}")) for text in range(texts)]
-    hot = [TEMPERATURES[text % len(TEMPERATURES)] for text in range(texts)]
+    answering = [TEMPERATURES[text % len(TEMPERATURES)] for text in range(texts)]
     drawn = [0] * texts  # nothing was read yet; a frame begins with its own tokens, others with an opening
     steps: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for _ in range(length):
@@ -72,8 +72,9 @@ def write_shard(
         roles = torch.tensor([role for _, role in chosen], dtype=torch.uint8)
         features, logits = forward.read(tokens)
         asking = [dialogue.role is Role.USER for dialogue in dialogues]
-        heat = torch.tensor([ASKING if user else warm for user, warm in zip(asking, hot, strict=True)])
-        following, normalisers = draw_tokens(logits, heat.to(logits.device), chance)
+        turns = zip(asking, answering, strict=True)
+        temperatures = torch.tensor([ASKING if is_asking else own for is_asking, own in turns])
+        following, normalisers = draw_tokens(logits, temperatures.to(logits.device), chance)
         drawn = following.tolist()
         steps.append((tokens.int(), roles, features.half().cpu(), normalisers.cpu()))
         tick(texts)

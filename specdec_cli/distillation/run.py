@@ -71,7 +71,7 @@ class Distilled:
     Attributes:
         folder: the draft, for `--draft`.
         recipe: how it was made.
-        worth: how often it is right.
+        acceptance: how often it is right.
         parameters: of the draft, the target's embedding not counted.
         vocabulary: tokens that it can propose.
         file_bytes: of its weights.
@@ -82,7 +82,7 @@ class Distilled:
 
     folder: Path
     recipe: Recipe
-    worth: AcceptanceProfile
+    acceptance: AcceptanceProfile
     parameters: int
     vocabulary: int
     file_bytes: int
@@ -97,7 +97,7 @@ class Distilled:
             "parameters": self.parameters,
             "vocabulary": self.vocabulary,
             "store": self.store,
-            "held_out": self.worth.as_dict(),
+            "held_out": self.acceptance.as_dict(),
             "history": list(self.history),
         }
 
@@ -141,21 +141,15 @@ def distil(
         read_checkpoint(work / CHECKPOINT, recipe)  # refused before hours of writing
     _write(target, recipe, corpus, frame, openings, prompts is not None, watch)
     student = _student(target, recipe, corpus, watch)
-    teacher = target.model.get_output_embeddings().weight
-    tokens = student.output.tokens
-    rows = teacher[tokens.to(teacher.device)]
-    training = Training(student, rows, recipe, corpus, work / CHECKPOINT)
-    begun = time.monotonic()
-    _train(training, student, teacher, recipe, corpus, watch, target.device)
-    seconds = time.monotonic() - begun
+    training, seconds = _trained(student, target, recipe, corpus, work / CHECKPOINT, watch)
     put_in_place(student, output, store)
-    worth = measure_acceptance(student, teacher, corpus.read(0), recipe.unroll, target.device)
+    head = target.model.get_output_embeddings().weight
     found = Distilled(
         folder=output,
         recipe=recipe,
-        worth=worth,
+        acceptance=measure_acceptance(student, head, corpus.read(0), recipe.unroll, target.device),
         parameters=sum(weight.numel() for weight in trained(student.module)),
-        vocabulary=len(tokens),
+        vocabulary=len(student.output.tokens),
         file_bytes=(output / WEIGHTS).stat().st_size,
         store=store,
         history=training.progress.history,
@@ -233,29 +227,29 @@ def _student(target: LoadedModel, recipe: Recipe, corpus: Corpus, watch: Watcher
     return new_student(recipe.kind, target, tokens, recipe.layers)
 
 
-def _train(
-    training: Training,
-    student: Student,
-    teacher: torch.Tensor,
-    recipe: Recipe,
-    corpus: Corpus,
-    watch: Watcher,
-    device: torch.device,
-) -> None:
+def _trained(
+    student: Student, target: LoadedModel, recipe: Recipe, corpus: Corpus, checkpoint: Path, watch: Watcher
+) -> tuple[Training, float]:
+    """The training of a student, brought to its end, and how many seconds of it were now."""
+    head = target.model.get_output_embeddings().weight
+    rows = head[student.output.tokens.to(head.device)]
+    training = Training(student, rows, recipe, corpus, checkpoint)
+    begun = time.monotonic()
     held_out = corpus.read(0, slice(0, HELD_TEXTS))
     for row in training.progress.history:
         watch.measured(row)
 
     def measure() -> dict[str, float]:
-        worth = measure_acceptance(student, teacher, held_out, 1, device)
+        found = measure_acceptance(student, head, held_out, 1, target.device)
         row = {"step": training.progress.step, "loss": training.progress.loss}
-        row |= {f"accepted_{heat:g}": worth.accepted[heat][0] for heat in TEMPERATURES}
-        row["top_4"] = sum(worth.ranks[0.0][:4])
+        row |= {f"accepted_{each:g}": found.accepted[each][0] for each in TEMPERATURES}
+        row["top_4"] = sum(found.ranks[0.0][:4])
         watch.measured(row)
         return row
 
     with watch.phase("Training", recipe.steps, training.progress.step):
         training.run(max(1, recipe.steps // MEASUREMENTS), measure, lambda _: watch.advance(1))
+    return training, time.monotonic() - begun
 
 
 def put_in_place(student: Student, output: Path, store: str = "float16") -> None:

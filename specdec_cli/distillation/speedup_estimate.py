@@ -1,9 +1,9 @@
-"""What a draft promises on this machine: measured costs of passes, and the speed-up that follows."""
+"""The speed-up to expect of a draft on this machine, from measured costs of passes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from specdec_cli.benchmarking.acceptance import measure_costs
 from specdec_cli.distillation.acceptance import AcceptanceProfile
@@ -39,56 +39,65 @@ class SpeedupEstimate:
 
 @dataclass(frozen=True, slots=True)
 class SpeedupReport:
-    """What a draft costs and promises here.
+    """What a draft costs here, and what to expect of it.
 
     Attributes:
         draft_pass: seconds of a draft pass.
         target_pass: seconds of a target pass over one token.
-        promises: by temperature.
+        estimates: of what follows, by temperature.
     """
 
     draft_pass: float
     target_pass: float
-    promises: Mapping[float, SpeedupEstimate]
+    estimates: Mapping[float, SpeedupEstimate]
 
     @property
     def relative_cost(self) -> float:
         """Draft pass / target pass."""
         return self.draft_pass / self.target_pass
 
+    def as_dict(self) -> dict[str, object]:
+        """For JSON, under the names that it has there."""
+        return {
+            "draft_pass": self.draft_pass,
+            "target_pass": self.target_pass,
+            "promises": {temperature: asdict(each) for temperature, each in self.estimates.items()},
+        }
+
 
 def estimate_speedup(
-    session: Session, settings: Settings, worth: AcceptanceProfile, report: Report
+    session: Session, settings: Settings, acceptance: AcceptanceProfile, report: Report
 ) -> SpeedupReport:
     """Measure passes and weigh them against how often the draft is right.
 
     Args:
         session: with the draft loaded.
         settings: of a method that drafts with it.
-        worth: of the draft.
+        acceptance: how often the draft is right.
         report: is told what is going on.
     """
     costs = measure_costs(session, settings, SIZES, report)
-    promises = {
-        heat: _promise(worth, heat, costs.pass_seconds, costs.draft_seconds) for heat in worth.accepted
+    estimates = {
+        temperature: _estimate(acceptance, temperature, costs.pass_seconds, costs.draft_seconds)
+        for temperature in acceptance.accepted
     }
-    return SpeedupReport(costs.draft_seconds, costs.pass_seconds[1], promises)
+    return SpeedupReport(costs.draft_seconds, costs.pass_seconds[1], estimates)
 
 
-def _promise(
-    worth: AcceptanceProfile, heat: float, passes: Mapping[int, float], draft: float
+def _estimate(
+    acceptance: AcceptanceProfile, temperature: float, passes: Mapping[int, float], draft: float
 ) -> SpeedupEstimate:
     plain = passes[1]
     chains = {
-        gamma: worth.tokens_per_pass(heat, gamma) / (_between(passes, gamma + 1) + gamma * draft)
+        gamma: acceptance.tokens_per_pass(temperature, gamma) / (_between(passes, gamma + 1) + gamma * draft)
         for gamma in range(DEEPEST + 1)
     }
     gamma = max(chains, key=lambda each: chains[each])
-    plan = best_plan(worth.ranks[heat], SIZES[-1] - 1, DEEPEST, passes, draft)
+    plan = best_plan(acceptance.ranks[temperature], SIZES[-1] - 1, DEEPEST, passes, draft)
     assert plan.seconds is not None
     return SpeedupEstimate(
         gamma,
-        worth.tokens_per_pass(heat, gamma),
+        acceptance.tokens_per_pass(temperature, gamma),
         chains[gamma] * plain,
         len(plan.tree.parents),
         plan.tokens_per_pass,

@@ -50,7 +50,7 @@ class Student(Protocol):
         ...
 
     def save(self, folder: Path, store: str) -> None:
-        """Write a folder that `--draft` takes; the student becomes what it reads like, rounded.
+        """Write a folder that `--draft` takes; the student takes on the weights as they are stored.
 
         Args:
             folder: to write.
@@ -116,11 +116,11 @@ class LayersStudent:
 
     def save(self, folder: Path, store: str) -> None:
         dtype = getattr(torch, store)
-        twin = copy.deepcopy(self._full).to(dtype)
-        twin.config.dtype = dtype
-        require_finite_weights(twin.parameters())
-        twin.save_pretrained(folder)
-        self._full.load_state_dict(twin.state_dict())
+        stored = copy.deepcopy(self._full).to(dtype)
+        stored.config.dtype = dtype
+        require_finite_weights(stored.parameters())
+        stored.save_pretrained(folder)
+        self._full.load_state_dict(stored.state_dict())
         rows = self.output.inner.weight
         rows.data = rows.data.to(dtype).float()
         self._target.tokenizer.inner.save_pretrained(folder)

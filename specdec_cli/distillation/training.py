@@ -179,6 +179,6 @@ def batch_of(shard: Shard) -> Batch:
 
 def schedule(step: int, steps: int) -> float:
     """Share of the peak learning rate: up in a line, down in a cosine."""
-    warm = max(1, round(WARM_UP * steps))
+    rising = max(1, round(WARM_UP * steps))
     falling = (1 + math.cos(math.pi * step / steps)) / 2
-    return min(1.0, (step + 1) / warm) * (COOLEST + (1 - COOLEST) * falling)
+    return min(1.0, (step + 1) / rising) * (COOLEST + (1 - COOLEST) * falling)

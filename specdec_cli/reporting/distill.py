@@ -61,45 +61,45 @@ class Watch:
             report_line(text)
 
 
-def show_report(found: Distilled, appraisal: SpeedupReport) -> None:
+def show_report(found: Distilled, expected: SpeedupReport) -> None:
     """Print what was made and what it promises."""
     console = out()
     console.print(
         f"{found.folder}: {found.parameters / 1e6:.1f}M parameters, {found.file_bytes / 1e6:.1f} MB, "
-        f"{found.vocabulary:,} tokens; a draft pass takes {appraisal.relative_cost:.1%} of a target pass "
-        f"({1e3 * appraisal.draft_pass:.2f} ms of {1e3 * appraisal.target_pass:.1f} ms)"
+        f"{found.vocabulary:,} tokens; a draft pass takes {expected.relative_cost:.1%} of a target pass "
+        f"({1e3 * expected.draft_pass:.2f} ms of {1e3 * expected.target_pass:.1f} ms)"
     )
     console.print(acceptance_table(found))
-    console.print(promise_table(appraisal))
-    if all(promise.tree_speed_up <= 1 for promise in appraisal.promises.values()):
+    console.print(estimate_table(expected))
+    if all(estimate.tree_speed_up <= 1 for estimate in expected.estimates.values()):
         console.print("On this machine it is best not to speculate with this draft.")
 
 
 def acceptance_table(found: Distilled) -> FittedTable:
     """One row a temperature."""
-    worth = found.worth
-    depths = len(next(iter(worth.accepted.values())))
+    acceptance = found.acceptance
+    depths = len(next(iter(acceptance.accepted.values())))
     guesses = figures(*(f"guess {depth + 1}" for depth in range(depths)))
     columns = [Column("temperature", key=True), *guesses, *figures("in top 4")]
-    table = FittedTable(columns, f"Acceptance on {worth.positions:,} held-out positions")
-    for heat, shares in worth.accepted.items():
+    table = FittedTable(columns, f"Acceptance on {acceptance.positions:,} held-out positions")
+    for temperature, shares in acceptance.accepted.items():
         cells = (f"{share:.1%}" for share in shares)
-        table.add_row(f"{heat:g}", *cells, f"{sum(worth.ranks[heat][:4]):.1%}")
+        table.add_row(f"{temperature:g}", *cells, f"{sum(acceptance.ranks[temperature][:4]):.1%}")
     return table
 
 
-def promise_table(appraisal: SpeedupReport) -> FittedTable:
+def estimate_table(expected: SpeedupReport) -> FittedTable:
     """One row a temperature."""
     headings = figures("chain", "tokens/pass", "speed-up", "tree", "tokens/pass", "speed-up")
     table = FittedTable([Column("temperature", key=True), *headings], "Predicted on this machine")
-    for heat, promise in appraisal.promises.items():
+    for temperature, estimate in expected.estimates.items():
         table.add_row(
-            f"{heat:g}",
-            f"{promise.gamma}",
-            f"{promise.chain_tokens_per_pass:.2f}",
-            f"{promise.chain_speed_up:.2f}x",
-            f"{promise.budget}",
-            f"{promise.tree_tokens_per_pass:.2f}",
-            f"{promise.tree_speed_up:.2f}x",
+            f"{temperature:g}",
+            f"{estimate.gamma}",
+            f"{estimate.chain_tokens_per_pass:.2f}",
+            f"{estimate.chain_speed_up:.2f}x",
+            f"{estimate.budget}",
+            f"{estimate.tree_tokens_per_pass:.2f}",
+            f"{estimate.tree_speed_up:.2f}x",
         )
     return table

@@ -359,7 +359,7 @@ def test_a_head_is_measured_as_it_is_stored_and_read_as_it_is_measured(target, t
     student.module.load_state_dict(dense, strict=False)
     held_out = Corpus(tmp_path / "work" / "text", recipe.corpus).read(0)
     output = target.model.lm_head.weight
-    assert measure_acceptance(student, output, held_out, recipe.unroll, target.device) == found.worth
+    assert measure_acceptance(student, output, held_out, recipe.unroll, target.device) == found.acceptance
     fuse = load_feature_head("draft", tmp_path, target).model.fuse
     assert ("fuse.weight" in low, isinstance(fuse, Int4Linear)) == (store == "int4",) * 2
     loaded = fuse.dense() if isinstance(fuse, Int4Linear) else fuse.weight

@@ -34,7 +34,7 @@ from specdec_cli.models.memory_estimate import Estimate
 from specdec_cli.reporting.audit import tables as audit_tables
 from specdec_cli.reporting.bench import bench_tables
 from specdec_cli.reporting.detail import detail_tables
-from specdec_cli.reporting.distill import acceptance_table, promise_table
+from specdec_cli.reporting.distill import acceptance_table, estimate_table
 from specdec_cli.reporting.evaluate import differences_table, scores_table
 from specdec_cli.reporting.log_comparison import compare_table
 from specdec_cli.reporting.method_comparison import comparison_table
@@ -132,12 +132,12 @@ def differences():
 
 def distilled():
     shares = dict.fromkeys((0.0, 0.6, 1.0), (1.0,) * 8)
-    return SimpleNamespace(worth=SimpleNamespace(positions=1234567, accepted=shares, ranks=shares))
+    return SimpleNamespace(acceptance=SimpleNamespace(positions=1234567, accepted=shares, ranks=shares))
 
 
-def appraisal():
-    promise = SpeedupEstimate(12, 12.34, 12.34, 4096, 12.34, 12.34)
-    return SpeedupReport(0.1, 0.2, dict.fromkeys((0.0, 0.6, 1.0), promise))
+def speedup_report():
+    estimate = SpeedupEstimate(12, 12.34, 12.34, 4096, 12.34, 12.34)
+    return SpeedupReport(0.1, 0.2, dict.fromkeys((0.0, 0.6, 1.0), estimate))
 
 
 def tally():
@@ -174,7 +174,7 @@ CASES = {
     "demo": demo,
     "detail": detail,
     "distill, acceptance": lambda: acceptance_table(distilled()),
-    "distill, promise": lambda: promise_table(appraisal()),
+    "distill, estimate": lambda: estimate_table(speedup_report()),
     "evaluate": scores,
     "evaluate, differences": differences,
     "models list": lambda: models_table(describe()),
