@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from specdec_cli.models.forward.fused_weights import LEAN
 from specdec_cli.models.forward.packed_linear import packing
 from specdec_cli.models.forward.thresholds import thresholds
 from specdec_cli.models.hardware import require_memory, resolve_device, resolve_dtype
+from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.hf.checkpoint import (
     context_length,
     logit_vocab_size,
@@ -272,5 +272,6 @@ def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.d
         return gptq_bytes(folder, config, dtype, packed=place.type == "cpu")
     stored = sum(path.stat().st_size for path in safetensors_files(folder))
     converted = abs(needed - stored) > stored / 20
-    packed = place.type == "cpu" and config.model_type in LEAN and packing(dtype) is not None
+    fused = place.type == "cpu" and architecture_of(config).fusable
+    packed = fused and packing(dtype) is not None
     return needed * (2 if packed and converted else 1)

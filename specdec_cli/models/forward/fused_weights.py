@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from specdec_cli.models.forward.hf import FULL, sliding_window
 from specdec_cli.models.forward.kernels import Shape
 from specdec_cli.models.forward.packed_linear import fused, fuses
+from specdec_cli.models.hf.architectures import Architecture, architecture_of
 from specdec_cli.models.quantization.matrices import Product
 from specdec_cli.models.reduced_vocab_head import ReducedHead
 
-# Architectures whose decoder is: norm, attention, add, norm, gated product, add; shown equal by tests.
-LEAN = frozenset({"gemma", "llama", "mistral", "qwen2", "qwen3"})
 FIXED_ROPES = ("default", "linear", "llama3", "yarn")  # the others change their angles with the length
 FIRST_NORM, MIDDLE_NORM = "input_layernorm", "post_attention_layernorm"
 HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
@@ -78,22 +77,22 @@ class LeanWeights:
 
 def lean_weights(model: Any) -> LeanWeights:
     """Fuse and pack a model's weights; layers that another model borrowed before are not packed again."""
-    decoder, kind = model.model, model.config.model_type
-    layers = tuple(_layer(layer, kind) for layer in decoder.layers)
-    before = [norm_scale(layer.input_layernorm.weight, kind) for layer in decoder.layers]
+    decoder, architecture = model.model, architecture_of(model.config)
+    layers = tuple(_layer(layer, architecture) for layer in decoder.layers)
+    before = [norm_scale(layer.input_layernorm.weight, architecture) for layer in decoder.layers]
     return around_layers(model, layers, before, _head(_full_head(model.lm_head)))
 
 
 def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head: Product) -> LeanWeights:
     """The weights of a model whose layers, the norms before them and the head are given."""
     config, decoder = model.config, model.model
-    kind = config.model_type
+    architecture = architecture_of(config)
     return LeanWeights(
         shape=lean_shape(model),
         embedding=decoder.embed_tokens.weight,
-        embedding_scale=config.hidden_size**0.5 if kind == "gemma" else 1.0,
+        embedding_scale=config.hidden_size**0.5 if architecture.embedding_scaled else 1.0,
         layers=layers,
-        norms=(*before, norm_scale(decoder.norm.weight, kind)),
+        norms=(*before, norm_scale(decoder.norm.weight, architecture)),
         head=head,
         vocabulary=model.lm_head.tokens if isinstance(model.lm_head, ReducedHead) else None,
         window=sliding_window(config),
@@ -113,7 +112,7 @@ def of_family(model: Any) -> bool:
     """Whether a model is one of these, wherever its weights are: plain products, fixed rotary angles."""
     config = model.config
     return (
-        config.model_type in LEAN
+        architecture_of(config).fusable
         and set(getattr(config, "layer_types", None) or ()) <= {FULL}
         and (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default") in FIXED_ROPES
         and fuses((_full_head(model.lm_head),))
@@ -135,8 +134,8 @@ def layer_products(layer: Any) -> tuple[tuple[nn.Module, ...], ...]:
 def lean_shape(model: Any) -> Shape:
     """What decides the pieces of a model that `fits`."""
     config, layer = model.config, model.model.layers[0]
-    norm = layer.input_layernorm
-    eps = norm.eps if config.model_type == "gemma" else norm.variance_epsilon
+    norm, architecture = layer.input_layernorm, architecture_of(config)
+    eps = getattr(norm, architecture.norm_eps)
     return Shape(
         hidden=config.hidden_size,
         inner=config.intermediate_size,
@@ -146,7 +145,7 @@ def lean_shape(model: Any) -> Shape:
         eps=float(f"{eps:.6g}"),  # GGUF holds 1e-5 as 9.999999747e-06: one number, one set of compiled pieces
         normed_heads=hasattr(layer.self_attn, "q_norm"),
         activation=config.hidden_act,
-        wide_scales=config.model_type == "gemma" and norm.weight.dtype.itemsize < 4,
+        wide_scales=architecture.norm_offset and norm.weight.dtype.itemsize < 4,
     )
 
 
@@ -169,34 +168,36 @@ def _head(head: nn.Module) -> Product:
     return product
 
 
-def _layer(layer: Any, kind: str) -> LayerWeights:
-    weights: LayerWeights = _once(_LAYERS, layer, lambda: _fused(layer, kind))
+def _layer(layer: Any, architecture: Architecture) -> LayerWeights:
+    weights: LayerWeights = _once(_LAYERS, layer, lambda: _fused(layer, architecture))
     return weights
 
 
-def _fused(layer: Any, kind: str) -> LayerWeights:
+def _fused(layer: Any, architecture: Architecture) -> LayerWeights:
     qkv, out, gate_up, down = (fused(parts) for parts in layer_products(layer))
     norms = {
         name: module.weight for name, module in layer.named_modules() if name in (MIDDLE_NORM, *HEAD_NORMS)
     }
-    return layer_weights(norms, (qkv, out, gate_up, down), kind)
+    return layer_weights(norms, (qkv, out, gate_up, down), architecture)
 
 
 def layer_weights(
-    norms: Mapping[str, Tensor], products: tuple[Product, Product, Product, Product], kind: str
+    norms: Mapping[str, Tensor],
+    products: tuple[Product, Product, Product, Product],
+    architecture: Architecture,
 ) -> LayerWeights:
     """A layer from the weights of its norms, by their names in it, and its products in the order of use."""
-    before_mlp = norm_scale(norms[MIDDLE_NORM], kind)
+    before_mlp = norm_scale(norms[MIDDLE_NORM], architecture)
     query_norm, key_norm = (
-        norm_scale(norms[name], kind) if name in norms else before_mlp for name in HEAD_NORMS
+        norm_scale(norms[name], architecture) if name in norms else before_mlp for name in HEAD_NORMS
     )
     qkv, out, gate_up, down = products
     return LayerWeights(qkv, query_norm, key_norm, out, before_mlp, gate_up, down)
 
 
-def norm_scale(weight: Tensor, kind: str) -> Tensor:
-    """What a norm multiplies by. Gemma stores what exceeds 1, and scales before it rounds."""
-    if kind != "gemma":
+def norm_scale(weight: Tensor, architecture: Architecture) -> Tensor:
+    """What a norm multiplies by, in float32 at least where the architecture scales before it rounds."""
+    if not architecture.norm_offset:
         return weight
     wide = weight.float() if weight.dtype.itemsize < 4 else weight
     return wide + 1

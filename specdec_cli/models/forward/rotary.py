@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from specdec_cli.models.hf.architectures import architecture_of
+
 DYNAMIC, LONG = "dynamic", "longrope"
-# transformers reads the whole text again when one of these grows past the length at which LongRoPE switches.
-REREAD = frozenset({"phi3", "phi4_multimodal", "phimoe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def turning_of(model: Any) -> Turning | None:
     if not scalings:
         return None
     config, switch = model.config.get_text_config(decoder=True), "original_max_position_embeddings"
-    reread = getattr(config, switch, None) if config.model_type in REREAD else None
+    reread = getattr(config, switch, None) if architecture_of(config).rereads else None
     return Turning(tuple(sorted(scalings, key=lambda each: each.switch)), reread)
 
 

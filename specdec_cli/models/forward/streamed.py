@@ -26,6 +26,7 @@ from specdec_cli.models.forward.fused_weights import (
 from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.kernels import Pieces
 from specdec_cli.models.forward.packed_linear import PlainProduct
+from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.offload.stream import LayerStream, Tensors
 from specdec_cli.models.offload.tensor_index import TensorLocation, read_tensor
 from specdec_cli.models.quantization.matrices import Product
@@ -45,12 +46,12 @@ def streamed_forward(model: Any, stream: LayerStream, pieces: Pieces | None = No
 
 
 def _weights(model: Any, stream: LayerStream) -> LeanWeights:
-    kind, device = model.config.model_type, model.model.embed_tokens.weight.device
+    architecture, device = architecture_of(model.config), model.model.embed_tokens.weight.device
     # The sum that leaves a layer is normalised for the next one before that is asked for.
     firsts: list[TensorLocation] = [
         layout.places[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()
     ]
-    before = [norm_scale(read_tensor(place, stream.dtype).to(device), kind) for place in firsts]
+    before = [norm_scale(read_tensor(place, stream.dtype).to(device), architecture) for place in firsts]
     head = PlainProduct(model.lm_head.weight, model.lm_head.bias)
     return around_layers(model, _StreamedLayers(model, stream), before, head)
 
@@ -59,7 +60,7 @@ class _StreamedLayers:
     """Each layer as its weights come by."""
 
     def __init__(self, model: Any, stream: LayerStream) -> None:
-        self._stream, self._kind = stream, model.config.model_type
+        self._stream, self._architecture = stream, architecture_of(model.config)
         layer = model.model.layers[0]
         names = {id(module): name for name, module in layer.named_modules()}
         self._products = [[names[id(part)] for part in parts] for parts in layer_products(layer)]
@@ -75,7 +76,7 @@ class _StreamedLayers:
     def _layer(self, tensors: Tensors) -> LayerWeights:
         qkv, out, gate_up, down = (_product(tensors, parts) for parts in self._products)
         norms = {name.removesuffix(".weight"): tensor for name, tensor in tensors.items()}
-        return layer_weights(norms, (qkv, out, gate_up, down), self._kind)
+        return layer_weights(norms, (qkv, out, gate_up, down), self._architecture)
 
 
 def _product(tensors: Tensors, parts: Sequence[str]) -> Product:

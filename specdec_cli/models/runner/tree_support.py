@@ -12,7 +12,7 @@ from torch import Tensor
 
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.forward.hf import FULL, SLIDING, ModuleForward
-from specdec_cli.models.forward.rotary import REREAD
+from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.hf.miniature import VOCABULARY, WINDOWS, miniature
 from specdec_cli.models.hf.quiet import quiet
 from specdec_cli.models.loader import LoadedModel
@@ -20,9 +20,6 @@ from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 
-# Shown by tests to score trees exactly, past their windows too. Any other architecture is tried out: as it is
-# on a tree of three tokens, and as a small model of its kind on texts longer than its windows.
-PROVEN = frozenset({"gemma", "gemma2", "gemma3_text", "gpt2", "llama", "mistral", "phi3", "qwen2", "qwen3"})
 OPENING = tuple(range(5, 17))  # a prompt longer than a small model's windows
 WRITTEN, DEEP, ACCEPTED = 24, 5, 3  # tokens after it, of them in a tree, of those accepted
 UNTRIED = "how far back its layers look cannot be tried out on a small model of its kind"
@@ -85,8 +82,9 @@ def _obstacle(model: Any) -> str | None:
     reason = _obstacle_of_kind(config, type(model))
     if reason:
         return reason
-    if config.model_type in PROVEN:
+    if architecture_of(config).tree_exact:
         return None
+    # Tried out as it is on a tree of three tokens, and as a small model of its kind past its windows.
     if not _scores_trees(model):
         return "it does not score the branches of a tree apart from each other"
     return _obstacle_further_on(model)
@@ -98,7 +96,7 @@ def _obstacle_further_on(model: Any) -> str | None:
     Models that read their text again past a length are left to tests: transformers' own Phi-4-multimodal
     forgets the text there, which is no law to follow.
     """
-    if model.config.get_text_config(decoder=True).model_type in REREAD:
+    if architecture_of(model.config.get_text_config(decoder=True)).rereads:
         return None
     try:
         with quiet():

@@ -21,10 +21,11 @@ from transformers import LlamaConfig, Qwen3Config
 from specdec_cli.models.forward import fused, packed_linear
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.fused import LeanForward
-from specdec_cli.models.forward.fused_weights import LEAN, fits, lean_shape
+from specdec_cli.models.forward.fused_weights import fits, lean_shape
 from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.kernels import Attend, eager_pieces
 from specdec_cli.models.forward.select import new_forward
+from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.self_drafts.early_exit import first_layers
 from specdec_cli.tree import TokenTree
@@ -34,8 +35,9 @@ LLAMA3_ROPE = {
     "original_max_position_embeddings": 512,
 }  # fmt: skip
 YARN_ROPE = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 1024}
+FUSABLE = [row.name for row in ROWS.values() if row.fusable]
 FAMILY = {
-    **{name: ARCHITECTURES[name] for name in sorted(LEAN)},
+    **{name: ARCHITECTURES[name] for name in FUSABLE},
     "mistral, window of 8": WINDOWED["mistral"],
     "llama, biases": lambda: LlamaConfig(**COMMON, attention_bias=True, mlp_bias=True),
     "llama, tied embeddings": lambda: LlamaConfig(**COMMON, tie_word_embeddings=True),
@@ -185,7 +187,7 @@ def test_a_model_spread_over_devices_keeps_the_module():
     assert not fits(model)
 
 
-@pytest.mark.parametrize("name", sorted(LEAN))
+@pytest.mark.parametrize("name", FUSABLE)
 def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
     exact, rounded = random_model(ARCHITECTURES[name]()), random_model(ARCHITECTURES[name]()).bfloat16()
     exact.load_state_dict(rounded.state_dict())
@@ -197,3 +199,11 @@ def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
         logits.append(runner.score(tree).double())
     module, lean = ((each - logits[0]).square().mean().sqrt() for each in logits[1:])
     assert lean < 1.2 * module
+
+
+@pytest.mark.parametrize("field", ["norm_offset", "embedding_scaled"])
+def test_a_wrong_field_in_the_row_of_an_architecture_is_seen(field, monkeypatch):
+    right = ROWS["gemma"]
+    monkeypatch.setitem(ROWS, "gemma", replace(right, **{field: not getattr(right, field)}))
+    model = random_model(ARCHITECTURES["gemma"]())
+    assert largest_difference(model, LeanForward(model)) > 1e-2

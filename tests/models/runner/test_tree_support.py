@@ -19,12 +19,13 @@ from random_models import (
 
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
+from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.hf.tokenizer import Tokenizer
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.quantization.quantize import lower_precision
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.runner.tree_support import (
-    PROVEN,
     _obstacle_further_on,
     _scores_trees,
     require_tree_support,
@@ -104,7 +105,7 @@ def test_positions_that_cannot_be_set_are_refused():
 @pytest.mark.parametrize("architecture", ORDINARY)
 def test_an_ordinary_architecture_passes_and_scores_trees_exactly(architecture):
     model = random_model(config(architecture))
-    assert model.config.model_type not in PROVEN
+    assert not architecture_of(model.config).tree_exact
     assert is_accepted(model)
     assert tree_error(model) <= 1e-13
 
@@ -207,7 +208,7 @@ def test_a_model_with_windows_that_has_no_small_copy_is_refused(monkeypatch):
         require_tree_support(loaded(random_model(config("Starcoder2", sliding_window=64))))
 
 
-@pytest.mark.parametrize("kind", sorted(PROVEN))
+@pytest.mark.parametrize("kind", [row.name for row in ROWS.values() if row.tree_exact])
 def test_what_is_never_tried_out_passes_the_trial_on_a_small_model(kind):
     made = transformers.AutoConfig.for_model(kind)
     small = random_model(type(made)(**{name: COMMON[name] for name in COMMON if hasattr(made, name)}))
