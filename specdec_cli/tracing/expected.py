@@ -46,7 +46,7 @@ def _foreseen(tree: TokenTree, target: Rows) -> float:
     reached = [0.0] * len(tree)
     taken: set[tuple[int, int]] = set()
     for node, (token, parent) in enumerate(zip(tree.tokens, tree.parents, strict=True)):
-        if (parent, token) not in taken:  # the walk never takes the later of two twins
+        if (parent, token) not in taken:  # the walk never takes the later of two duplicates
             above = 1.0 if parent == ROOT else reached[parent]
             reached[node] = above * float(target[parent + 1][token]) if above else 0.0
         taken.add((parent, token))

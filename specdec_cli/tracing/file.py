@@ -46,7 +46,7 @@ class TracedStep:
         next_token: that came after them.
         emitted: ids added to the text.
         expected: guesses that the verifier was expected to accept of this tree, from the whole distributions.
-        rows: what target and draft thought after the text and after each guess.
+        rows: the models' distributions after the text and after each guess.
     """
 
     position: Count

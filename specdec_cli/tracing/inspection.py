@@ -1,10 +1,13 @@
-"""A step as a picture: every guess, who thought what of it, and what came instead."""
+"""A step as a picture: every guess, how likely each model found it, and what came instead."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from specdec_cli.engine.observation import VerifierView
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.tracing.watching import StepView
 from specdec_cli.tree import ROOT
@@ -78,36 +81,42 @@ def picture(
         name: a token's text.
     """
     tree, verdict = view.verifier.tree, view.verifier.verdict
-    reached = {ROOT, *verdict.path}
     shown = Sampling() if sampling.is_greedy else sampling
     law = view.verifier.plain if sampling.is_greedy else view.verifier.rows.__getitem__
     rows = {parent + 1 for parent in tree.parents} | {(verdict.path[-1] if verdict.path else ROOT) + 1}
     targets = {row: law(row) for row in rows}
     drafts = {row: distribution(logits, shown) for row, logits in view.draft_logits.items() if row in rows}
-
-    def guess(node: int) -> Guess:
-        token, parent = tree.tokens[node], tree.parents[node]
-        fate = ACCEPTED if node in verdict.path else REJECTED if parent in reached else UNREACHED
-        draft = drafts.get(parent + 1)
-        return Guess(
-            token=token,
-            text=name(token),
-            parent=parent,
-            fate=fate,
-            target=float(targets[parent + 1][token]),
-            draft=None if draft is None else float(draft[token]),
-        )
-
     last = targets[(verdict.path[-1] if verdict.path else ROOT) + 1]
     return StepPicture(
         number=number,
         position=view.verifier.position,
         after="".join(map(name, text)),
-        guesses=tuple(guess(node) for node in range(len(tree))),
+        guesses=tuple(_guess(view.verifier, node, targets, drafts, name) for node in range(len(tree))),
         accepted=len(verdict.path),
         next_token=verdict.next_token,
         next_text=name(verdict.next_token),
         next_probability=float(last[verdict.next_token]),
         emitted=len(view.step.tokens),
         finish_reason=view.step.finish_reason,
+    )
+
+
+def _guess(
+    view: VerifierView,
+    node: int,
+    targets: Mapping[int, Tensor],
+    drafts: Mapping[int, Tensor],
+    name: Callable[[int], str],
+) -> Guess:
+    """One guess, beside the target's and the draft's distributions by row."""
+    token, parent = view.tree.tokens[node], view.tree.parents[node]
+    fate = REJECTED if parent in (ROOT, *view.verdict.path) else UNREACHED
+    draft = drafts.get(parent + 1)
+    return Guess(
+        token=token,
+        text=name(token),
+        parent=parent,
+        fate=ACCEPTED if node in view.verdict.path else fate,
+        target=float(targets[parent + 1][token]),
+        draft=None if draft is None else float(draft[token]),
     )

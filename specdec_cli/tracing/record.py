@@ -70,7 +70,7 @@ def traced(view: StepView, settings: Settings, top: int) -> TracedStep:
 
 
 def unfiltered(sampling: Sampling) -> Sampling:
-    """How a trace keeps what the draft thinks: before filters, and at temperature 1 where decoding is greedy.
+    """How a trace keeps the draft's distribution: before filters, at temperature 1 where decoding is greedy.
 
     From that, every drafter gets back what it needs: the filtered distribution, and a ranking of all tokens.
     """

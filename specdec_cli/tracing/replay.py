@@ -1,7 +1,7 @@
 """Other trees and verifiers on a trace: drafters and verifiers as they are, on models that remember.
 
 Every recorded step is begun again by the method in question. Its drafter asks a model that gives back what
-the trace knows of the draft; guesses below a place that the trace does not know are cut off. What the
+the trace knows of the draft; guesses after a text that the trace does not know are cut off. What the
 verifier is expected to accept of the tree is then computed over its own chance, exactly (`expected.py`).
 """
 
@@ -40,7 +40,7 @@ class Replayed:
         passes: steps of the run.
         expected: guesses that are expected to be accepted, summed over the steps.
         drafted: guesses, summed.
-        unknown: of the guesses that the method made, those below a place that the trace does not know.
+        unknown: of the guesses that the method made, those after a text that the trace does not know.
     """
 
     item: str
@@ -65,7 +65,7 @@ class TracedDistributions:
         self.unknown = torch.full((vocab_size,), 1 / vocab_size)
         scale = unfiltered(sampling).temperature
         for path, row in zip(paths_of(self.tree), step.rows, strict=True):
-            if path in self.target:  # a later twin, below which nothing was read
+            if path in self.target:  # a later duplicate, below which nothing was read
                 continue
             target, draft = restored(row, vocab_size)
             self.target[path] = target
@@ -85,9 +85,9 @@ class RememberedDraft:
         self._logits: Mapping[Path, Tensor] = {}
         self._paths: list[Path] = []
 
-    def stand_at(self, place: TracedDistributions) -> None:
-        """What is asked next is asked there."""
-        self._logits = place.logits
+    def stand_at(self, traced: TracedDistributions) -> None:
+        """What is asked next is asked of that step."""
+        self._logits = traced.logits
 
     def begin(self, tokens: Sequence[int]) -> None:
         """Nothing is read."""
@@ -118,14 +118,9 @@ def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) 
     Raises:
         InputError: the method needs a draft model, and the trace has none; or the budget depends on time.
     """
-    if settings.node_budget is None:
-        problem = "--max-budget auto weighs what passes cost, and a trace holds no passes."
-        raise InputError(problem, "Give numbers, such as --max-budget 8,16,32.")
     named = resolve_draft(settings)
     needs_draft = named is not None and not named.is_ngram
-    if needs_draft and not any(row.draft for step in run.steps for row in step.rows):
-        problem = f"The trace has no draft model's distributions, and {settings.method} needs them."
-        raise InputError(problem, "Record with a draft model, or replay with --methods ngram.")
+    _require_replayable(run, settings, needs_draft)
     draws = draws if METHODS[settings.method].draws_guesses else 1
     draft, verifier = RememberedDraft(vocab_size), verifier_of(settings)
     drafter = drafter_of(settings, vocab_size, lambda _: draft)
@@ -133,17 +128,27 @@ def replay(run: TracedRun, settings: Settings, vocab_size: int, draws: int = 1) 
     left = settings.max_tokens
     totals = [0.0, 0.0, 0.0]
     for step in run.steps:
-        place = TracedDistributions(step, vocab_size, sampling_of(settings))
-        draft.stand_at(place)
+        traced = TracedDistributions(step, vocab_size, sampling_of(settings))
+        draft.stand_at(traced)
         for draw in range(draws):
             whole = drafter.propose(step.position, left - 1, SeededRandomness(settings.seed + draw))
             copied = named is not None and named.ngram_first and not (whole.proposals or whole.scores)
-            known = place.logits if needs_draft and not copied else place.target
-            found = _one(whole, verifier, place, known)
+            known = traced.logits if needs_draft and not copied else traced.target
+            found = _one(whole, verifier, traced, known)
             totals = [total + each / draws for total, each in zip(totals, found, strict=True)]
         drafter.commit((), step.emitted)
         left -= len(step.emitted)
     return Replayed(run.item, len(run.steps), *totals)
+
+
+def _require_replayable(run: TracedRun, settings: Settings, needs_draft: bool) -> None:
+    """Check that the trace holds what the method asks for; raises what `replay` does."""
+    if settings.node_budget is None:
+        problem = "--max-budget auto weighs what passes cost, and a trace holds no passes."
+        raise InputError(problem, "Give numbers, such as --max-budget 8,16,32.")
+    if needs_draft and not any(row.draft for step in run.steps for row in step.rows):
+        problem = f"The trace has no draft model's distributions, and {settings.method} needs them."
+        raise InputError(problem, "Record with a draft model, or replay with --methods ngram.")
 
 
 def replay_recorded(run: TracedRun, vocab_size: int) -> Replayed:
@@ -155,10 +160,10 @@ def replay_recorded(run: TracedRun, vocab_size: int) -> Replayed:
     sampling, verifier = sampling_of(run.settings), verifier_of(run.settings)
     expected = 0.0
     for step in run.steps:
-        place = TracedDistributions(step, vocab_size, sampling)
-        tree = replace(place.tree, proposals=_proposals(step, place, sampling))
+        traced = TracedDistributions(step, vocab_size, sampling)
+        tree = replace(traced.tree, proposals=_proposals(step, traced, sampling))
         try:
-            expected += expected_accepted(verifier, tree, _Rows(place, tree))
+            expected += expected_accepted(verifier, tree, _Rows(traced, tree))
         except ZeroDivisionError as error:  # accepted by the ratio to a proposal of 0
             problem = (
                 f"The trace has a guess at position {step.position} that its draft could not have drawn."
@@ -171,28 +176,28 @@ def replay_recorded(run: TracedRun, vocab_size: int) -> Replayed:
 class _Rows:
     """The target's distributions on a tree; those after its unknown leaves decide nothing, and are any."""
 
-    def __init__(self, place: TracedDistributions, tree: TokenTree) -> None:
-        self._place = place
+    def __init__(self, traced: TracedDistributions, tree: TokenTree) -> None:
+        self._traced = traced
         self._paths = paths_of(tree)
 
     def __getitem__(self, row: int) -> Tensor:
-        return self._place.target.get(self._paths[row], self._place.unknown)
+        return self._traced.target.get(self._paths[row], self._traced.unknown)
 
 
 def _one(
-    whole: TokenTree, verifier: Verifier, place: TracedDistributions, places: Mapping[Path, Tensor]
+    whole: TokenTree, verifier: Verifier, traced: TracedDistributions, read: Mapping[Path, Tensor]
 ) -> tuple[float, float, float]:
     """Expected accepted, guesses that the trace knows, and guesses that it does not, of one tree."""
-    known = _known(whole, places)
-    expected = expected_accepted(verifier, known, _Rows(place, known))
+    known = _known(whole, read)
+    expected = expected_accepted(verifier, known, _Rows(traced, known))
     return expected, float(len(known)), float(len(whole) - len(known))
 
 
-def _known(tree: TokenTree, places: Mapping[Path, Tensor]) -> TokenTree:
-    """The guesses that stand directly below a known place."""
+def _known(tree: TokenTree, read: Mapping[Path, Tensor]) -> TokenTree:
+    """The guesses directly after a text whose distribution was read, by the tokens that lead there."""
     paths = paths_of(tree)
-    kept = [node for node, parent in enumerate(tree.parents) if paths[parent + 1] in places]
-    number = {ROOT: ROOT} | {node: place for place, node in enumerate(kept)}
+    kept = [node for node, parent in enumerate(tree.parents) if paths[parent + 1] in read]
+    number = {ROOT: ROOT} | {node: index for index, node in enumerate(kept)}
     return TokenTree(
         tuple(tree.tokens[node] for node in kept),
         tuple(number[tree.parents[node]] for node in kept),
@@ -201,14 +206,16 @@ def _known(tree: TokenTree, places: Mapping[Path, Tensor]) -> TokenTree:
     )
 
 
-def _proposals(step: TracedStep, place: TracedDistributions, sampling: Sampling) -> tuple[Tensor | None, ...]:
-    paths = paths_of(place.tree)
+def _proposals(
+    step: TracedStep, traced: TracedDistributions, sampling: Sampling
+) -> tuple[Tensor | None, ...]:
+    paths = paths_of(traced.tree)
     found: list[Tensor | None] = []
     for parent, without in zip(step.parents, step.without, strict=True):
         if without is None:
             found.append(None)
             continue
-        whole = distribution(place.logits[paths[parent + 1]], sampling)
+        whole = distribution(traced.logits[paths[parent + 1]], sampling)
         whole[list(without)] = 0
         found.append(whole / whole.sum())
     return tuple(found)

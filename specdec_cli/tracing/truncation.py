@@ -26,7 +26,7 @@ DIGITS = 7
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What target and draft think of the next token at one place.
+    """The target's and the draft's distribution of the next token after one text, shortened.
 
     Attributes:
         tokens: (k) ids that are kept.
@@ -46,7 +46,7 @@ def truncate(target: Tensor, draft: Tensor | None, top: int, also: Iterable[int]
 
     Args:
         target: (V,) the law.
-        draft: (V,) what the draft thinks, if it was asked.
+        draft: (V,) the draft's distribution, if it was asked.
         top: how many of each.
         also: further ids to keep.
     """
@@ -89,10 +89,10 @@ def restored(row: Row, vocab_size: int) -> tuple[Tensor, Tensor | None]:
 def _classes(target: Tensor, draft: Tensor) -> tuple[tuple[int, float, float], ...]:
     """Number and masses of the tokens in each class that has any; what the target never says is apart."""
     edges = torch.tensor(RATIOS, dtype=target.dtype)
-    place = torch.bucketize(target / draft, edges, right=True) + 1
-    place = torch.where(target > 0, place, 0)
-    counts = torch.bincount(place).tolist()
-    masses = (_short(torch.bincount(place, weights=probs)) for probs in (target, draft))
+    classes = torch.bucketize(target / draft, edges, right=True) + 1
+    classes = torch.where(target > 0, classes, 0)
+    counts = torch.bincount(classes).tolist()
+    masses = (_short(torch.bincount(classes, weights=probs)) for probs in (target, draft))
     return tuple(each for each in zip(counts, *masses, strict=True) if each[0])
 
 

@@ -15,9 +15,9 @@ from specdec_cli.distillation.recipe import Recipe
 from specdec_cli.errors import InputError
 
 RECIPE = Recipe("tiny", tokens=24 * 16, texts=24, length=16, batch=6, epochs=2)
-WIDTH, HIDDEN = 40, 8
+VOCAB_SIZE, HIDDEN = 40, 8
 SHARD = {
-    "tokens": torch.arange(24 * 16).view(24, 16).remainder(WIDTH).int(),
+    "tokens": torch.arange(24 * 16).view(24, 16).remainder(VOCAB_SIZE).int(),
     "roles": torch.ones(24, 16, dtype=torch.uint8),
     "features": torch.ones(24, 16, HIDDEN, dtype=torch.float16),
     "normalisers": torch.ones(24, 16),
@@ -42,8 +42,8 @@ def corpus(tmp_path):
 
 
 def test_a_sound_corpus_is_counted(corpus):
-    counts = corpus.token_counts(WIDTH, HIDDEN, RECIPE.shards)
-    assert counts.tolist() == torch.bincount(SHARD["tokens"].flatten(), minlength=WIDTH).tolist()
+    counts = corpus.token_counts(VOCAB_SIZE, HIDDEN, RECIPE.shards)
+    assert counts.tolist() == torch.bincount(SHARD["tokens"].flatten(), minlength=VOCAB_SIZE).tolist()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ COLUMNS = {
     "broadcast": ("features", torch.ones(1, 1, HIDDEN).half(), "its features are not"),
 }
 VALUES = {
-    "ids that the target does not have": ("tokens", SHARD["tokens"] + WIDTH),
+    "ids that the target does not have": ("tokens", SHARD["tokens"] + VOCAB_SIZE),
     "it holds ids": ("tokens", -1 - SHARD["tokens"]),
     "roles that there are not": ("roles", SHARD["roles"] * 7),
     "hidden states of another width": ("features", torch.ones(24, 16, HIDDEN + 1).half()),
@@ -98,7 +98,7 @@ def test_a_shard_of_other_columns_is_named_before_it_is_read(corpus, what):
 @pytest.mark.parametrize("says", VALUES)
 def test_what_a_target_cannot_have_written_is_named(corpus, says, number):
     changed(corpus, number, *VALUES[says])
-    said = refusal(corpus.token_counts, WIDTH, HIDDEN, RECIPE.shards)
+    said = refusal(corpus.token_counts, VOCAB_SIZE, HIDDEN, RECIPE.shards)
     assert f"0000{number}.safetensors is damaged: " in said
     assert says in said
 

@@ -16,7 +16,7 @@ from specdec_cli.storage import lines
 from specdec_cli.tracing.file import Trace, TracedRun, TracedStep, TraceFile, read_trace
 from specdec_cli.tracing.truncation import Row
 
-WIDTH = 9
+VOCAB_SIZE = 9
 ROW = Row((1, 2), (0.5, 0.25), (0.5, 0.5), ((7, 0.25, 0.0),))
 STEP = TracedStep(
     position=3, tokens=(1, 2), parents=(-1, 0), scores=(-0.5, -1.0), without=(None, (1,)), path=(0,),
@@ -62,8 +62,8 @@ STEPS: dict[str, Change] = {
     "what could not be drawn for each guess": lambda step: step.update(without=[None]),
     "a row more than there are guesses": lambda step: step["rows"].pop(),
     "a path of guesses": lambda step: step.update(path=[2]),
-    "ids within the vocabulary": lambda step: step.update(next_token=WIDTH),
-    "rows of ids within the vocabulary": lambda step: step["rows"][2].update(tokens=[1, WIDTH]),
+    "ids within the vocabulary": lambda step: step.update(next_token=VOCAB_SIZE),
+    "rows of ids within the vocabulary": lambda step: step["rows"][2].update(tokens=[1, VOCAB_SIZE]),
     "a probability for each id of a row": lambda step: step["rows"][1].update(target=[0.5]),
 }
 CASES: list[tuple[int, str | None, str, Any]] = [(1, None, *case) for case in HEADS.items()]
@@ -73,7 +73,7 @@ CASES += [(3, "step", *case) for case in STEPS.items()]
 
 def write(path: Path) -> None:
     with TraceFile(path) as file:
-        file.begin(RUN, WIDTH)
+        file.begin(RUN, VOCAB_SIZE)
         file.add(STEP)
         file.add(replace(STEP, position=5))
 
@@ -81,7 +81,7 @@ def write(path: Path) -> None:
 def test_a_trace_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write(tmp_path / "t.jsonl")
     run = replace(RUN, steps=[STEP, replace(STEP, position=5)])
-    assert read_trace(tmp_path / "t.jsonl") == Trace(WIDTH, 32, [run])
+    assert read_trace(tmp_path / "t.jsonl") == Trace(VOCAB_SIZE, 32, [run])
 
 
 @pytest.mark.parametrize(("number", "part", "problem", "change"), CASES, ids=[case[2] for case in CASES])

@@ -11,12 +11,12 @@ from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.tracing.expected import expected_accepted
 from specdec_cli.tree import TokenTree
 
-WIDTH = 5
+VOCAB_SIZE = 5
 
 
 def laws(rows, seed):
     generator = torch.Generator().manual_seed(seed)
-    return (1.5 * torch.randn(rows, WIDTH, generator=generator, dtype=torch.float64)).softmax(-1)
+    return (1.5 * torch.randn(rows, VOCAB_SIZE, generator=generator, dtype=torch.float64)).softmax(-1)
 
 
 def drawn_tree(name, counts, seed):

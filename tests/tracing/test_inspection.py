@@ -49,8 +49,8 @@ def test_probabilities_are_the_models_own(
             torch.testing.assert_close(guess.target, float(own[guess.token]), atol=1e-4, rtol=1e-3)
             assert (guess.draft is None) == (method == "ngram")
             if guess.draft is not None:
-                thought = recomputed(session, text, above, sampling, "layers:1")
-                torch.testing.assert_close(guess.draft, float(thought[guess.token]), atol=1e-4, rtol=1e-3)
+                draft_law = recomputed(session, text, above, sampling, "layers:1")
+                torch.testing.assert_close(guess.draft, float(draft_law[guess.token]), atol=1e-4, rtol=1e-3)
             drafted += 1
         text += view.step.tokens
     assert drafted > 0
