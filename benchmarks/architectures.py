@@ -32,11 +32,30 @@ from specdec_cli.errors import SpecdecError
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")]
+sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tests")]
 
-from architecture_table import ABSENT, CRASH, REFUSED, RIGHT, SLOW, TIED, WRONG, Row, line, markdown, summary  # noqa: E402
-from tiny_architectures import causal_architectures, distinct, rope_changes, tiny_config, tiny_model  # noqa: E402
 from tiny_checkpoints import WORDS, tokenizer  # noqa: E402
+
+from benchmarks.architecture_table import (  # noqa: E402
+    ABSENT,
+    CRASH,
+    REFUSED,
+    RIGHT,
+    SLOW,
+    TIED,
+    WRONG,
+    Row,
+    line,
+    markdown,
+    summary,
+)
+from benchmarks.tiny_architectures import (  # noqa: E402
+    causal_architectures,
+    distinct,
+    rope_changes,
+    tiny_config,
+    tiny_model,
+)
 
 PROMPT = "The old boat"
 VOCABULARY = (*WORDS, *(f"<{number}>" for number in range(288 - len(WORDS))))  # sizes that 8 and 4 bits like

@@ -28,7 +28,9 @@ from specdec_cli.drafting.vocabulary import DraftVocabulary
 from specdec_cli.evaluation.datasets import read_dataset
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.divergence import agreement
+from specdec_cli.sampling.randomness import Randomness
 from specdec_cli.settings import Settings
+from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.tree import TokenTree
 
 console = Console(width=120)
@@ -101,13 +103,15 @@ def _answer(session: Session, base: Settings, prompt: str) -> tuple[list[int], l
 
 def _ask(session: Session, draft: str, prompt: list[int], answer: list[int]) -> Found:
     target = session.logits(prompt, answer)
-    said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(prompt, answer, draft=draft))
+    said = session.logits(prompt, answer, draft=parse_draft(draft))
+    said = DraftVocabulary(None, target.shape[-1]).wide(said)
     return Found(*(float(agreement(target, said, count).float().mean()) for count in (1, 4)))
 
 
 def _costs(session: Session, settings: Settings) -> tuple[str, ...]:
     """Of the bare passes, and of all that is done beside the target's pass, by draft pass; medians."""
-    bare, shares = [], {gamma: [] for gamma in CHAINS}
+    bare: list[tuple[float, float]] = []
+    shares: dict[int, list[list[float]]] = {gamma: [] for gamma in CHAINS}
     for _ in range(ROUNDS):
         costs = measure_costs(session, settings, [1], lambda _: None)
         bare.append((costs.draft_seconds, costs.pass_seconds[1]))
@@ -151,18 +155,22 @@ class Clocked:
         self._drafter = drafter
         self.seconds: list[float] = []
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._drafter, name)
+    @property
+    def forward_seconds(self) -> float:
+        return self._drafter.forward_seconds
 
-    def propose(self, *arguments: object) -> TokenTree:
+    def begin(self, prompt: Sequence[int]) -> None:
+        self._drafter.begin(prompt)
+
+    def propose(self, position: int, depth: int, randomness: Randomness) -> TokenTree:
         begun = perf_counter()
-        tree = self._drafter.propose(*arguments)
+        tree = self._drafter.propose(position, depth, randomness)
         self.seconds.append(perf_counter() - begun)
         return tree
 
-    def commit(self, *arguments: object) -> None:
+    def commit(self, path: Sequence[int], tokens: Sequence[int]) -> None:
         begun = perf_counter()
-        self._drafter.commit(*arguments)
+        self._drafter.commit(path, tokens)
         self.seconds[-1] += perf_counter() - begun
 
 

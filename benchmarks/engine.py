@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -92,7 +93,7 @@ def beside_transformers(session: Session, prompts: Sequence[Sequence[int]], toke
     for number, prompt in enumerate(prompts):
         pair = [("ours", ours), ("theirs", theirs)]
         for name, run in pair if number % 2 else pair[::-1]:
-            seconds[name].append(_timed(lambda run=run, prompt=prompt: run(prompt)))
+            seconds[name].append(_timed(partial(run, prompt)))
     ratios = [theirs / ours for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
     interval = stats.bootstrap((np.array(ratios),), np.median, rng=0).confidence_interval
     table = Table(title=f"Plain decoding of {tokens} tokens, {len(prompts)} prompts, alternating")
@@ -131,7 +132,7 @@ def commit_cost(session: Session, repeats: int = 30) -> None:
         seconds = []
         for _ in range(repeats):
             runner.score(TokenTree((5, 5, 6, 7, 8, 9), (-1, -1, 1, 2, 3, 4)))
-            seconds.append(_timed(lambda runner=runner: runner.commit([1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 3])))
+            seconds.append(_timed(partial(runner.commit, [1, 2, 3, 4, 5], [5, 6, 7, 8, 9, 3])))
         table.add_row(f"{length:,}", f"{1e3 * median(seconds):.2f}")
     console.print(table)
 

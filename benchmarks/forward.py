@@ -9,7 +9,9 @@ import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,8 @@ from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.hf import ModuleForward
 from specdec_cli.models.forward.select import can_compile, compiled_forward, new_forward
 from specdec_cli.models.loader import LoadedModel
-from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear, low_precision_twin
+from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear
+from specdec_cli.models.quantization.quantize import low_precision_twin
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.self_drafts.early_exit import first_layers
 from specdec_cli.runtime.session import Session
@@ -77,7 +80,7 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def weight_bytes(model: torch.nn.Module) -> int:
+def weight_bytes(model: Any) -> int:
     """Bytes of weights that one pass reads: all but the embedding, of which it reads a row a token."""
     embedding = model.get_input_embeddings().weight
     head = model.get_output_embeddings()
@@ -98,7 +101,7 @@ def pass_times(forwards: Mapping[str, Forward], rounds: int) -> dict[str, dict[i
         tree = TokenTree(tuple(range(2000, 1999 + size)), tuple((node - 1) // 2 for node in range(size - 1)))
         for number in range(rounds + 1):
             for name, runner in runners.items():
-                seconds = _timed(lambda runner=runner, tree=tree: runner.score(tree))
+                seconds = _timed(partial(runner.score, tree))
                 if number:  # the first round warms up
                     times[name][size].append(seconds)
     return times
@@ -143,14 +146,14 @@ def decoding(loaded: LoadedModel, rounds: int, tokens: int) -> None:
     }
     for name, session in sessions.items():
         settings = replace(session.settings, max_tokens=tokens)
-        runs[name] = lambda session=session, settings=settings: list(session.steps(prompt, settings))
+        runs[name] = partial(_decode, session, prompt, settings)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         order = list(runs.items()) if number % 2 else list(runs.items())[::-1]
         for name, run in order:
-            taken = _timed(run)
+            elapsed = _timed(run)
             if number:
-                seconds[name].append(taken)
+                seconds[name].append(elapsed)
     table = Table(title=f"Plain decoding of {tokens} tokens, {rounds} rounds, alternating")
     for heading in ("", "median tok/s", "speed-up (95%)"):
         table.add_column(heading)
@@ -160,6 +163,11 @@ def decoding(loaded: LoadedModel, rounds: int, tokens: int) -> None:
         span = "" if name == "transformers.generate" else _interval(ratios)
         table.add_row(name, f"{tokens / median(taken):.1f}", f"{np.median(ratios):.2f}x{span}")
     console.print(table)
+
+
+def _decode(session: Session, prompt: list[int], settings: Settings) -> None:
+    for _ in session.steps(prompt, settings):
+        pass
 
 
 def _generate(loaded: LoadedModel, prompt: list[int], tokens: int) -> None:

@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import LlamaConfig
 
+from specdec_cli.models.hf.checkpoint import INDEX
 from specdec_cli.models.hf.tokenizer import read_tokenizer
 from specdec_cli.models.hub.cache import require_disk
 from specdec_cli.models.hub.resolve import resolve
-from specdec_cli.models.offload.tensor_index import INDEX
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 SPREAD = 0.02
@@ -90,6 +90,7 @@ def _shards(config: LlamaConfig) -> Iterator[dict[str, Tensor]]:
 
 def _layer(config: LlamaConfig) -> dict[str, Tensor]:
     hidden, inner = config.hidden_size, config.intermediate_size
+    assert config.num_key_value_heads is not None
     shared = hidden // config.num_attention_heads * config.num_key_value_heads
     shapes = {
         "self_attn.q_proj": (hidden, hidden),

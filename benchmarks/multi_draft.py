@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -145,8 +146,8 @@ def _interval(
         np.array([each[name] for each in rows]) for rows in (found, other) for name in ("tokens", "passes")
     ]
 
-    def statistic(tokens: np.ndarray, passes: np.ndarray, tokens_0: np.ndarray, passes_0: np.ndarray,
-                  axis: int = -1) -> np.ndarray:  # fmt: skip
+    def statistic(*columns: np.ndarray, axis: int = -1) -> Any:
+        tokens, passes, tokens_0, passes_0 = columns
         own = tokens.sum(axis) / passes.sum(axis)
         return own - tokens_0.sum(axis) / passes_0.sum(axis) if difference else own
 

@@ -139,8 +139,8 @@ def silent_reports(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            defaults = [*node.args.defaults, *node.args.kw_defaults]
-            defaults = [None] * (len(arguments) - len(defaults)) + defaults
+            given = [*node.args.defaults, *node.args.kw_defaults]
+            defaults = [*[None] * (len(arguments) - len(given)), *given]
             pairs = zip(arguments, defaults, strict=True)
             found += [
                 node.name

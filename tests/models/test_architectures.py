@@ -1,12 +1,9 @@
 """A sample of what `make architectures` tries on all of them: right, or refused in one line."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SAMPLE = {
     "gemma3_text": "right",
     "gpt_neo": "right",
@@ -22,15 +19,13 @@ QUICK = ("autoregressive", "specexec")
 
 @pytest.fixture(scope="module")
 def architectures():
-    sys.path.insert(0, str(BENCHMARKS))
-    import architectures
+    from benchmarks import architectures
 
     patch = pytest.MonkeyPatch()  # shorter than the whole trial's texts, and still longer than its windows
     patch.setattr(architectures, "LENGTH", 20)
     patch.setattr(architectures, "BASE", replace(architectures.BASE, max_tokens=20))
     yield architectures
     patch.undo()
-    sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -63,7 +58,7 @@ def test_an_error_of_no_kind_of_ours_is_a_fault(architectures, monkeypatch):
 
 
 def test_the_table_names_every_fault_and_reason(architectures):
-    from architecture_table import Row, markdown, summary
+    from benchmarks.architecture_table import Row, markdown, summary
 
     row = Row("llama", {"sps": "WRONG", "offload": "refused"}, {"sps": "from token 3 on", "offload": "no"})
     table = markdown([row, Row("blt", unbuilt="too large")], ("sps", "offload"))

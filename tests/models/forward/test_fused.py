@@ -203,7 +203,7 @@ def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
 
 @pytest.mark.parametrize("field", ["norm_offset", "embedding_scaled"])
 def test_a_wrong_field_in_the_row_of_an_architecture_is_seen(field, monkeypatch):
-    right = ROWS["gemma"]
-    monkeypatch.setitem(ROWS, "gemma", replace(right, **{field: not getattr(right, field)}))
+    wrong: dict[str, Any] = {field: not getattr(ROWS["gemma"], field)}
+    monkeypatch.setitem(ROWS, "gemma", replace(ROWS["gemma"], **wrong))
     model = random_model(ARCHITECTURES["gemma"]())
     assert largest_difference(model, LeanForward(model)) > 1e-2
