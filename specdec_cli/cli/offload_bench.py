@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from specdec_cli.runtime.session import Session
 
 MAX_TOKENS = 48
-NEEDS_OFFLOAD = ("resident_layers", "memory_limit", "link_gbps")
 USUAL_METHODS = "sps,specexec"
 DEFAULTS = {"draft": "self:int4", "max_budget": "32", "max_n_beams": "4", "max_beam_len": "12"}
 SWEEP = (
@@ -92,8 +91,8 @@ def _with_defaults(
     preset: str | None, swept: dict[str, str], flags: dict[str, object]
 ) -> tuple[dict[str, str], dict[str, object]]:
     """What this command does where neither a flag nor a variable nor the preset says otherwise."""
-    alone = {name: value for name, value in flags.items() if name not in NEEDS_OFFLOAD}
-    found = require_tokens(load_settings(preset, flags=alone))
+    asked = {name: value for name, value in flags.items() if name in ("offload", "max_tokens")}
+    found = require_tokens(load_settings(preset, flags=asked))
     if found.settings.offload == "none":
         if found.origins["offload"] != "default":
             raise InputError("Without offloading, nothing is streamed.", "Use --offload disk or cpu.")

@@ -12,7 +12,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli.batch import Many, answer_all, number_format
 from specdec_cli.registry.drafts import NGRAM
 from specdec_cli.registry.methods import METHODS, PLAIN
-from specdec_cli.settings import Resolved, Settings
+from specdec_cli.settings import DEFAULTS, Resolved, Settings
 
 if TYPE_CHECKING:
     from specdec_cli.reporting.specem import Tally
@@ -25,6 +25,7 @@ DECISIVE = (
     "ignore_eos", "chat", "system", "quantize", "dtype", "revision", "method", "draft", "gamma", "verify",
     "draft_quantize",
 )  # fmt: skip
+STATIC = ("tree", "hub_above", "max_budget", "max_beam_len")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,16 @@ def run_file(many: Many, resolved: Resolved, output: Output) -> None:
     rules_of(settings)
 
     decisive = {name: getattr(settings, name) for name in DECISIVE} | {"dtype": number_format(settings)}
+    decisive |= _decisive_shape(settings)
     answer_all(many, decisive, lambda: _Answering(_loaded(settings, output)), output.quiet)
+
+
+def _decisive_shape(settings: Settings) -> dict[str, object]:
+    """What of a static tree's shape is not as usual: it decides which sample a seed gives."""
+    if not METHODS[settings.method].takes_tree:
+        return {}
+    shape = {name: getattr(settings, name) for name in STATIC}
+    return {name: value for name, value in shape.items() if value != DEFAULTS[name]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def show(
     leaves_out={
         **because("what is measured takes larger passes than an offloaded run plans for", *groups.OFFLOADING),
         **because("acceptance is measured on texts that the target ends itself", "stop", "ignore_eos"),
-        "method": "--method is an option of its own here, with a default and a help text of its own",
+        "method": "--method is an option of its own here, with another default",
         "verify": "what is measured is each sibling's chance by recursive rejection, token by token",
         "tree": "it is what is planned",
         "hub_above": "hubs are spechub's, for which no tree can be planned",

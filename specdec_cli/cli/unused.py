@@ -7,6 +7,7 @@ from specdec_cli.cli.setting_options import Given
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings
+from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.settings.ensembles import execution_name
 
 NO_CHAINS = ("plain", "mixture", "auto")
@@ -29,9 +30,11 @@ def require_used_by_tokens(flags: Given, settings: Settings, cache: bool) -> Non
         InputError: one of them changes nothing.
     """
     out = "Leave it out."
-    for name in (*groups.TREE, *groups.GROWTH, "ngram_size"):
+    for name in (*groups.TREE, *groups.GROWTH):
         flag = f"--{name.replace('_', '-')}"
         refuse_if(name in flags, flag, "models propose chains here", out)
+    copies = settings.draft is not None and parse_draft(settings.draft).is_ngram
+    refuse_if("ngram_size" in flags and not copies, "--ngram-size", "no proposal is copied here", out)
     refuse_if(not cache, "--no-cache", "only the rounds of specem can read everything anew", out)
     if settings.gammas:
         execution = execution_name(settings)

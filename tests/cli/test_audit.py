@@ -1,7 +1,9 @@
 """`specdec audit` and `specdec trees` on tiny models."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -142,3 +144,98 @@ def test_only_methods_with_trees_can_have_one_planned(specdec: Program, target: 
     outcome = specdec("trees", "plan", "-m", target, "--method", "sps")
     assert outcome.code == 2
     assert "No tree can be planned" in outcome.err
+
+
+@pytest.fixture
+def bound(specdec: Program, target: str) -> Callable[..., dict[str, Any]]:
+    """What a bound says of a method on a prompt that repeats itself."""
+
+    def run(method: str, *more: str) -> dict[str, Any]:
+        asked = ("audit", "--bound", "--methods", method, "-m", target, "-n", "12", "-p", "a cat a cat a c")
+        draft = () if method == "ngram" else ("-d", "layers:1")
+        outcome = specdec(*asked, *draft, *more, "--json")
+        assert outcome.code == 0, outcome.err
+        found: dict[str, Any] = json.loads(outcome.out)["bound"][method]
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("method", "flag"),
+    [
+        ("specexec", "--min-log-prob=0"),  # less than every guess has
+        ("specexec", "--decay=0.0001"),  # wide instead of deep
+        ("ngram", "--ngram-size=12"),  # twelve: no more than is in the prompt
+    ],
+)
+def test_the_shape_of_what_is_drafted_is_that_of_the_flags(
+    bound: Callable[..., dict[str, Any]], method: str, flag: str
+) -> None:
+    assert bound(method, "--ignore-eos") != bound(method, "--ignore-eos", flag)
+
+
+def test_texts_go_on_after_the_models_end_where_it_is_to_be_ignored(specdec: Program, tmp_path: Path) -> None:
+    early = str(tiny.folder(tmp_path / "early", **SHARP, eos_token_id=list(range(2, 60))))
+    asked = ("audit", "--level", "greedy", "--methods", "sps", "-m", early, "-d", "layers:1", "-n", "9")
+    tokens = [
+        json.loads(specdec(*asked, "-p", "the cat", *more, "--json").out)["greedy"]["sps"]["tokens"]
+        for more in ((), ("--ignore-eos",))
+    ]
+    assert tokens[0] < tokens[1] == 9
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--system", "Be brief."], "needs a chat template"),
+        (["--draft-device", "cuda:99"], "cuda:99"),
+    ],
+)
+@pytest.mark.parametrize("command", [["audit", "--level", "greedy", "--methods", "sps"], ["trees", "plan"]])
+def test_flags_of_the_models_and_the_prompt_are_heeded(
+    specdec: Program, target: str, command: list[str], flags: list[str], problem: str
+) -> None:
+    outcome = specdec(*command, "-m", target, "-d", "layers:1", "-n", "4", "--n-tests", "1", *flags)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert problem in outcome.err
+
+
+def test_a_plan_is_made_under_the_filters_and_the_weights_that_are_asked_for(
+    specdec: Program, target: str
+) -> None:
+    asked = (
+        "trees",
+        "plan",
+        "-m",
+        target,
+        "-d",
+        "layers:1",
+        "-t",
+        "1",
+        "-n",
+        "8",
+        "--n-tests",
+        "1",
+        "--json",
+    )
+    plain, best, likely, rounded = (
+        json.loads(specdec(*asked, *more).out)
+        for more in ((), ("--top-k", "1"), ("--min-p", "1"), ("--quantize", "int8", "--raw"))
+    )
+    assert plain["acceptance"][1] > 0
+    assert best["acceptance"] == likely["acceptance"]
+    assert best["acceptance"][1:] == [0.0] * (len(best["acceptance"]) - 1)  # one token is all there is
+    assert rounded["acceptance"] != plain["acceptance"]
+
+
+def test_a_variable_goes_before_a_plans_own_length(
+    specdec: Program, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("trees", "plan", "-m", target, "-d", "layers:1", "--n-tests", "1", "--json")
+    lengths = [json.loads(specdec(*asked).out)["settings"]["max_tokens"]]
+    monkeypatch.setenv("SPECDEC_MAX_TOKENS", "5")
+    lengths += [
+        json.loads(specdec(*asked, *more).out)["settings"]["max_tokens"] for more in ((), ("-n", "7"))
+    ]
+    assert lengths == [64, 5, 7]

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -315,3 +316,51 @@ def test_a_log_with_a_bad_line_in_the_middle_is_not_gone_on_from_and_not_lost(
 def test_the_first_prompt_is_shown_unless_quiet(bench: Program) -> None:
     assert "First prompt of 2" in bench("--zero").err
     assert "First prompt" not in bench("--zero", "--quiet").err
+
+
+def logged(bench: Program, tmp_path: Path, name: str, *more: str) -> dict[str, list[dict[str, Any]]]:
+    """The runs of a log that is made with these flags, by configuration."""
+    outcome = bench("--exp-name", name, *more)
+    assert outcome.code == 0, outcome.err
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in (tmp_path / "logs" / f"{name}.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        found.setdefault(record["configuration"], []).append(record)
+    return found
+
+
+def texts(runs: list[dict[str, Any]]) -> list[str]:
+    return [run["text_hash"] for run in runs]
+
+
+@pytest.mark.parametrize("flags", [("--top-k", "1"), ("--min-p", "1")])
+def test_a_filter_that_keeps_one_token_makes_samples_greedy(
+    bench: Program, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    asked = ("--method", "sps", "--ignore-eos")
+    greedy = logged(bench, tmp_path, "greedy", *asked)
+    warm = logged(bench, tmp_path, "warm", *asked, "-t", "1")
+    kept = logged(bench, tmp_path, "kept", *asked, "-t", "1", *flags)
+    for name in ("autoregressive", "sps"):
+        assert texts(kept[name]) == texts(greedy[name])
+        assert texts(warm[name]) != texts(greedy[name])
+
+
+def test_texts_end_where_stop_says(bench: Program, tmp_path: Path, specdec: Program, target: str) -> None:
+    prompt = ("-p", "the cat and dog 0", "-n", "8", "--ignore-eos")
+    text = specdec("generate", "-m", target, "-d", "ngram", *prompt).out
+    asked = ("--method", "sps", "--ignore-eos", "--stop", text[3])
+    for runs in logged(bench, tmp_path, "stopped", *asked).values():
+        assert (runs[0]["finish_reason"], runs[0]["tokens"]) == ("stop", text.index(text[3]) + 1)
+
+
+def test_a_system_message_is_read_before_the_prompt(specdec: Program, tmp_path: Path) -> None:
+    model = str(tiny.folder(tmp_path / "chat", words=tiny.ASCII, max_position_embeddings=512))
+
+    def bench(*more: str) -> Outcome:
+        data = ("--dataset", "prompts.jsonl", "--n-tests", "1", "-n", "2")
+        return specdec("bench", "-m", model, "-d", "layers:1", "--zero", *data, *more)
+
+    [plain] = logged(bench, tmp_path, "plain")["autoregressive"]
+    [said] = logged(bench, tmp_path, "said", "--system", "Be brief.")["autoregressive"]
+    assert said["prompt_tokens"] >= plain["prompt_tokens"] + len("Be brief.")

@@ -68,3 +68,22 @@ def test_what_cannot_be_done_is_a_usage_error(specdec: Program, target: str, arg
     outcome = specdec("demo", *([] if "-m" in arguments else ["-m", target]), *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert "Traceback" not in outcome.err
+
+
+def test_the_target_and_the_randomness_can_be_chosen_as_elsewhere(specdec: Program, target: str) -> None:
+    short = ("demo", "-m", target, "-n", "6", "--rounds", "1", "-p", "the cat", "--quiet")
+    texts = [specdec(*short, "-t", "1", "--seed", seed).out.partition("\n")[0] for seed in ("1", "1", "2")]
+    assert texts[0] == texts[1] != texts[2]
+    assert "float32" in specdec(*short).out
+    assert "bfloat16" in specdec(*short, "--dtype", "bfloat16").out
+    elsewhere = specdec(*short, "--device", "cuda:99")
+    assert (elsewhere.code, elsewhere.out) == (2, "")
+
+
+def test_a_variable_goes_before_the_demos_own_length(
+    specdec: Program, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECDEC_MAX_TOKENS", "5")
+    assert "5 tokens · " in specdec("demo", "-m", target, "--rounds", "1", "-p", "the cat").err
+    longer = specdec("demo", "-m", target, "--rounds", "1", "-p", "the cat", "-n", "7")
+    assert "7 tokens · " in longer.err

@@ -188,6 +188,11 @@ def test_an_outsider_made_of_a_padded_first_model_proposes_what_the_law_may_say(
     assert max(made["token_ids"]) < len(tiny.ASCII)
 
 
+def test_the_size_of_ngrams_is_taken_where_ngrams_propose(ensemble):
+    shared = ("--models", "A,B", "--exec", "sd", "--draft", "ngram", "--json")
+    assert tokens(ensemble(*shared, "--ngram-size", "1")) == tokens(ensemble(*shared))
+
+
 def test_the_length_of_an_outsiders_chain_is_the_one_asked_for(ensemble):
     given = ("--models", "A,B", "--exec", "sd", "--draft", "layers:1", "-t", "1", "--json", "--ignore-eos")
     most = []
@@ -216,6 +221,12 @@ REFUSED = {
     "two algorithms": (["--models", "A,B", "--algorithm", "cd", "--method", "we-chef"], 2, "contradicts"),
     "a method of one target": (["--models", "A,B", "--method", "ngram"], 2, "no algorithm 'ngram'"),
     "a budget": (["--models", "A,B", "--max-budget", "8"], 2, "--max-budget has no use"),
+    "a depth": (["--models", "A,B", "--max-beam-len", "8"], 2, "--max-beam-len has no use"),
+    "branches": (["--models", "A,B", "--max-branch-width", "2"], 2, "--max-branch-width has no use"),
+    "a tree": (["--models", "A,B", "--tree", "2^3"], 2, "--tree 2^3 has no use"),
+    "a decay": (["--models", "A,B", "--decay", "0.5"], 2, "--decay has no use"),
+    "n-grams without copies": (
+        ["--models", "A,B", "--exec", "sd", "--ngram-size", "2"], 2, "--ngram-size has no use"),
     "no cache": (["--models", "A,B", "--no-cache"], 2, "--no-cache has no use"),
     "a length without a chain": (["--models", "A,B", "--gamma", "3"], 2, "--exec plain takes no"),
     "lengths of auto": (["--models", "A,B", "--gamma", "3,2", "--exec", "auto"], 2, "--exec auto takes no"),

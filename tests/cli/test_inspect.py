@@ -7,6 +7,7 @@ import pytest
 import tiny_checkpoints as tiny
 from program import Program
 
+from specdec_cli.errors import NO_ROOM
 from specdec_cli.registry.methods import METHODS
 
 SHARP = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512, "template": None}
@@ -73,3 +74,17 @@ def test_an_ensemble_is_not_drawn_but_another_way_to_look_is_named(specdec: Prog
     outcome = specdec("inspect", "-p", "x", "--method", "we", "-m", target, "--draft", "self:int8")
     assert outcome.code == 2
     assert "--show-owners" in outcome.err
+
+
+def test_an_offloaded_target_draws_the_same_trees(specdec: Program, target: str) -> None:
+    asked = ("-p", "the cat", "-m", target, "-d", "ngram", "-n", "6", "--ignore-eos", "--json")
+    whole = json.loads(specdec("inspect", *asked).out)
+    streamed = json.loads(specdec("inspect", *asked, "--offload", "disk", "--resident-layers", "1").out)
+    assert (whole["settings"]["offload"], streamed["settings"]["offload"]) == ("none", "disk")
+    drawn = [
+        [(step["emitted"], [guess["token"] for guess in step["guesses"]]) for step in each["steps"]]
+        for each in (whole, streamed)
+    ]
+    assert drawn[0] == drawn[1] != []
+    small = specdec("inspect", *asked, "--offload", "disk", "--memory-limit", "1KB")
+    assert (small.code, small.out) == (NO_ROOM, "")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import tiny_checkpoints as tiny
@@ -10,6 +11,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
+from specdec_cli.errors import InputError
+from specdec_cli.models.loader import load_tokenizer_only
 from specdec_cli.registry.models import REGISTRY
 
 
@@ -133,3 +136,43 @@ def test_a_special_token_without_an_id_is_left_out(specdec, tmp_path):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": "</s>"}))
     outcome = specdec("generate", "-m", str(folder), "--method", "autoregressive", "-p", "a", "-n", "3")
     assert outcome.code == 0, outcome.err
+
+
+def test_check_reads_the_target_at_a_revision(
+    specdec: Program, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def read(name: str, *, revision: str | None = None, **more: object) -> tuple[object, int]:
+        asked[name] = (revision, more["trust_remote_code"])
+        return load_tokenizer_only(name, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("specdec_cli.models.loader.load_tokenizer_only", read)
+    pair = models["target"], models["padded"]
+    assert specdec("models", "check", *pair, "--revision", "v2", "--trust-remote-code").code == 0
+    assert asked == {pair[0]: ("v2", True), pair[1]: (None, True)}
+    assert specdec("models", "check", *pair).code == 0
+    assert asked == dict.fromkeys(pair, (None, False))
+
+
+def test_compile_loads_what_its_flags_name(specdec: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def load(name: str, *, report: object, **more: object) -> NoReturn:
+        asked.append({"name": name, **more})
+        raise InputError("This is far enough.", "Look at what was asked.")
+
+    monkeypatch.setattr("specdec_cli.models.loader.load_model", load)
+    flags = ("--dtype", "float32", "--revision", "v2", "--trust-remote-code")
+    for given in ((), flags):
+        assert "far enough" in specdec("models", "compile", "some/model", *given).err
+    assert asked == [
+        {"name": "some/model", "device": "cpu"},
+        {
+            "name": "some/model",
+            "device": "cpu",
+            "dtype": "float32",
+            "revision": "v2",
+            "trust_remote_code": True,
+        },
+    ]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
@@ -306,3 +307,43 @@ def test_a_budget_from_the_hardware_needs_probabilities(
     outcome = specdec("generate", "-m", target, "-p", "x", "--max-budget", "auto", *more)
     assert outcome.code == USAGE
     assert "auto" in outcome.err
+
+
+def rows(bench: Program, *more: str) -> dict[str, dict[str, Any]]:
+    outcome = bench("--draft", "self:int8", "--format", "json", "--ignore-eos", *more)
+    assert outcome.code == 0, outcome.err
+    return {row["configuration"]: row for row in json.loads(outcome.out)["rows"]}
+
+
+def test_verifiers_and_trees_are_compared_as_in_memory(bench: Program) -> None:
+    found = rows(bench, "--methods", "sps", "--verify", "token,block", "--gamma", "2")
+    assert {"sps, verify token", "sps, verify block"} <= set(found)
+    trees = rows(bench, "--methods", "rrsw", "--tree", "1x1,3x1", "-t", "1")
+    small, large = (trees[f"rrsw, tree {each}"] for each in ("1x1", "3x1"))
+    assert small["tree_size"] <= 2 < large["tree_size"] <= 6  # near its end a text takes smaller ones
+    assert large["tree_depth"] <= 2
+    hubs = ("--methods", "spechub,specexec", "-t", "1", "--hub-above", "0.5", "--coupled")
+    settings = {name: row["settings"] for name, row in rows(bench, *hubs).items()}
+    assert [settings[name]["hub_above"] for name in ("spechub", "specexec")] == [0.5, 0.0]
+    assert [settings[name]["coupled"] for name in ("spechub", "specexec")] == [False, True]
+
+
+@pytest.mark.parametrize("flags", [("--top-k", "1"), ("--min-p", "1")])
+def test_filters_and_ends_are_those_of_the_flags(
+    bench: Program, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    found = []
+    for name, sampling in (("greedy", ()), ("kept", ("-t", "1", *flags))):
+        rows(bench, "--methods", "sps", "--exp-name", name, *sampling)
+        lines = (tmp_path / "logs" / f"{name}.jsonl").read_text().splitlines()
+        found.append({(run := json.loads(line))["item"]: run["text_hash"] for line in lines})
+    assert found[0] == found[1]
+
+
+def test_texts_end_and_prompts_begin_as_the_flags_say(bench: Program, tmp_path: Path) -> None:
+    for name, flags in (("whole", ()), ("ended", tuple(f"--stop={letter}" for letter in tiny.ASCII[2:]))):
+        rows(bench, "--methods", "sps", "--exp-name", name, *flags)
+        runs = map(json.loads, (tmp_path / "logs" / f"{name}.jsonl").read_text().splitlines())
+        assert {run["tokens"] for run in runs} == {8 if name == "whole" else 1}
+    refused = bench("--system", "Be brief.")
+    assert (refused.code, "chat template" in refused.err) == (USAGE, True)

@@ -1,11 +1,16 @@
 """`specdec ensemble --algorithm specem` as the user meets it, on tiny models."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
 from program import Program
+
+from specdec_cli.engine.loop import decode
+from specdec_cli.engine.roles import Step
 
 SIZES = {"initializer_range": 0.3, "max_position_embeddings": 128}
 
@@ -109,3 +114,43 @@ def test_what_cannot_be_done_is_a_usage_error(
     assert (outcome.code, outcome.out) == (2, "")
     assert said in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.fixture
+def drafted(specdec: Program, models: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Step]]:
+    """The steps by which members draft segments, each with a draft of its first layer."""
+
+    def run(method: str, *flags: str) -> list[Step]:
+        seen: list[Step] = []
+
+        def watched(*given: Any) -> Iterator[Step]:
+            for step in decode(*given):
+                seen.append(step)
+                yield step
+
+        monkeypatch.setattr("specdec_cli.specem.member.decode", watched)
+        more = ("-p", "Hello?", "--method", method, "--draft", "layers:1", *flags)
+        outcome = specdec(*arguments(models, *more))
+        assert (outcome.code, outcome.out == "") == (0, False), outcome.err
+        assert seen
+        return seen
+
+    return run
+
+
+def test_members_draft_the_shape_that_is_asked_for(drafted: Callable[..., list[Step]]) -> None:
+    assert max(step.depth for step in drafted("specexec")) > 1
+    assert max(step.depth for step in drafted("specexec", "--max-beam-len", "1")) == 1
+    assert all(step.drafted == step.depth for step in drafted("specexec", "--max-branch-width", "1"))
+    assert all(step.drafted == 0 for step in drafted("specexec", "--min-log-prob", "0"))
+    assert max(step.drafted for step in drafted("rrsw", "--tree", "3x1", "-t", "1")) == 6
+
+
+def test_results_of_another_tree_are_other_results(specdec: Program, models: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"id": "p", "prompt": "x?"}))
+    files = ("--input", str(tmp_path / "prompts.jsonl"), "--output", str(tmp_path / "results.json"))
+    asked = arguments(models, *files, "--method", "rrsw", "--draft", "layers:1", "-t", "1")
+    assert specdec(*asked).code == 0
+    assert specdec(*asked, "--decay", "0.5").code == 0  # which no tree of this method follows
+    other = specdec(*asked, "--tree", "3x1")
+    assert (other.code, "other settings: tree" in other.err) == (2, True)
