@@ -54,27 +54,32 @@ def measure_acceptance(
     counts is the exact chance of each to be accepted by recursive rejection, not a coin.
     """
     asked = _draft_of(settings)
-    plain = replace(settings, method=PLAIN, verify="token", tree=None)
     totals = np.zeros(CHILDREN)
     positions = 0
     for number, prompt in enumerate(prompts):
         report(f"Measuring acceptance: prompt {number + 1} of {len(prompts)}")
-        tokens = session.encode(prompt)
-        text = [token for step in session.steps(tokens, plain) for token in step.tokens]
-        target = distribution(session.logits(tokens, text), sampling_of(settings))
-        said = DraftVocabulary(None, target.shape[-1]).wide(session.logits(tokens, text, draft=asked))
-        draft = distribution(said, sampling_of(settings)).to(target)
-        draws = Draws(
-            SeededRandomness(settings.seed), number, positions, [CHILDREN * i for i in range(len(text))]
-        )
+        target, draft = _distributions(session, settings, asked, prompt)
+        rows = range(len(target))
+        draws = Draws(SeededRandomness(settings.seed), number, positions, [CHILDREN * row for row in rows])
         children = policy_of(settings)(draft, CHILDREN, draws)
-        for row in range(len(text)):
+        for row in rows:
             kept = [sibling for sibling in range(children.tokens.shape[-1]) if children.exists[row, sibling]]
             proposals = [_proposal(children.proposals[s], children.tokens, row, s, target) for s in kept]
-            chances = _chances(target[row], children.tokens[row, kept].tolist(), proposals)
-            totals[kept] += chances
-        positions += len(text)
+            totals[kept] += _chances(target[row], children.tokens[row, kept].tolist(), proposals)
+        positions += len(target)
     return [float(share) for share in totals / max(positions, 1)]
+
+
+def _distributions(
+    session: Session, settings: Settings, draft: DraftSpec, prompt: str
+) -> tuple[Tensor, Tensor]:
+    """The target's and the draft's distributions (n, V) before each of the n tokens that the target says."""
+    plain = replace(settings, method=PLAIN, verify="token", tree=None)
+    tokens = session.encode(prompt)
+    text = [token for step in session.steps(tokens, plain) for token in step.tokens]
+    target = distribution(session.logits(tokens, text), sampling_of(settings))
+    logits = DraftVocabulary(None, target.shape[-1]).wide(session.logits(tokens, text, draft=draft))
+    return target, distribution(logits, sampling_of(settings)).to(target)
 
 
 def measure_costs(session: Session, settings: Settings, sizes: Sequence[int], report: Report) -> Costs:

@@ -1,4 +1,4 @@
-"""What acceptance depended on: place in the draft, kind of prompt, the target's entropy, depth of the output.
+"""What acceptance depended on: position in the draft, kind of prompt, target's entropy, depth of the output.
 
 What counts is a *level*: a position for which there were guesses and that the verdict's path came by. It was
 accepted if a guess was. That means the same for chains and for trees of any width.
@@ -97,7 +97,7 @@ def _groups(name: str, kind: str, runs: Sequence[Record], key: Key) -> list[Grou
 
 
 def _group(name: str, kind: str, label: str, tallies: Sequence[Sequence[int]]) -> Group:
-    accepted, levels = (sum(tally[place] for tally in tallies) for place in (0, 1))
+    accepted, levels = (sum(column) for column in zip(*tallies, strict=True)) if tallies else (0, 0)
     return Group(name, kind, label, len(tallies), levels, accepted, _rate(tallies) if levels else None)
 
 
@@ -132,15 +132,15 @@ def _rate(tallies: Sequence[Sequence[int]]) -> Ratio:
 
 
 def _entropy_bin(bits: float) -> tuple[int, str]:
-    place = sum(bits >= end for end in ENTROPY_ENDS)
+    number = sum(bits >= end for end in ENTROPY_ENDS)
     ends = (0.0, *ENTROPY_ENDS)
-    label = f"{ends[place]:g}-{ends[place + 1]:g}" if place < len(ENTROPY_ENDS) else f"{ends[place]:g}+"
-    return place, label
+    label = f"{ends[number]:g}-{ends[number + 1]:g}" if number < len(ENTROPY_ENDS) else f"{ends[number]:g}+"
+    return number, label
 
 
-def _depth_bin(place: int) -> tuple[int, str]:
+def _depth_bin(position: int) -> tuple[int, str]:
     """The part of the output that a token lies in: 1-16, 17-32, 33-64, and so on."""
     low, high = 0, SHALLOWEST
-    while place >= high:
+    while position >= high:
         low, high = high, 2 * high
     return low, f"{low + 1}-{high}"

@@ -16,7 +16,7 @@ class Levels:
     """The positions at which a run had guesses to judge, in columns of one length.
 
     Attributes:
-        place: of the token in the output, from 0.
+        place: position of the token in the output, from 0; logs have it under that name.
         depth: of the guess in the draft, from 1.
         entropy: of the target's own distribution there, at temperature 1, in bits.
         accepted: 1 where a guess was accepted, else 0.

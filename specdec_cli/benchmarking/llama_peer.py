@@ -1,6 +1,6 @@
 """llama.cpp in the same run, through its Python package where that is installed: same prompts and ids.
 
-Its weights are those of a .gguf file, which may be rounded otherwise than those that this engine runs; the
+Its weights are those of a .gguf file, which may be quantized otherwise than those that this engine runs; the
 settings that are printed beside its figures say which file and how many threads.
 """
 
@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,23 +133,23 @@ class _Passes:
         """One step a pass that gave a token; the first reads the prompt too, which is all but a mean step."""
         passes = [each for each in self._passes if each[2]]
         ends = [self._begun, *(moment for _, moment, _ in passes)]
-        later = [ends[place + 1] - ends[place] for place in range(1, len(passes))]
-        typical = sum(later) / len(later) if later else 0.0
+        whole = [end - begun for begun, end in pairwise(ends)]
+        typical = sum(whole[1:]) / len(whole[1:]) if whole[1:] else 0.0
         found, done = [], 0
-        for place, (seconds, _, count) in enumerate(passes):
+        for number, (seconds, _, count) in enumerate(passes):
             taken = tuple(emitted[done : int(count)])
-            first = place == 0
-            whole = ends[place + 1] - ends[place]
+            first = number == 0
+            drafted = 0 if first else self._drafted[number]
             found.append(
                 Step(
                     tokens=taken,
                     accepted=0 if first else len(taken) - 1,
-                    drafted=0 if first else self._drafted[place],
-                    depth=0 if first else self._drafted[place],
-                    seconds=typical if first else whole,
+                    drafted=drafted,
+                    depth=drafted,
+                    seconds=typical if first else whole[number],
                     draft_seconds=0.0,
                     target_seconds=typical if first else seconds,
-                    prefill_seconds=max(whole - typical, 0.0) if first else 0.0,
+                    prefill_seconds=max(whole[number] - typical, 0.0) if first else 0.0,
                     finish_reason=None,
                 )
             )

@@ -10,7 +10,7 @@ from specdec_cli.benchmarking.summary import Ratio, paired_ratio
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LogComparison:
     """One configuration in two logs.
 
     Attributes:
@@ -35,7 +35,7 @@ class Comparison:
         return (self.ratio.value if self.ratio.high is None else self.ratio.high) < least
 
 
-def compare_logs(before: Sequence[Record], after: Sequence[Record]) -> list[Comparison]:
+def compare_logs(before: Sequence[Record], after: Sequence[Record]) -> list[LogComparison]:
     """What the logs have in common, in the order of the first."""
     later = {(each.configuration, each.item): each for each in after}
     pairs: dict[str, list[tuple[Record, Record]]] = {}
@@ -52,13 +52,13 @@ def not_in_both(before: Sequence[Record], after: Sequence[Record]) -> list[str]:
     return sorted({configuration for configuration, _ in first ^ second})
 
 
-def _comparison(name: str, pairs: Sequence[tuple[Record, Record]]) -> Comparison:
+def _comparison(name: str, pairs: Sequence[tuple[Record, Record]]) -> LogComparison:
     sides = list(zip(*pairs, strict=True))
     tokens, passes, seconds = (
         [sum(getattr(each, field) for each in side) for side in sides]
         for field in ("tokens", "passes", "seconds")
     )
-    return Comparison(
+    return LogComparison(
         configuration=name,
         prompts=len(pairs),
         before=tokens[0] / seconds[0],

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
+from specdec_cli.benchmarking.interleaving import turned, warm_up
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.progress import Report
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-
-WARM_UP_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MethodComparison:
     """What a contender measured, beside the first one.
 
     Attributes:
@@ -45,31 +44,29 @@ class Standing:
         return median(self.speedups)
 
 
-def compare(
+def compare_methods(
     session: Session,
     prompt: Sequence[int],
     contenders: Sequence[Contender],
     rounds: int,
     report: Report,
-) -> list[Standing]:
+) -> list[MethodComparison]:
     """Decode the prompt with every contender in each round, in an order that turns from round to round.
 
     Each runs once before for a few tokens, uncounted.
     """
     for contender in contenders:
-        warm_up = replace(contender.settings, max_tokens=min(WARM_UP_TOKENS, contender.settings.max_tokens))
-        list(session.steps(prompt, warm_up))
+        list(session.steps(prompt, warm_up(contender.settings)))
     runs: dict[str, list[list[Step]]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):
-        turn = number % len(contenders)
-        for contender in [*contenders[turn:], *contenders[:turn]]:
+        for contender in turned(contenders, number):
             report(f"Round {number + 1} of {rounds}: {contender.name}")
             runs[contender.name].append(list(session.steps(prompt, contender.settings)))
-    return standings(runs)
+    return comparisons(runs)
 
 
-def standings(runs: dict[str, list[list[Step]]]) -> list[Standing]:
-    """The standings from each contender's steps, round by round; the first is the baseline."""
+def comparisons(runs: dict[str, list[list[Step]]]) -> list[MethodComparison]:
+    """What each contender measured, from its steps, round by round; the first is the baseline."""
     speeds = {
         name: [RunStats.of(steps).tokens_per_second or 0.0 for steps in rounds]
         for name, rounds in runs.items()
@@ -77,7 +74,7 @@ def standings(runs: dict[str, list[list[Step]]]) -> list[Standing]:
     baseline = next(iter(runs))
     plain = _tokens(runs[baseline][0])
     return [
-        Standing(
+        MethodComparison(
             name=name,
             stats=RunStats.of(step for steps in rounds for step in steps),
             speedups=tuple(own / base for own, base in zip(speeds[name], speeds[baseline], strict=True)),
@@ -95,4 +92,4 @@ def _first_difference(tokens: Sequence[int], others: Sequence[int]) -> int | Non
     if tokens == others:
         return None
     pairs = enumerate(zip(tokens, others, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), min(len(tokens), len(others)))
+    return next((index for index, (one, other) in pairs if one != other), min(len(tokens), len(others)))

@@ -134,9 +134,9 @@ class _Clock:
         later = [after - before for before, after in pairwise(times)]
         typical = sum(later) / len(later) if later else 0.0
         found, done = [], 0
-        for place, end in enumerate(ends):
-            seconds = later[place - 1] if place else typical
-            prefill = max(times[0] - self._begun - typical, 0.0) if not place else 0.0
+        for number, end in enumerate(ends):
+            seconds = later[number - 1] if number else typical
+            prefill = max(times[0] - self._begun - typical, 0.0) if not number else 0.0
             taken = tuple(emitted[done:end])
             found.append(
                 Step(taken, max(len(taken) - 1, 0), 0, 0, seconds, 0.0, seconds, prefill_seconds=prefill)

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+from specdec_cli.benchmarking.interleaving import turned
 from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.benchmarking.llama_peer import llama_cpp_peers
-from specdec_cli.benchmarking.machine import fingerprint, peak_memory, reset_peak_memory
+from specdec_cli.benchmarking.machine import fingerprint
+from specdec_cli.benchmarking.making import Made, Maker, Run, own_run, peer_run
 from specdec_cli.benchmarking.peers import Peer, assistant_of, transformers_peers
-from specdec_cli.benchmarking.peers import Run as PeerRun
 from specdec_cli.benchmarking.records import Log, Record, shape_of
-from specdec_cli.benchmarking.streaming import StreamWatch, measure_link
 from specdec_cli.benchmarking.sweep import Configuration
-from specdec_cli.engine.observation import Level, VerifierView, levels, observed
-from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
@@ -26,25 +23,12 @@ from specdec_cli.registry.methods import METHODS, PLAIN
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import resolve_draft
-from specdec_cli.tracing.file import TracedRun, TraceFile
-from specdec_cli.tracing.record import recorded
+from specdec_cli.tracing.file import TraceFile
 
-WARM_UP_TOKENS = 8
 PEERS: dict[str, Callable[[Session, Settings], dict[str, Peer]]] = {
     "transformers": transformers_peers,
     "llama-cpp": llama_cpp_peers,
 }
-
-
-class Made(NamedTuple):
-    """The steps of a run, its levels where this engine made it, and what an offloaded target streamed."""
-
-    steps: list[Step]
-    levels: list[Level] | None
-    streamed: Mapping[str, Any] = MappingProxyType({})
-
-
-Run = Callable[[Sequence[int], Settings], Made]
 
 
 class Progress:
@@ -99,7 +83,26 @@ def measure(
     for item in bench.items:
         log.require_same_prompt(item.id, prompt_hash(item.prompt))
     prompts = {item.id: _encode(session, item) for item in bench.items}
+    machine = _machine(session, log)
     own = {each.name for each in bench.configurations}
+    maker = Maker(session, runs, own, trace, bench.measures_link)
+    progress.begin(len(configurations) * len(bench.items))
+    for number, item in enumerate(bench.items):
+        for each in turned(configurations, number):
+            if not log.has(each.name, item.id):
+                made, memory = maker.make(each, item, prompts[item.id])
+                record = _record(each, item, prompts[item.id], made, len(log.records), memory)
+                log.add(record, _logged(each.settings), machine | _peer_settings(each.name, peers))
+            progress.advance(f"{item.id}: {each.name}")
+    return configurations
+
+
+def _machine(session: Session, log: Log) -> dict[str, Any]:
+    """What runs are made on; the session is warned where the log was begun on something else.
+
+    Raises:
+        InputError: the log was measured in another number format.
+    """
     machine = fingerprint() | {"dtype": session.number_format}
     changed = log.other_machine(machine)
     if "dtype" in changed:
@@ -109,33 +112,11 @@ def measure(
         session.warnings.append(
             f"The log was begun on another machine or set-up ({', '.join(changed)}): times do not compare."
         )
-    progress.begin(len(configurations) * len(bench.items))
-    warm: set[str] = set()
-    for number, item in enumerate(bench.items):
-        turn = number % len(configurations)
-        for each in [*configurations[turn:], *configurations[:turn]]:
-            if not log.has(each.name, item.id):
-                if each.name not in warm:
-                    short = min(WARM_UP_TOKENS, each.settings.max_tokens)
-                    runs[each.name](prompts[item.id], replace(each.settings, max_tokens=short))
-                    warm.add(each.name)
-                reset_peak_memory(session.target.device)
-                if trace is not None and each.name in own and each.name != each.baseline:
-                    made = _traced(session, each, item, prompts[item.id], trace)
-                else:
-                    made = runs[each.name](prompts[item.id], each.settings)
-                memory = peak_memory(session.target.device)
-                if bench.measures_link and made.streamed:
-                    link = {"link_bandwidth": measure_link(session)}
-                    made = made._replace(streamed={**made.streamed, **link})
-                record = _record(each, item, prompts[item.id], made, len(log.records), memory)
-                log.add(record, _logged(each.settings), machine | _peer_settings(each.name, peers))
-            progress.advance(f"{item.id}: {each.name}")
-    return configurations
+    return machine
 
 
 def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration], dict[str, Peer]]:
-    own = partial(_own, session)
+    own = partial(own_run, session)
     runs: dict[str, Run] = {each.name: own for each in bench.configurations}
     configurations = list(bench.configurations)
     plain = [each for each in bench.configurations if each.name == each.baseline]
@@ -147,7 +128,7 @@ def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Confi
         settings = replace(baseline.settings, draft=drafting.settings.draft, gamma=drafting.settings.gamma)
         for name, peer in peers.items():
             named = baseline.name.replace(PLAIN, name, 1)
-            runs[named] = partial(_others, peer.run)
+            runs[named] = partial(peer_run, peer.run)
             configurations.append(Configuration(named, settings, baseline.name))
     return runs, configurations, peers
 
@@ -165,42 +146,6 @@ def _drafting(bench: Bench, session: Session) -> Configuration:
     found = [each for each in bench.configurations if each.name != each.baseline] or bench.configurations
     whole = (each for each in found if bench.peers and assistant_of(session, each.settings))
     return next(whole, found[0])
-
-
-def _own(session: Session, prompt: Sequence[int], settings: Settings) -> Made:
-    """Decode with this engine; what acceptance depended on is looked at between the steps' clocks."""
-    if METHODS[settings.method].is_ensemble:
-        return Made(list(session.steps(prompt, settings)), None)
-    watch = StreamWatch(session)
-
-    def decode(roles: Roles) -> Iterator[Step]:
-        return watch.over(session.steps(prompt, settings, roles))
-
-    return _gathered(observed(session.roles(settings), decode))._replace(streamed=watch.streamed)
-
-
-def _traced(
-    session: Session, configuration: Configuration, item: Item, prompt: Sequence[int], trace: TraceFile
-) -> Made:
-    """The same, each step written to a trace."""
-    settings = replace(configuration.settings, dtype=session.number_format)
-    run = TracedRun(configuration.name, item.id, item.category, settings, tuple(prompt))
-    return _gathered((view.step, view.verifier) for view in recorded(session, run, trace))
-
-
-def _gathered(steps: Iterable[tuple[Step, VerifierView]]) -> Made:
-    made: list[Step] = []
-    judged: list[Level] = []
-    done = 0
-    for step, view in steps:
-        made.append(step)
-        judged += levels(view, step, done)
-        done += len(step.tokens)
-    return Made(made, judged)
-
-
-def _others(run: PeerRun, prompt: Sequence[int], settings: Settings) -> Made:
-    return Made(run(prompt, settings), None)
 
 
 def _peer_settings(configuration: str, peers: Mapping[str, Peer]) -> dict[str, Any]:

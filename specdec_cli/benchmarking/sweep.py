@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -102,28 +102,42 @@ def configurations(
     if prod(map(len, choices.values())) > MOST:
         problem = f"The sweeps are {prod(map(len, choices.values())):,} configurations."
         raise InputError(problem, f"At most {MOST:,} are run together: sweep fewer values.")
-    found: dict[str, Configuration] = {}
+    sweep = _Sweep(preset, flags, choices)
     plain = dict.fromkeys(plain_of(method) for method in methods or [PLAIN])
+    found: dict[str, Configuration] = {}
     for method, is_plain in (*((name, True) for name in plain), *((name, False) for name in methods)):
-        law = LAW if flags.get("models") or flags.get("amateur") else (*LAW, "draft")
-        read = [setting for setting in choices if setting in _read(method, is_plain, law)]
-        for combination in product(*(choices[setting] for setting in read)):
+        for each in sweep.of(method, is_plain):
+            found.setdefault(each.name, each)
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """What all methods of a sweep share: the preset, the flags, and the values of what is swept."""
+
+    preset: str | None
+    flags: Mapping[str, object]
+    choices: Mapping[str, Sequence[str]]
+
+    def of(self, method: str, is_plain: bool) -> Iterator[Configuration]:
+        """A method with every combination of the values that it reads, or as others' baseline."""
+        known = METHODS[method]
+        law = LAW if self.flags.get("models") or self.flags.get("amateur") else (*LAW, "draft")
+        read = [setting for setting in self.choices if setting in _read(method, is_plain, law)]
+        given = {name: value for name, value in self.flags.items() if _applies(method, name, is_plain)}
+        given |= {"exec": "plain"} if is_plain and known.is_ensemble else {}
+        useless = _useless(self.preset, method, is_plain)
+        for combination in product(*(self.choices[setting] for setting in read)):
             chosen = dict(zip(read, combination, strict=True))
-            given = {name: value for name, value in flags.items() if _applies(method, name, is_plain)}
-            given |= {"exec": "plain"} if is_plain and METHODS[method].is_ensemble else {}
-            useless = _useless(preset, method, is_plain)
-            settings = load_settings(
-                preset, flags={**given, "method": method, **chosen}, leave_out=useless
-            ).settings
-            varied = {setting: value for setting, value in chosen.items() if len(choices[setting]) > 1}
+            flags = {**given, "method": method, **chosen}
+            settings = load_settings(self.preset, flags=flags, leave_out=useless).settings
+            varied = {setting: value for setting, value in chosen.items() if len(self.choices[setting]) > 1}
             sampling = {setting: value for setting, value in varied.items() if setting in (*ALWAYS, *law)}
-            if not METHODS[method].is_ensemble:
+            if not known.is_ensemble:
                 sampling.pop("draft", None)
             baseline = _name(plain_of(method), replace(settings, exec=None), sampling)
-            is_same = METHODS[method].is_ensemble and execution_name(settings) == "plain"
-            name = baseline if is_same else _name(method, settings, varied)
-            found.setdefault(name, Configuration(name, settings, baseline))
-    return list(found.values())
+            is_same = known.is_ensemble and execution_name(settings) == "plain"
+            yield Configuration(baseline if is_same else _name(method, settings, varied), settings, baseline)
 
 
 def plain_of(method: str) -> str:

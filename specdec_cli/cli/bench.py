@@ -184,7 +184,7 @@ def compare(
     from specdec_cli.benchmarking.log_comparison import compare_logs, not_in_both
     from specdec_cli.benchmarking.records import different_settings, machine_in, read_log
     from specdec_cli.reporting.console import out, print_json, report_warning
-    from specdec_cli.reporting.log_comparison import compare_record, compare_table
+    from specdec_cli.reporting.log_comparison import log_comparison_record, log_comparison_table
     from specdec_cli.reporting.model_names import short_configurations
 
     logs = read_log(before), read_log(after)
@@ -204,11 +204,11 @@ def compare(
         each.configuration for each in found if fail_below is not None and each.surely_below(fail_below)
     ]
     if as_json:
-        print_json(compare_record(found, fail_below, bool(slower)))
+        print_json(log_comparison_record(found, fail_below, bool(slower)))
     else:
         short = short_configurations(each.configuration for each in found)
         shown = [replace(each, configuration=short[each.configuration]) for each in found]
-        out().print(compare_table(shown, fail_below))
+        out().print(log_comparison_table(shown, fail_below))
     if slower:
         report_warning(f"Surely below {fail_below:g}: {', '.join(slower)}.")
         raise typer.Exit(CHECK_FAILED)

@@ -72,10 +72,10 @@ def demo(
 
 def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) -> None:
     """Load once, write once, compare."""
-    from specdec_cli.benchmarking.method_comparison import Contender, compare
+    from specdec_cli.benchmarking.method_comparison import Contender, compare_methods
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.console import err, out, report_warning, status
-    from specdec_cli.reporting.method_comparison import comparison_table
+    from specdec_cli.reporting.method_comparison import method_comparison_table
     from specdec_cli.reporting.model_names import short_name
     from specdec_cli.runtime.session import Session
     from specdec_cli.settings.draft_spec import default_draft
@@ -106,9 +106,9 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
         show.report_stats(completion.stats)
     contenders = [Contender(name, each) for name, each in settings.items()]
     with status("Warming up", quiet) as activity:
-        standings = compare(session, tokens, contenders, rounds, report=activity.update)
+        standings = compare_methods(session, tokens, contenders, rounds, report=activity.update)
     title = f"{short_name(session.target.name)}, {session.number_format}, {live.max_tokens} tokens at most"
-    out().print(comparison_table(standings, title, session.number_format, live.temperature))
+    out().print(method_comparison_table(standings, title, session.number_format, live.temperature))
 
 
 def _own_draft(session: Session, report: Report) -> DraftSpec:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from specdec_cli.benchmarking.log_comparison import Comparison
+from specdec_cli.benchmarking.log_comparison import LogComparison
 from specdec_cli.reporting.bench import ratio_text
 from specdec_cli.reporting.table import FittedTable, figures, names
 
 SCHEMA_VERSION = 1
 
 
-def compare_table(found: Sequence[Comparison], least: float | None) -> FittedTable:
+def log_comparison_table(found: Sequence[LogComparison], least: float | None) -> FittedTable:
     """One row a configuration."""
     headings = figures("prompts", "tok/s", "ratio (95%)", "tokens per pass", "same text", "")
     title = "The second log under the first, paired by prompt; ratio: second over first"
@@ -32,7 +32,9 @@ def compare_table(found: Sequence[Comparison], least: float | None) -> FittedTab
     return table
 
 
-def compare_record(found: Sequence[Comparison], least: float | None, failed: bool) -> dict[str, Any]:
+def log_comparison_record(
+    found: Sequence[LogComparison], least: float | None, failed: bool
+) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "schema_version": SCHEMA_VERSION,

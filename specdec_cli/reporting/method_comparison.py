@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from specdec_cli.benchmarking.method_comparison import Standing
+from specdec_cli.benchmarking.method_comparison import MethodComparison
 from specdec_cli.reporting.table import FittedTable, figures, names
 
 NOTHING = "-"
 
 
-def comparison_table(
-    standings: Sequence[Standing], title: str, number_format: str, temperature: float
+def method_comparison_table(
+    found: Sequence[MethodComparison], title: str, number_format: str, temperature: float
 ) -> FittedTable:
     """One row a method; speed-ups are over the first row, paired round by round.
 
     Args:
-        standings: what was measured, the baseline first.
+        found: what was measured, the baseline first.
         title: of the table.
         number_format: that the target computes in, which decides whether greedy texts may part at ties.
         temperature: above 0, methods draw by chance of their own, and texts part by that.
     """
-    baseline, rounds = standings[0], len(standings[0].speedups)
+    baseline, rounds = found[0], len(found[0].speedups)
     caption = f"Speed-up over {baseline.name}: median of {rounds} paired rounds (least-greatest)."
-    caption += _why_texts_part(standings, number_format, temperature)
+    caption += _why_texts_part(found, number_format, temperature)
     headings = figures("tok/s", "speed-up", "tokens per pass", "acceptance rate", "same tokens")
     table = FittedTable([*names("method"), *headings], title, caption)
-    for standing in standings:
-        stats = standing.stats
+    for each in found:
+        stats = each.stats
         table.add_row(
-            standing.name,
+            each.name,
             f"{stats.tokens_per_second:.1f}",
-            "1.00x" if standing is baseline else _speedup(standing),
+            "1.00x" if each is baseline else _speedup(each),
             f"{stats.tokens_per_pass:.2f}",
             NOTHING if stats.acceptance_rate is None else f"{stats.acceptance_rate:.0%}",
-            NOTHING if standing is baseline else _agreement(standing),
+            NOTHING if each is baseline else _agreement(each),
         )
     return table
 
 
-def _why_texts_part(standings: Sequence[Standing], number_format: str, temperature: float) -> str:
-    parted = any(each.first_difference is not None for each in standings)
+def _why_texts_part(found: Sequence[MethodComparison], number_format: str, temperature: float) -> str:
+    parted = any(each.first_difference is not None for each in found)
     if temperature > 0:
         why = "above temperature 0, methods draw otherwise, from the same distribution"
     elif parted or number_format != "float32":
@@ -50,9 +50,9 @@ def _why_texts_part(standings: Sequence[Standing], number_format: str, temperatu
     return f" Same tokens, or the first that is another: {why}."
 
 
-def _speedup(standing: Standing) -> str:
-    return f"{standing.speedup:.2f}x ({min(standing.speedups):.2f}-{max(standing.speedups):.2f})"
+def _speedup(each: MethodComparison) -> str:
+    return f"{each.speedup:.2f}x ({min(each.speedups):.2f}-{max(each.speedups):.2f})"
 
 
-def _agreement(standing: Standing) -> str:
-    return "all" if standing.first_difference is None else f"first {standing.first_difference}"
+def _agreement(each: MethodComparison) -> str:
+    return "all" if each.first_difference is None else f"first {each.first_difference}"

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from specdec_cli.benchmarking.method_comparison import WARM_UP_TOKENS, Contender, compare, standings
+from specdec_cli.benchmarking.interleaving import WARM_UP_TOKENS
+from specdec_cli.benchmarking.method_comparison import Contender, compare_methods, comparisons
 from specdec_cli.engine.roles import Step
 from specdec_cli.settings import Settings
 
@@ -17,7 +18,7 @@ def step(tokens, seconds, accepted=0, drafted=0):
 def test_speedups_are_ratios_within_a_round_and_their_median():
     plain = [[step([1, 2], 1.0)], [step([1, 2], 2.0)], [step([1, 2], 4.0)]]  # 2, 1 and 0.5 tokens a second
     quick = [[step([1, 2], 0.5)], [step([1, 2], 0.4)], [step([1, 2], 4.0)]]  # 4, 5 and 0.5
-    first, second = standings({"plain": plain, "quick": quick})
+    first, second = comparisons({"plain": plain, "quick": quick})
     assert (first.name, first.speedups, first.speedup) == ("plain", (1.0, 1.0, 1.0), 1.0)
     assert second.speedups == (2.0, 5.0, 1.0)
     assert second.speedup == 2.0
@@ -28,7 +29,7 @@ def test_figures_are_totals_over_the_rounds():
         [step([1, 2, 3], 1.0, accepted=2, drafted=4), step([4], 1.0, drafted=4)],
         [step([1, 2, 3, 4], 2.0, accepted=3, drafted=4)],
     ]
-    (only,) = standings({"only": rounds})
+    (only,) = comparisons({"only": rounds})
     assert (only.stats.tokens, only.stats.passes, only.stats.accepted, only.stats.drafted) == (8, 3, 5, 12)
     assert only.stats.tokens_per_second == 8 / 4.0
 
@@ -38,7 +39,7 @@ def test_figures_are_totals_over_the_rounds():
     [([1, 2, 3], None), ([9, 2, 3], 0), ([1, 2, 9], 2), ([1, 2], 2), ([1, 2, 3, 4], 3), ([9], 0)],
 )
 def test_the_first_token_that_differs_is_told(tokens, place):
-    _, other = standings({"plain": [[step([1, 2, 3], 1.0)]], "other": [[step(tokens, 1.0)]]})
+    _, other = comparisons({"plain": [[step([1, 2, 3], 1.0)]], "other": [[step(tokens, 1.0)]]})
     assert other.first_difference == place
 
 
@@ -58,7 +59,7 @@ def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
     said: list[str] = []
     session: Any = ToySession()
     contenders = [Contender(f"c{seed}", Settings(seed=seed, max_tokens=length)) for seed in range(3)]
-    result = compare(session, [1, 2], contenders, 4, said.append)
+    result = compare_methods(session, [1, 2], contenders, 4, said.append)
     warm_up = [(seed, min(length, WARM_UP_TOKENS)) for seed in range(3)]
     order = [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2]
     assert session.ran == [*warm_up, *((seed, length) for seed in order)]
@@ -72,6 +73,6 @@ def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
 def test_a_contender_runs_with_its_own_settings_and_not_those_of_the_warm_up():
     session: Any = ToySession()
     contender = Contender("only", Settings(max_tokens=50))
-    (standing,) = compare(session, [1], [contender], 1, lambda _: None)
+    (standing,) = compare_methods(session, [1], [contender], 1, lambda _: None)
     assert standing.stats.tokens == 50
     assert contender.settings == replace(Settings(), max_tokens=50)

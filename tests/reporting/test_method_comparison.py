@@ -4,18 +4,18 @@ import re
 
 import pytest
 
-from specdec_cli.benchmarking.method_comparison import Standing
+from specdec_cli.benchmarking.method_comparison import MethodComparison
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.reporting.console import out
-from specdec_cli.reporting.method_comparison import comparison_table
+from specdec_cli.reporting.method_comparison import method_comparison_table
 
 
 def standing(
     name: str, speedups: tuple[float, ...], drafted: int = 0, difference: int | None = None
-) -> Standing:
+) -> MethodComparison:
     stats = RunStats.of([Step((1, 2, 3), 2 if drafted else 0, drafted, drafted, 0.5, 0.1, 0.3)])
-    return Standing(name, stats, speedups, difference)
+    return MethodComparison(name, stats, speedups, difference)
 
 
 def rows(text: str) -> list[list[str]]:
@@ -29,7 +29,7 @@ def test_one_row_a_method_and_the_first_is_the_measure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    table = comparison_table(
+    table = method_comparison_table(
         [
             standing("plain", (1.0, 1.0, 1.0)),
             standing("[b]quick[/b]", (1.5, 2.25, 0.75), drafted=4),
@@ -64,6 +64,6 @@ def test_it_says_why_texts_may_part(
     number_format: str, temperature: float, difference: int | None, said: str
 ) -> None:
     measured = [standing("plain", (1.0,)), standing("other", (1.0,), drafted=8, difference=difference)]
-    caption = comparison_table(measured, "tiny", number_format, temperature).caption
+    caption = method_comparison_table(measured, "tiny", number_format, temperature).caption
     assert caption.startswith("Speed-up over plain: median of 1 paired rounds (least-greatest).")
     assert ("Same tokens, or the first that is another" in caption, said in caption) == (bool(said), True)

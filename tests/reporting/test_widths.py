@@ -19,8 +19,8 @@ from specdec_cli.audit.run import AuditResult
 from specdec_cli.audit.self_test import FaultVerdict
 from specdec_cli.audit.statistical import StatisticalTest
 from specdec_cli.benchmarking.detail import KINDS, Group
-from specdec_cli.benchmarking.log_comparison import Comparison
-from specdec_cli.benchmarking.method_comparison import Standing
+from specdec_cli.benchmarking.log_comparison import LogComparison
+from specdec_cli.benchmarking.method_comparison import MethodComparison
 from specdec_cli.benchmarking.replays import ReplayRow
 from specdec_cli.benchmarking.streaming import StreamRow
 from specdec_cli.benchmarking.summary import Ratio, Row
@@ -36,8 +36,8 @@ from specdec_cli.reporting.bench import bench_tables
 from specdec_cli.reporting.detail import detail_tables
 from specdec_cli.reporting.distill import acceptance_table, estimate_table
 from specdec_cli.reporting.evaluate import differences_table, scores_table
-from specdec_cli.reporting.log_comparison import compare_table
-from specdec_cli.reporting.method_comparison import comparison_table
+from specdec_cli.reporting.log_comparison import log_comparison_table
+from specdec_cli.reporting.method_comparison import method_comparison_table
 from specdec_cli.reporting.models import models_table
 from specdec_cli.reporting.plan import plan_table
 from specdec_cli.reporting.presets import presets_table, settings_table
@@ -110,8 +110,8 @@ def demo():
     step = Step((1, 2, 3), 2, 4, 4, 0.5, 0.1, 0.3)
     stats = RunStats.of([step])
     drafts = ("autoregressive", "specexec, ngram", "sps, ngram+layers:15", f"sps, ngram+{FOLDER}")
-    standings = [Standing(name, stats, (12.34, 10.01, 14.56), 1234) for name in drafts]
-    return comparison_table(standings, f"{FOLDER}, bfloat16, 80 tokens at most", "bfloat16", 0.0)
+    standings = [MethodComparison(name, stats, (12.34, 10.01, 14.56), 1234) for name in drafts]
+    return method_comparison_table(standings, f"{FOLDER}, bfloat16, 80 tokens at most", "bfloat16", 0.0)
 
 
 def scores():
@@ -168,8 +168,8 @@ LONGEST = sorted(list_presets(), key=lambda preset: len(str(preset.values)))[-3:
 CASES = {
     "audit": audit,
     "bench": bench,
-    "compare": lambda: compare_table(
-        [Comparison(LONG, 1000, 12345.6, 12345.6, WHOLE, (12.34, 12.34), 999)], 0.95
+    "compare": lambda: log_comparison_table(
+        [LogComparison(LONG, 1000, 12345.6, 12345.6, WHOLE, (12.34, 12.34), 999)], 0.95
     ),
     "demo": demo,
     "detail": detail,
