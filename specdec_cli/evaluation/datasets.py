@@ -83,16 +83,16 @@ def _unique(rows: Iterable[Row], repairs: bool) -> list[Item]:
         InputError: two rows have the same id.
     """
     items: list[Item] = []
-    places: dict[str, str] = {}
+    place_of: dict[str, str] = {}
     for row in rows:
         place, number, _ = row
         item = _item(row)
-        if item.id in places and repairs:
+        if item.id in place_of and repairs:
             item = replace(item, id=f"{item.id}#{number}")
-        if item.id in places:
-            problem = f"{place}: the id {item.id!r} is also that of {places[item.id]}."
+        if item.id in place_of:
+            problem = f"{place}: the id {item.id!r} is also that of {place_of[item.id]}."
             raise InputError(problem, "Give each prompt an id of its own, or none: its line counts then.")
-        places[item.id] = place
+        place_of[item.id] = place
         items.append(item)
     return items
 

@@ -32,7 +32,7 @@ NATIVE = {"readline", "_sqlite3", "_dbm", "_gdbm", "_tkinter", "_curses", "_posi
 
 # Numbers of system calls by what `platform.machine` says: those that make processes, connections or memory
 # which outlives the process, or reach into others (signals, priorities, processors, limits, memory); those
-# that change files; those that open files, with the place of the flags.
+# that change files; those that open files, with the index of the argument that holds the flags.
 ANYWHERE = (424, 425, 428, 429, 430, 434, 435, 438, 442)  # pidfds, io_uring, mounts, clone3: alike everywhere
 CALLS = {
     "x86_64": (
@@ -147,8 +147,8 @@ def instructions(
     ]
     for number in (*denied, *ANYWHERE, *(changing if all_ else ())):
         found += [(equal, 0, 1, number), refuse]
-    for number, place in opening if all_ else ():
-        flags = 16 + 8 * place  # the low half of an argument
+    for number, argument in opening if all_ else ():
+        flags = 16 + 8 * argument  # the low half of an argument
         found += [(equal, 0, 4, number), (load, 0, 0, flags), (bits, 0, 1, WRITES), refuse, allow]
     return [*found, allow]
 
@@ -173,12 +173,12 @@ def watch(folder: str) -> None:
         if event == "open":
             path, mode, flags = arguments
             writes = bool(flags & WRITES) or any(letter in (mode or "") for letter in "wax+")
-            place = "" if isinstance(path, int) else realpath(fspath(path))
-            if writes and not os.fsdecode(place).startswith(inside):
+            target = "" if isinstance(path, int) else realpath(fspath(path))
+            if writes and not os.fsdecode(target).startswith(inside):
                 raise PermissionError("writing outside the folder is refused")
-            if mode is None and (isdir(place) or os.fsdecode(place).startswith("/proc")):
+            if mode is None and (isdir(target) or os.fsdecode(target).startswith("/proc")):
                 raise PermissionError("descriptors of folders and processes are refused")
-            if os.fsdecode(place).startswith("/proc/"):
+            if os.fsdecode(target).startswith("/proc/"):
                 raise PermissionError("reading of processes is refused")
 
     sys.addaudithook(refuse)

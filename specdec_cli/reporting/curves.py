@@ -73,18 +73,18 @@ def ends(ratio: Ratio) -> tuple[float, float]:
 def draw_curves(axes: Sequence[Any], curves: Curves) -> None:
     """Speed-up and tokens per pass over the swept value, on two axes."""
     speed, tokens = axes
-    for place, (name, line) in enumerate(curves.lines.items()):
-        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)], "label": name}
+    for index, (name, line) in enumerate(curves.lines.items()):
+        style = {"color": COLOURS[index % len(COLOURS)], "marker": MARKS[index % len(MARKS)], "label": name}
         values = [value for value, _ in line]
-        aside = 1 + APART * (place - (len(curves.lines) - 1) / 2)
+        aside = 1 + APART * (index - (len(curves.lines) - 1) / 2)
         ratios = [each.speedup for _, each in line]
         reach = list(zip(*map(ends, ratios), strict=True))
         beside = [value * aside for value in values]
         speed.errorbar(beside, [ratio.value for ratio in ratios], yerr=reach, capsize=3, **style)
         tokens.plot(values, [each.row.gen_rate for _, each in line], **style)
-    for place, each in enumerate(curves.levels, len(curves.lines)):
-        dashes = DASHES[place // len(COLOURS) % len(DASHES)]
-        style = {"color": COLOURS[place % len(COLOURS)], "linestyle": dashes, "label": each.row.configuration}
+    for index, each in enumerate(curves.levels, len(curves.lines)):
+        dashes = DASHES[index // len(COLOURS) % len(DASHES)]
+        style = {"color": COLOURS[index % len(COLOURS)], "linestyle": dashes, "label": each.row.configuration}
         speed.axhline(each.speedup.value, **style)
         tokens.axhline(each.row.gen_rate, **style)
     speed.axhline(1.0, color=PLAIN, linewidth=1, linestyle=":")

@@ -44,8 +44,8 @@ def _style(piece: Piece) -> str:
 def report_members(names: Sequence[str]) -> None:
     """Print to stderr which colour is which model's; what all agreed on beyond the guesses has none."""
     parts: list[tuple[str, str] | str] = []
-    for place, name in enumerate(names):
-        parts += [(name, OWNER_STYLES[place % len(OWNER_STYLES)]), " · "]
+    for index, name in enumerate(names):
+        parts += [(name, OWNER_STYLES[index % len(OWNER_STYLES)]), " · "]
     err().print(Text.assemble(*parts, "plain: the law of all of them"), soft_wrap=True)
 
 

@@ -73,14 +73,14 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _speedups(axis: Any, rows: Sequence[Row]) -> None:
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         ratio = row.speedup
         if ratio is None:
-            axis.plot(1.0, place, "s", color=PLAIN)
+            axis.plot(1.0, index, "s", color=PLAIN)
             continue
         below, above = ends(ratio)
-        axis.errorbar(ratio.value, place, xerr=[[below], [above]], fmt="o", color=DRAFT, capsize=3)
-        end = (ratio.value + above, place)
+        axis.errorbar(ratio.value, index, xerr=[[below], [above]], fmt="o", color=DRAFT, capsize=3)
+        end = (ratio.value + above, index)
         axis.annotate(f"{ratio.value:.2f}", end, (6, 0), textcoords="offset points", va="center")
     axis.axvline(1.0, color=PLAIN, linewidth=1, linestyle=":")
     axis.set_title("speed-up over plain decoding (95%)")

@@ -41,13 +41,13 @@ class Tally:
         """Of all rounds."""
         return sum(each.seconds for each in self.rounds)
 
-    def wins(self, place: int) -> int:
+    def wins(self, index: int) -> int:
         """Rounds that a drafter won, alone or with others who wrote the same."""
-        return sum(self._winner(each, place) for each in self.rounds)
+        return sum(self._winner(each, index) for each in self.rounds)
 
-    def _winner(self, each: Round, place: int) -> bool:
+    def _winner(self, each: Round, index: int) -> bool:
         candidate = next(one for one in each.candidates if each.winner in one.authors)
-        return place in candidate.authors
+        return index in candidate.authors
 
 
 def show_round(each: Round, drafters: Sequence[str]) -> None:
@@ -77,10 +77,10 @@ def tally_table(tally: Tally) -> FittedTable:
     table = FittedTable(columns, caption=caption)
     weights = dict(zip(tally.verifiers, tally.rounds[-1].weights, strict=True)) if tally.rounds else {}
     short = short_names([*tally.drafters, *tally.verifiers])
-    for place, name in enumerate(tally.drafters):
-        written = sum(len(each.text) for each in tally.rounds if each.winner == place)
-        cells = [str(len(tally.rounds)), str(tally.wins(place)), str(written), _weight(weights.get(name))]
-        table.add_row(Text(short[name], style=COLOURS[place % len(COLOURS)]), *cells)
+    for index, name in enumerate(tally.drafters):
+        written = sum(len(each.text) for each in tally.rounds if each.winner == index)
+        cells = [str(len(tally.rounds)), str(tally.wins(index)), str(written), _weight(weights.get(name))]
+        table.add_row(Text(short[name], style=COLOURS[index % len(COLOURS)]), *cells)
     for name in tally.verifiers:
         if name not in tally.drafters:
             table.add_row(short[name], NOTHING, NOTHING, NOTHING, _weight(weights.get(name)))
@@ -96,7 +96,7 @@ def summary(tally: Tally) -> dict[str, Any]:
     last = tally.rounds[-1] if tally.rounds else None
     return {
         "rounds": len(tally.rounds),
-        "wins": {name: tally.wins(place) for place, name in enumerate(tally.drafters)},
+        "wins": {name: tally.wins(index) for index, name in enumerate(tally.drafters)},
         "weights": dict(zip(tally.verifiers, last.weights, strict=True)) if last else {},
         "seconds": round(tally.seconds, 3),
         "finish_reason": last.finish_reason if last else None,
@@ -120,7 +120,7 @@ def answer_record(
 
 def _segment(each: Round, drafters: Sequence[str]) -> dict[str, Any]:
     candidates = [
-        asdict(one) | {"authors": [drafters[place] for place in one.authors]} for one in each.candidates
+        asdict(one) | {"authors": [drafters[index] for index in one.authors]} for one in each.candidates
     ]
     return {
         "text": each.text,

@@ -90,17 +90,17 @@ class FittedTable:
 
     def _block(self, widths: dict[int, int], broken: bool) -> Table:
         shown = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        for place, width in widths.items():
-            column = self.columns[place]
+        for index, width in widths.items():
+            column = self.columns[index]
             justify = "right" if column.figures else "left"
             shown.add_column(Text(column.heading), justify=justify, width=width, overflow="fold")  # type: ignore[arg-type]
         for number, row in enumerate(self.rows):
-            cells = (self._shown(place, row[place], broken) for place in widths)
+            cells = (self._shown(index, row[index], broken) for index in widths)
             shown.add_row(*cells, end_section=number in self._sections)
         return shown
 
-    def _shown(self, place: int, cell: str | Text, broken: bool) -> str | Text:
-        if broken and isinstance(cell, str) and self.columns[place].figures:
+    def _shown(self, index: int, cell: str | Text, broken: bool) -> str | Text:
+        if broken and isinstance(cell, str) and self.columns[index].figures:
             return _break_interval(cell)
         return cell
 
@@ -119,14 +119,14 @@ class _Fitting:
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], room: int) -> None:
         self._columns, self._room = columns, room
-        self._cells = [[_plain(row[place]) for row in rows] for place in range(len(columns))]
+        self._cells = [[_plain(row[index]) for row in rows] for index in range(len(columns))]
 
     def layout(self) -> tuple[list[dict[int, int]], bool]:
-        """Widths by place of each block's columns, and whether intervals are broken."""
+        """Of each block, widths by the index of the column; and whether intervals are broken."""
         half = max(WORD, self._room // 2)
         kept = [_Style(intervals=broken, words=words) for words in (half, WORD) for broken in (False, True)]
         for style in (_Style(whole_headings=True), _Style(), *kept):
-            widths = {place: self._width(place, style) for place in range(len(self._columns))}
+            widths = {index: self._width(index, style) for index in range(len(self._columns))}
             if self._fits(widths):
                 return [self._filled(widths, style)], style.intervals
         stacked = [(self._stacked(style), style) for style in kept]
@@ -136,8 +136,8 @@ class _Fitting:
     def _fits(self, widths: dict[int, int]) -> bool:
         return sum(widths.values()) + GAP * len(widths) - 1 <= self._room
 
-    def _width(self, place: int, style: _Style) -> int:
-        column, cells = self._columns[place], self._cells[place]
+    def _width(self, index: int, style: _Style) -> int:
+        column, cells = self._columns[index], self._cells[index]
         parts = [column.heading] if style.whole_headings else column.heading.split()
         heading = _lines_widest(parts)
         if column.figures:
@@ -155,43 +155,43 @@ class _Fitting:
         spare = self._room - sum(widths.values()) - GAP * len(widths) + 1
         unbroken = _Style(style.whole_headings)
         wants = {
-            place: self._width(place, unbroken) - width
-            for place, width in widths.items()
-            if not self._columns[place].figures
+            index: self._width(index, unbroken) - width
+            for index, width in widths.items()
+            if not self._columns[index].figures
         }
         wanted = sum(wants.values())
         share = min(1.0, max(spare, 0) / wanted) if wanted else 0.0
-        return {place: width + int(share * wants.get(place, 0)) for place, width in widths.items()}
+        return {index: width + int(share * wants.get(index, 0)) for index, width in widths.items()}
 
     def _stacked(self, style: _Style) -> list[dict[int, int]]:
         """Blocks below each other, the keys at the left of each."""
-        widths = {place: self._width(place, style) for place in range(len(self._columns))}
-        keys = [place for place in widths if self._columns[place].key]
-        others = [place for place in widths if not self._columns[place].key]
-        widest = max((widths[place] for place in others), default=0)
-        left = {place: widths[place] for place in keys}
+        widths = {index: self._width(index, style) for index in range(len(self._columns))}
+        keys = [index for index in widths if self._columns[index].key]
+        others = [index for index in widths if not self._columns[index].key]
+        widest = max((widths[index] for index in others), default=0)
+        left = {index: widths[index] for index in keys}
         spare = self._room - widest - GAP * (len(keys) + 1) + 1
         if sum(left.values()) > spare:  # a very narrow screen: names are folded first, and then anything
             total, spare = sum(left.values()), max(spare, 4 * len(keys))
-            left = {place: max(1, width * spare // total) for place, width in left.items()}
+            left = {index: max(1, width * spare // total) for index, width in left.items()}
         blocks: list[dict[int, int]] = []
-        for place in others:
-            width = min(widths[place], max(1, self._room - sum(left.values()) - GAP * len(left) - 1))
-            if not blocks or not self._fits(blocks[-1] | {place: width}):
+        for index in others:
+            width = min(widths[index], max(1, self._room - sum(left.values()) - GAP * len(left) - 1))
+            if not blocks or not self._fits(blocks[-1] | {index: width}):
                 blocks.append(dict(left))
-            blocks[-1][place] = width
+            blocks[-1][index] = width
         return blocks or [left]
 
     def _holds(self, blocks: list[dict[int, int]]) -> bool:
         """Whether no figure is narrower than it is, and no name than it should be."""
         least = _Style(words=WORD, intervals=True)
-        return all(width >= self._width(place, least) for block in blocks for place, width in block.items())
+        return all(width >= self._width(index, least) for block in blocks for index, width in block.items())
 
     def _aligned(self, blocks: list[dict[int, int]], style: _Style) -> list[dict[int, int]]:
         """The blocks with what is left over given to their text, keys as wide in each."""
         filled = [self._filled(block, style) for block in blocks]
-        keys = [place for place in filled[0] if self._columns[place].key]
-        least = {place: min(block[place] for block in filled) for place in keys}
+        keys = [index for index in filled[0] if self._columns[index].key]
+        least = {index: min(block[index] for block in filled) for index in keys}
         return [block | least for block in filled]
 
 

@@ -19,67 +19,67 @@ NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 @contextmanager
-def replacing(place: Path) -> Iterator[Path]:
-    """A new file beside `place`, which takes its place when the block ends, and is gone if the block fails.
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, which replaces it when the block ends, and is gone if the block fails.
 
-    Its name cannot be guessed, and nothing that lies there is followed. A link at `place` stays: what it
+    Its name cannot be guessed, and nothing that lies there is followed. A link at `path` stays: what it
     points to is replaced.
 
     Args:
-        place: of the file; its folder must be there.
+        path: of the file; its folder must be there.
 
     Raises:
         OSError: it cannot be written.
     """
-    place = Path(os.path.realpath(place))
-    descriptor, name = tempfile.mkstemp(prefix=companion(place), suffix=PART, dir=place.parent)
+    path = Path(os.path.realpath(path))
+    descriptor, name = tempfile.mkstemp(prefix=companion(path), suffix=PART, dir=path.parent)
     os.close(descriptor)
     part = Path(name)
     try:
         yield part
-        _finish(part, _mode(place))
-        os.replace(part, place)
+        _finish(part, _mode(path))
+        os.replace(part, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(part)
         raise
-    sync_folder(place.parent)
+    sync_folder(path.parent)
 
 
-def write_whole(place: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Put a file in place, whole or not at all.
 
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
-    with replacing(place) as part, part.open("wb") as file:
+    with replacing(path) as part, part.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def put_whole(part: Path, place: Path) -> None:
+def put_whole(part: Path, path: Path) -> None:
     """Move a file that was made elsewhere on the same disk into place, once all of it is written down.
 
     Raises:
         OSError: it cannot be moved.
     """
     _sync(part)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(part, place)
-    sync_folder(place.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(part, path)
+    sync_folder(path.parent)
 
 
-def sweep(place: Path) -> None:
-    """Remove what writers of `place` that were killed have left; nobody else may be writing it."""
-    pattern = glob.escape(companion(place)) + "*" + PART
-    for abandoned in place.parent.glob(pattern):
+def sweep(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left; nobody else may be writing it."""
+    pattern = glob.escape(companion(path)) + "*" + PART
+    for abandoned in path.parent.glob(pattern):
         with suppress(OSError):
             os.unlink(abandoned)
 
 
-def companion(place: Path) -> str:
+def companion(path: Path) -> str:
     """How the names of hidden files that belong to a file begin: none belongs to two."""
-    digest = hashlib.sha256(place.name.encode(errors="surrogateescape")).hexdigest()
-    return f".{place.name[:NAME_LENGTH]}-{digest[:8]}."
+    digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()
+    return f".{path.name[:NAME_LENGTH]}-{digest[:8]}."
 
 
 def sync_folder(folder: Path) -> None:
@@ -95,7 +95,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Have the system write down a folder with all that is in it, before it is put in place."""
+    """Have the system write down a folder with all that is in it, before it is put in its place."""
     for inner, _, names in os.walk(folder):
         for name in names:
             _sync(Path(inner, name))
@@ -120,10 +120,10 @@ def _sync(file: Path) -> None:
         os.close(descriptor)
 
 
-def _mode(place: Path) -> int:
+def _mode(path: Path) -> int:
     """The rights of the file that is replaced, else those that a new one would have."""
     with suppress(FileNotFoundError):
-        return stat.S_IMODE(os.stat(place).st_mode)
+        return stat.S_IMODE(os.stat(path).st_mode)
     return NEW_FILE & ~umask()
 
 

@@ -79,7 +79,7 @@ class Output(AbstractContextManager["Output"]):
         return self._depth > 0
 
     def replace(self, content: str | bytes) -> None:
-        """Put a new file in its place, whole or not at all.
+        """Put a new file there instead, whole or not at all.
 
         Raises:
             ResourceError: the disk is full; the old file is as it was.
@@ -96,7 +96,7 @@ class Output(AbstractContextManager["Output"]):
 
         Args:
             content: to be written.
-            over: bytes at the end of the file that it takes the place of.
+            over: bytes at the end of the file that it is written over.
             sync: have the system write it down before this returns.
 
         Raises:
@@ -228,11 +228,11 @@ def claimed_folder(folder: Path, named: str) -> Iterator[None]:
 def _append(descriptor: int, content: bytes, over: int, sync: bool) -> None:
     end = os.fstat(descriptor).st_size - over
     before = os.pread(descriptor, over, end)
-    left, place = memoryview(content), end
+    left, offset = memoryview(content), end
     try:
         while left:
-            count = os.pwrite(descriptor, left, place)
-            left, place = left[count:], place + count
+            count = os.pwrite(descriptor, left, offset)
+            left, offset = left[count:], offset + count
         if sync:
             os.fsync(descriptor)
     except BaseException as error:

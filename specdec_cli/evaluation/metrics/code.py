@@ -98,8 +98,8 @@ def _whole(found: Sequence[str], text: str, name: str) -> str | None:
     """The code that defines the function: the last block that does, else the text without its prose."""
     loose = [textwrap.dedent(block) for block in ANYWHERE.findall(text)]
     for candidates in (found, loose):
-        defining = [place for place, block in enumerate(candidates) if _defines(block, name)]
-        compiled = [place for place in defining if _compiles(candidates[place])]
+        defining = [position for position, block in enumerate(candidates) if _defines(block, name)]
+        compiled = [position for position in defining if _compiles(candidates[position])]
         if compiled:
             return _with_helpers(candidates, compiled[-1])
         if defining:
@@ -193,12 +193,12 @@ def _without_use(code: str, name: str) -> str:
     tree = _tree(code)
     if tree is None:
         return code
-    places = [place for place, node in enumerate(tree.body) if name in _names_of(node)]
-    last = places[-1] if places else len(tree.body)
+    positions = [position for position, node in enumerate(tree.body) if name in _names_of(node)]
+    last = positions[-1] if positions else len(tree.body)
     kept = [
         node
-        for place, node in enumerate(tree.body)
-        if (place <= last or isinstance(node, KEPT_AFTER)) and not _asks_or_checks(node)
+        for position, node in enumerate(tree.body)
+        if (position <= last or isinstance(node, KEPT_AFTER)) and not _asks_or_checks(node)
     ]
     kept.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
     return ast.unparse(ast.Module(kept, tree.type_ignores))
