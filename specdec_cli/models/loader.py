@@ -119,16 +119,6 @@ class CheckedModel:
     memory: int
     planned: PlannedModel | None = None
 
-    @property
-    def vocab_size(self) -> int:
-        """Number of logits a position, padding included."""
-        return logit_vocab_size(self.config)
-
-    @property
-    def layers(self) -> int:
-        """Number of decoder layers."""
-        return int(self.config.get_text_config(decoder=True).num_hidden_layers)
-
 
 def check_model(
     name: str,

@@ -61,7 +61,6 @@ class Asking:
 class SegmentRunner(Protocol):
     """What computes: see `models.runner.Runner`."""
 
-    forward_seconds: float
     reuse: bool
 
     def begin(self, tokens: Sequence[int]) -> None:
@@ -104,11 +103,6 @@ class SpecEMMember:
         self._tokenizer = tokenizer
         self._answering = False
         self._tree: dict[tuple[int, ...], int] = {}
-
-    @property
-    def forward_seconds(self) -> float:
-        """Seconds in the model's passes so far."""
-        return self._runner.forward_seconds
 
     @property
     def room(self) -> int:

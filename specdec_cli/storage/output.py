@@ -73,11 +73,6 @@ class Output(AbstractContextManager["Output"]):
             self._lock.release()
             self._lock = None
 
-    @property
-    def is_claimed(self) -> bool:
-        """Whether a block lasts."""
-        return self._depth > 0
-
     def replace(self, content: str | bytes) -> None:
         """Put a new file there instead, whole or not at all.
 

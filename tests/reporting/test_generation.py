@@ -14,6 +14,7 @@ from specdec_cli.reporting.generation import (
     SCHEMA_VERSION,
     completion_record,
     end_line,
+    report_members,
     report_stats,
     show_pieces,
     stats_line,
@@ -130,3 +131,8 @@ def test_the_record_is_json_of_the_whole_run() -> None:
         "models": models,
         "machine": {"cores": 2},
     }
+
+
+def test_each_member_is_named_beside_its_colour(capsys: Captured) -> None:
+    report_members(["small", "large"])
+    assert capsys.readouterr().err == "small · large · plain: the law of all of them\n"

@@ -14,6 +14,7 @@ from specdec_cli.models.eagle.files import MadeFor, is_feature_head
 from specdec_cli.models.eagle.head import head_shape, new_feature_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.memory_estimate import estimate_draft
+from specdec_cli.models.quantization.linear import Int8Linear
 from specdec_cli.models.reduced_vocab_head import REDUCED, reduce_vocabulary
 from specdec_cli.registry.drafts import DraftSpec
 
@@ -168,3 +169,16 @@ def test_a_reduced_vocabulary_is_ids_in_order(target, tmp_path, content):
         tmp_path / REDUCED,
     )
     assert REDUCED in refusal(reduce_vocabulary, target.model, tmp_path)
+
+
+def test_a_head_in_float16_can_be_held_in_8_bits(target, folder):
+    dense = load_feature_head("head", folder, target).model
+    low = load_feature_head("head", folder, target, quantize="int8").model
+    assert any(isinstance(each, Int8Linear) for each in low.modules())
+    assert not any(isinstance(each, Int8Linear) for each in dense.modules())
+
+
+@pytest.mark.parametrize("folder", ["int4"], indirect=True)
+def test_a_head_in_4_bits_is_not_rounded_again(target, folder):
+    with pytest.raises(SpecdecError, match="in 4 bits already"):
+        load_feature_head("head", folder, target, quantize="int8")

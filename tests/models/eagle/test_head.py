@@ -188,3 +188,14 @@ def test_the_likely_tokens_are_the_commonest_and_those_always_wanted():
     counts = torch.tensor([5, 0, 9, 1, 0, 7])
     assert likely_tokens(counts, 3, frozenset({4})).tolist() == [2, 4, 5]
     assert likely_tokens(counts, 99, frozenset()).tolist() == [0, 2, 3, 5]
+
+
+def test_a_text_told_bit_by_bit_reads_as_if_it_were_told_at_once(target, head):
+    text = random_tokens(9, 12)
+    _, drafting = runners(target, head)
+    drafting.prepare(text)
+    drafting.begin(text[:5])
+    for length in range(5, 9):
+        (row,) = drafting.score(TokenTree())
+        torch.testing.assert_close(row[KNOWN], by_definition(target, head, text[:length], [])[0], **EXACT)
+        drafting.commit((), [text[length]])

@@ -8,7 +8,7 @@ import torch
 from gptq_checkpoints import LAYERS, checkpoint, words_of
 from safetensors.torch import load_file, save_file
 
-from specdec_cli.errors import ResourceError, SpecdecError
+from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models import hardware
 from specdec_cli.models.hf.checkpoint import read_config
 from specdec_cli.models.loader import load_model
@@ -172,4 +172,21 @@ def test_a_dense_model_that_does_not_fit_is_refused_before_it_is_read(tmp_path, 
     stored = sum(path.stat().st_size for path in packed.glob("*.safetensors"))
     monkeypatch.setattr(hardware, "free_memory", lambda _: stored)
     with pytest.raises(ResourceError):
+        load_model(str(packed), device="cpu", dtype="float32")
+
+
+def test_a_checkpoint_of_pickled_tensors_is_read_like_one_of_safetensors(tmp_path):
+    packed, _ = checkpoint(tmp_path)
+    _, expected = logits(packed)
+    weights = load_file(packed / "model.safetensors")
+    (packed / "model.safetensors").unlink()
+    torch.save(weights, packed / "pytorch_model.bin")
+    assert torch.equal(logits(packed)[1], expected)
+
+
+def test_pickles_that_are_more_than_tensors_are_refused(tmp_path):
+    packed, _ = checkpoint(tmp_path)
+    (packed / "model.safetensors").unlink()
+    torch.save({"steps": 3}, packed / "pytorch_model.bin")
+    with pytest.raises(InputError, match="something else than tensors"):
         load_model(str(packed), device="cpu", dtype="float32")
