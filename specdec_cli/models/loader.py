@@ -27,7 +27,7 @@ from specdec_cli.models.hub.resolve import resolve
 from specdec_cli.models.offload.load import Offload, PlannedModel, open_planned, plan_offloaded
 from specdec_cli.models.offload.memory_plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
-from specdec_cli.models.quantization.bitsandbytes import packed_weights, rounding
+from specdec_cli.models.quantization.bitsandbytes import bitsandbytes_config, packed_weights
 from specdec_cli.models.quantization.gptq import gptq_bytes, is_gptq, read_gptq
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, require_cpu
 from specdec_cli.models.quantization.quantize import lower_precision, remarks_on
@@ -148,21 +148,21 @@ def check_model(
         ResourceError: not enough memory or disk.
         SpecdecError: not to be found, damaged, or not a causal language model.
     """
-    place = resolve_device(device)
+    resolved = resolve_device(device)
     if quantize in OURS:
-        require_cpu(quantize, place)
-    number_format = resolve_dtype(dtype, place)
+        require_cpu(quantize, resolved)
+    number_format = resolve_dtype(dtype, resolved)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
     tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     needed, planned = 0, None
     if offload is None:
-        needed = _memory_needed(found.folder, config, number_format, place)
-        require_memory(needed, place, f"Loading {name}")
+        needed = _memory_needed(found.folder, config, number_format, resolved)
+        require_memory(needed, resolved, f"Loading {name}")
     else:
-        planned = plan_offloaded(found.folder, config, number_format, place, offload, trust_remote_code)
+        planned = plan_offloaded(found.folder, config, number_format, resolved, offload, trust_remote_code)
     return CheckedModel(
-        name, found.folder, found.source, config, tokenizer, number_format, place, quantize,
+        name, found.folder, found.source, config, tokenizer, number_format, resolved, quantize,
         trust_remote_code, needed, planned,
     )  # fmt: skip
 
@@ -211,15 +211,15 @@ def load_model(name: str, *, drafts: bool = False, report: Report = log, **how: 
 
 def _whole_model(checked: CheckedModel, drafts: bool, report: Report) -> tuple[Any, tuple[str, ...]]:
     """The model where it is to be, and the names of stored tensors that it has no place for."""
-    folder, config, dtype, place = checked.folder, checked.config, checked.dtype, checked.device
+    folder, config, dtype, device = checked.folder, checked.config, checked.dtype, checked.device
     quantize, trusted = checked.quantize, checked.trust_remote_code
     if quantize in BITSANDBYTES:
-        how = rounding(folder, config, dtype, quantize)
+        how = bitsandbytes_config(folder, config, dtype, quantize)
         report(f"Rounding the weights to {quantize}")
-        model, unused = read_pretrained(folder, dtype, trusted, rounding=how, device=place)
+        model, unused = read_pretrained(folder, dtype, trusted, quantization=how, device=device)
         return model.eval().requires_grad_(False), unused
     if is_gptq(config):
-        model, unused = read_gptq(folder, config, dtype, trusted, packed=place.type == "cpu")
+        model, unused = read_gptq(folder, config, dtype, trusted, packed=device.type == "cpu")
     else:
         model, unused = read_pretrained(folder, dtype, trusted)
     if drafts:
@@ -228,7 +228,7 @@ def _whole_model(checked: CheckedModel, drafts: bool, report: Report) -> tuple[A
     if quantize != "none":
         report(f"Rounding the weights to {quantize}")
         lower_precision(model, quantize)
-    return model.to(place), unused
+    return model.to(device), unused
 
 
 def load_tokenizer_only(
@@ -252,16 +252,16 @@ def count_parameters(model: Any) -> int:
     return dense + packed_weights(model) + sum(inputs)
 
 
-def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, place: torch.device) -> int:
+def _memory_needed(folder: Path, config: Any, dtype: torch.dtype, device: torch.device) -> int:
     """Bytes that a model's weights take: on the CPU, packing adds a copy to weights that were converted.
 
     Weights in the file's own number format are mapped from the disk, and the system can drop them again.
     """
     needed = weight_bytes(folder, dtype)
     if is_gptq(config):
-        return gptq_bytes(folder, config, dtype, packed=place.type == "cpu")
+        return gptq_bytes(folder, config, dtype, packed=device.type == "cpu")
     stored = sum(path.stat().st_size for path in safetensors_files(folder))
     converted = abs(needed - stored) > stored / 20
-    fused = place.type == "cpu" and architecture_of(config).fusable
+    fused = device.type == "cpu" and architecture_of(config).fusable
     packed = fused and packing(dtype) is not None
     return needed * (2 if packed and converted else 1)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from specdec_cli.models.eagle.checkpoint import load_feature_head
-from specdec_cli.models.eagle.head import FeatureHead
+from specdec_cli.models.eagle.checkpoint import load_eagle_head
+from specdec_cli.models.eagle.head import EagleHead
 from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.loader import LoadedModel, load_checked
 from specdec_cli.models.quantization.linear import Int4Linear
 from specdec_cli.models.runner.tree_support import require_tree_support
 from specdec_cli.models.self_drafts.early_exit import first_layers
-from specdec_cli.models.self_drafts.noisy import perturbed
-from specdec_cli.models.self_drafts.quantized import rounded
+from specdec_cli.models.self_drafts.noisy import noisy_copy
+from specdec_cli.models.self_drafts.quantized import quantized
 from specdec_cli.progress import Report
 from specdec_cli.registry.drafts import EARLY_EXIT, NOISY
 from specdec_cli.registry.methods import METHODS
@@ -36,15 +36,15 @@ def load_draft(
     spec, name = checked.spec, checked.spec.name
     if spec.kind == EARLY_EXIT:
         draft = first_layers(target, spec.layers)
-        return rounded(draft, name, settings.draft_quantize, report), None
+        return quantized(draft, name, settings.draft_quantize, report), None
     if spec.is_of_target:
         report(f"Making a copy of {target.name}")
         if spec.kind == NOISY:
-            return perturbed(target, name, spec.noise), None
-        return rounded(target, name, spec.precision, report), None
+            return noisy_copy(target, name, spec.noise), None
+        return quantized(target, name, spec.precision, report), None
     report(f"Loading {name}")
     if checked.head is not None:
-        return load_feature_head(name, checked.head, target, settings.draft_quantize), None
+        return load_eagle_head(name, checked.head, target, settings.draft_quantize), None
     assert checked.model is not None, "what is not made of the target has files of its own"
     is_ensemble = METHODS[settings.method].is_ensemble
     drafts = not is_ensemble or name not in member_names(settings)
@@ -61,7 +61,7 @@ def load_draft(
 
 def model_record(loaded: LoadedModel, quantize: str) -> dict[str, object]:
     """What a result says of a model; a head may be in 4 bits whatever precision was asked for."""
-    if isinstance(loaded.model, FeatureHead) and isinstance(loaded.model.fuse, Int4Linear):
+    if isinstance(loaded.model, EagleHead) and isinstance(loaded.model.fuse, Int4Linear):
         quantize = "int4"
     return {
         "name": loaded.name,

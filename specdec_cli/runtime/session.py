@@ -16,9 +16,9 @@ from specdec_cli.engine.stopping import Stopping
 from specdec_cli.engine.text import Stops
 from specdec_cli.ensemble.members import Member
 from specdec_cli.errors import InputError
-from specdec_cli.models.eagle.forward import head_forward
-from specdec_cli.models.eagle.head import FeatureHead
-from specdec_cli.models.eagle.runner import FeatureRunner
+from specdec_cli.models.eagle.forward import eagle_forward
+from specdec_cli.models.eagle.head import EagleHead
+from specdec_cli.models.eagle.runner import EagleRunner
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.select import (
     NOT_COMPILED,
@@ -214,7 +214,7 @@ class Session:
             draft: whose, instead of the target's.
         """
         runner = self.runner(draft)
-        if isinstance(runner, FeatureRunner):
+        if isinstance(runner, EagleRunner):
             runner.prepare([*prompt, *tokens])
             together = False  # after a guess it would read its own hidden states for the target's
         runner.begin(prompt)
@@ -261,13 +261,13 @@ class Session:
     def _new_runner(self, loaded: LoadedModel, report: Report) -> Runner:
         """One runner is kept for each model, so that weights are packed and the cache is allocated once."""
         name = f"{loaded.name} in {dtype_name(loaded.dtype)}"
-        if isinstance(loaded.model, FeatureHead):
+        if isinstance(loaded.model, EagleHead):
             if self.settings.compile and loaded.device.type != "cpu":
                 self.warnings.append(
                     f"--compile changes nothing for {loaded.name}: heads are compiled on a CPU only."
                 )
-            forward_of_head = head_forward(loaded.model, self.settings.compile, report)
-            return FeatureRunner(forward_of_head, loaded.context, self.runner(), name)
+            forward_of_head = eagle_forward(loaded.model, self.settings.compile, report)
+            return EagleRunner(forward_of_head, loaded.context, self.runner(), name)
         if self.settings.compile and can_compile(loaded.model, loaded.stream):
             forward: Forward = compiled_forward(loaded.model, report, loaded.stream)
         else:

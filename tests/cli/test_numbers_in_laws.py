@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_eagle_head, vocabulary_digest
 from specdec_cli.models.eagle.files import MadeFor
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.settings import Settings, load_settings
 
@@ -91,11 +91,11 @@ def head(target):
     loaded = load_model(str(target), device="cpu", dtype="float32")
     shape, model = head_shape(loaded.model.config), loaded.model
     torch.manual_seed(1)
-    made = new_feature_head(model.get_input_embeddings(), torch.arange(0, 90, 2), 1, shape, torch.float32)
+    made = new_eagle_head(model.get_input_embeddings(), torch.arange(0, 90, 2), 1, shape, torch.float32)
     made_for = MadeFor("target", model.config.hidden_size, vocabulary_digest(loaded.tokenizer))
     folder = target.with_name("head")
     folder.mkdir()
-    save_feature_head(made, made_for, folder, "float16")
+    save_eagle_head(made, made_for, folder, "float16")
     return folder
 
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from specdec_cli.benchmarking.sweep import Configuration
 from specdec_cli.errors import NO_ROOM, USAGE, InputError
-from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_eagle_head, vocabulary_digest
 from specdec_cli.models.eagle.files import MadeFor
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
 from specdec_cli.models.hf.checkpoint import weight_bytes
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.memory_plan import row_bytes
@@ -189,21 +189,21 @@ def head(target: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     shape = head_shape(teacher.model.config)
     embedding = teacher.model.get_input_embeddings()
     torch.manual_seed(1)
-    made = new_feature_head(embedding, torch.arange(40), 1, shape, torch.float32)
+    made = new_eagle_head(embedding, torch.arange(40), 1, shape, torch.float32)
     folder = tmp_path_factory.mktemp("head")
     made_for = MadeFor(target, embedding.embedding_dim, vocabulary_digest(teacher.tokenizer))
-    save_feature_head(made, made_for, folder, "float16")
+    save_eagle_head(made, made_for, folder, "float16")
     return str(folder)
 
 
-def test_a_feature_head_drafts_for_an_offloaded_target(specdec: Program, target: str, head: str) -> None:
+def test_an_eagle_head_drafts_for_an_offloaded_target(specdec: Program, target: str, head: str) -> None:
     plain = ["generate", "-m", target, "-p", "the cat", "-n", "12", "-q", "--method"]
     expected = specdec(*plain, "autoregressive")
     found = specdec(*plain, "specexec", "-d", head, "--offload", "disk", "--resident-layers", "2")
     assert (found.code, found.out) == (0, expected.out), found.err
 
 
-def test_the_plan_counts_a_feature_head_with_its_cache(target: str, head: str) -> None:
+def test_the_plan_counts_an_eagle_head_with_its_cache(target: str, head: str) -> None:
     settings = Settings(target=target, offload="disk", dtype="float32")
     found = offload_of(settings, parse_draft(head), 8, lambda _: None)
     assert found is not None

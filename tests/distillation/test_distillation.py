@@ -20,8 +20,8 @@ from specdec_cli.distillation.run import distil, frame_of, put_in_place
 from specdec_cli.distillation.students import new_student
 from specdec_cli.distillation.training import Training, batch_of, schedule
 from specdec_cli.errors import InputError, MismatchError, ResourceError, SpecdecError
-from specdec_cli.models.eagle.checkpoint import load_feature_head, read_weights
-from specdec_cli.models.forward.batch import LeanBatch, ModuleBatch, new_batch_forward
+from specdec_cli.models.eagle.checkpoint import load_eagle_head, read_weights
+from specdec_cli.models.forward.batch import FusedBatch, HFBatch, new_batch_forward
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.quantization.linear import Int4Linear
 from specdec_cli.models.reduced_vocab_head import ReducedHead
@@ -158,12 +158,12 @@ def test_a_run_that_was_stopped_ends_where_one_without_a_stop_does(target, tmp_p
     assert again.history == whole.history
 
 
-def test_the_lean_writer_and_the_module_write_from_the_same_logits(target):
-    lean, module = LeanBatch(target.model, 3, 8), ModuleBatch(target.model)
+def test_the_fused_writer_and_the_module_write_from_the_same_logits(target):
+    fused, module = FusedBatch(target.model, 3, 8), HFBatch(target.model)
     chance = torch.Generator().manual_seed(0)
     for _ in range(8):
         tokens = torch.randint(2, 90, (3,), generator=chance)
-        for found, right in zip(lean.read(tokens), module.read(tokens), strict=True):
+        for found, right in zip(fused.read(tokens), module.read(tokens), strict=True):
             torch.testing.assert_close(found, right, atol=1e-4, rtol=0)
 
 
@@ -275,7 +275,7 @@ def test_prompts_that_leave_no_room_for_an_answer_are_left_out_and_counted(targe
     recipe = Recipe("tiny", prompts="some", **{**SMALL, "length": 32, "tokens": 24 * 32})
     distil(target, recipe, tmp_path, None, ["ab", "b" * 40], watch)
     assert "1 of 2 prompts leave no room" in said[0]
-    draft = load_feature_head("draft", tmp_path, target)
+    draft = load_eagle_head("draft", tmp_path, target)
     assert all(weight.isfinite().all() for weight in draft.model.parameters())
 
 
@@ -335,19 +335,19 @@ def test_a_target_of_16_bits_teaches_a_draft_too(folder, tmp_path, kind, dtype):
     teacher = load_model(str(folder), dtype=dtype)
     distil(teacher, Recipe("tiny", kind=kind, **SMALL), tmp_path, None, None, Silent())
     if kind == "head":
-        draft = load_feature_head("draft", tmp_path, teacher)
+        draft = load_eagle_head("draft", tmp_path, teacher)
         assert {weight.dtype for weight in draft.model.parameters()} == {teacher.dtype}
     assert teacher.model.get_input_embeddings().weight.dtype == teacher.dtype
 
 
 def test_a_head_whose_tokens_are_out_of_order_is_refused(target, tmp_path):
     new_student("head", target, torch.tensor([1, 4, 9]), 1).save(tmp_path, "float16")
-    load_feature_head("draft", tmp_path, target)
+    load_eagle_head("draft", tmp_path, target)
     file = tmp_path / "model.safetensors"
     weights = load_file(file)
     save_file(weights | {"inner.lm_head.tokens": torch.tensor([1, 9, 4])}, file)
     with pytest.raises(SpecdecError, match="its tokens are not ids in order"):
-        load_feature_head("draft", tmp_path, target)
+        load_eagle_head("draft", tmp_path, target)
 
 
 @pytest.mark.parametrize("store", ["float16", "int4"])
@@ -360,7 +360,7 @@ def test_a_head_is_measured_as_it_is_stored_and_read_as_it_is_measured(target, t
     held_out = Corpus(tmp_path / "work" / "text", recipe.corpus).read(0)
     output = target.model.lm_head.weight
     assert measure_acceptance(student, output, held_out, recipe.unroll, target.device) == found.acceptance
-    fuse = load_feature_head("draft", tmp_path, target).model.fuse
+    fuse = load_eagle_head("draft", tmp_path, target).model.fuse
     assert ("fuse.weight" in low, isinstance(fuse, Int4Linear)) == (store == "int4",) * 2
     loaded = fuse.dense() if isinstance(fuse, Int4Linear) else fuse.weight
     torch.testing.assert_close(loaded, dense["fuse.weight"].float(), atol=1e-6, rtol=1e-6)

@@ -12,7 +12,7 @@ from specdec_cli.drafting.ranking import DraftRanking
 from specdec_cli.engine.loop import decode
 from specdec_cli.engine.roles import Roles
 from specdec_cli.engine.stopping import Stopping
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.runner.target import ModelTarget
 from specdec_cli.sampling.distribution import Sampling
@@ -36,7 +36,7 @@ def models():
 
 
 def text_of(models, drafter, verify, prompt, sampling, seed, length=LENGTH):
-    target = ModelTarget(Runner(ModuleForward(models[0]), CONTEXT), sampling)
+    target = ModelTarget(Runner(HFForward(models[0]), CONTEXT), sampling)
     steps = decode(prompt, Roles(target, drafter, verify), SeededRandomness(seed), Stopping(length))
     return [(step.accepted, step.tokens) for step in steps]
 
@@ -55,7 +55,7 @@ def test_specexec_at_any_budget_gives_the_text_of_plain_decoding_on_50_prompts(m
         assert len(plain) == LENGTH
         budget = (1, 2, 5, 16, 64)[number % 5]
         shape = TreeShape(budget=budget, beams=4, depth=6, branches=4)
-        draft = Runner(ModuleForward(models[1]), CONTEXT)
+        draft = Runner(HFForward(models[1]), CONTEXT)
         drafter = BestFirstDrafter(draft, shape, DraftRanking(temperature), VOCABULARY)
         steps = text_of(models, drafter, follow_own_sample, prompt, sampling, number)
         assert tokens(steps) == plain
@@ -76,7 +76,7 @@ def test_ngram_gives_the_text_of_plain_decoding(models):
 def test_greedy_chains_give_the_greedy_text(models, verify):
     for number in range(10):
         prompt = random_tokens(5, 100 + number)
-        draft = ChainDrafter(Runner(ModuleForward(models[1]), CONTEXT), 4, Sampling(0.0), VOCABULARY)
+        draft = ChainDrafter(Runner(HFForward(models[1]), CONTEXT), 4, Sampling(0.0), VOCABULARY)
         steps = text_of(models, draft, verify, prompt, Sampling(0.0), number)
         expected = list(prompt)
         for _ in range(LENGTH):
@@ -88,7 +88,7 @@ def test_greedy_chains_give_the_greedy_text(models, verify):
 def test_a_perfect_draft_is_always_accepted(models):
     for verify in (reject_by_token, verify_block):
         sampling = Sampling(1.0)
-        draft = ChainDrafter(Runner(ModuleForward(models[0]), CONTEXT), 3, sampling, VOCABULARY)
+        draft = ChainDrafter(Runner(HFForward(models[0]), CONTEXT), 3, sampling, VOCABULARY)
         steps = text_of(models, draft, verify, random_tokens(5, 1), sampling, 7, length=20)
         assert [count for count, _ in steps] == [3, 3, 3, 3, 3]
 

@@ -263,7 +263,7 @@ FILES = (
     Kind("pickles", 4, ("target", "pickled", "tree.pt", "distilled"), FILE_ENDS, _pickled),
     Kind("GGUF", 14, ("model.gguf",), MODEL_ENDS, _gguf),
     Kind("GGUF parts", 4, ("split",), MODEL_ENDS, _split),
-    Kind("feature head", 7, ("target", "head"), MODEL_ENDS, _head),
+    Kind("EAGLE head", 7, ("target", "head"), MODEL_ENDS, _head),
     Kind("distillation", 4, ("target", "distilled"), MODEL_ENDS, _distilled),
     Kind("tree", 7, ("target", "tree.json", "tree.pt"), FILE_ENDS, _tree),
     Kind("log", 8, ("a.jsonl",), FILE_ENDS, _log),

@@ -14,9 +14,9 @@ import tiny_checkpoints as tiny
 import torch
 from fuzzing.children import Run, finish, start
 
-from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_eagle_head, vocabulary_digest
 from specdec_cli.models.eagle.files import MadeFor
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
 from specdec_cli.models.loader import load_model
 
 SHARP = {"initializer_range": 0.3, "max_position_embeddings": 256}
@@ -102,12 +102,10 @@ class Inputs:
         known = torch.arange(0, tiny.SIZES["vocab_size"], 2)
         model = loaded.model
         torch.manual_seed(1)
-        head = new_feature_head(
-            model.get_input_embeddings(), known, 1, head_shape(model.config), torch.float32
-        )
+        head = new_eagle_head(model.get_input_embeddings(), known, 1, head_shape(model.config), torch.float32)
         path.mkdir()
         made_for = MadeFor("target", model.config.hidden_size, vocabulary_digest(loaded.tokenizer))
-        save_feature_head(head, made_for, path, "float16")
+        save_eagle_head(head, made_for, path, "float16")
 
     def _distilled(self, path: Path) -> None:
         self.make("target")

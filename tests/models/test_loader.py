@@ -243,8 +243,8 @@ def test_an_adapter_and_a_folder_of_gguf_files_say_what_to_do(tmp_path, gguf):
 
 def test_the_tokenizer_alone_needs_no_weights(folder):
     (folder / "model.safetensors").unlink()
-    tokenizer, width = load_tokenizer_only(str(folder))
-    assert tokenizer.size == width == len(tiny.WORDS)
+    tokenizer, vocab_size = load_tokenizer_only(str(folder))
+    assert tokenizer.size == vocab_size == len(tiny.WORDS)
 
 
 def test_the_configuration_and_the_tokenizer_need_none_of_the_files_that_an_index_lists(tmp_path):

@@ -20,10 +20,10 @@ from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.load import Offload
 from specdec_cli.models.offload.memory_plan import Limits, Workload
-from specdec_cli.models.quantization.quantize import low_precision_twin, lower_precision
+from specdec_cli.models.quantization.quantize import low_precision_copy, lower_precision
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.models.self_drafts.early_exit import first_layers
-from specdec_cli.models.self_drafts.quantized import rounded
+from specdec_cli.models.self_drafts.quantized import quantized
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "vocab_size": 272}
 WORDS = (*tiny.WORDS, *(f"<{number}>" for number in range(272 - len(tiny.WORDS))))
@@ -205,8 +205,8 @@ PATHS = {
     "int4": (lambda folder: loaded(folder, quantize="int4"), lowered("int4")),
     "layers:1": (lambda folder: first_layers(loaded(folder), 1), first_layer),
     "self:int8": (
-        lambda folder: rounded(loaded(folder), "self:int8", "int8", silent),
-        lambda model: low_precision_twin(model, "int8"),
+        lambda folder: quantized(loaded(folder), "self:int8", "int8", silent),
+        lambda model: low_precision_copy(model, "int8"),
     ),
     "disk": (lambda folder: loaded(folder, offload=STREAMED), lambda model: model),
     "disk, layers:1": (
@@ -216,8 +216,8 @@ PATHS = {
         first_layer,
     ),
     "disk, self:int4": (
-        lambda folder: rounded(loaded(folder, offload=STREAMED), "self:int4", "int4", silent),
-        lambda model: low_precision_twin(model, "int4"),
+        lambda folder: quantized(loaded(folder, offload=STREAMED), "self:int4", "int4", silent),
+        lambda model: low_precision_copy(model, "int4"),
     ),
 }
 OTHER_FILES = {"pickled": {"pickled": True}, "gptq": {"quantised": True}}

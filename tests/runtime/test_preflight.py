@@ -12,9 +12,9 @@ import torch
 
 from specdec_cli.errors import InputError, MismatchError, ResourceError, SpecdecError
 from specdec_cli.models import hardware
-from specdec_cli.models.eagle.checkpoint import save_feature_head, vocabulary_digest
+from specdec_cli.models.eagle.checkpoint import save_eagle_head, vocabulary_digest
 from specdec_cli.models.eagle.files import MadeFor
-from specdec_cli.models.eagle.head import new_feature_head
+from specdec_cli.models.eagle.head import new_eagle_head
 from specdec_cli.models.hf.tokenizer import read_tokenizer
 from specdec_cli.runtime import session as session_module
 from specdec_cli.runtime.preflight import preflight
@@ -32,9 +32,9 @@ def head_for(folder: Path, target: Path, hidden: int = 32) -> Path:
     folder.mkdir()
     embedding = torch.nn.Embedding(len(tiny.WORDS), hidden)
     shape = {**SHAPE, "hidden_size": hidden}
-    head = new_feature_head(embedding, torch.arange(8), 1, shape, torch.float32)
+    head = new_eagle_head(embedding, torch.arange(8), 1, shape, torch.float32)
     digest = vocabulary_digest(read_tokenizer(target))
-    save_feature_head(head, MadeFor("tiny", hidden, digest), folder, "float16")
+    save_eagle_head(head, MadeFor("tiny", hidden, digest), folder, "float16")
     return folder
 
 

@@ -271,12 +271,12 @@ def test_a_rounded_draft_changes_nothing_of_greedy_text(settings, folders, metho
     assert session.warnings == []
 
 
-def test_a_twin_of_lower_precision_leaves_the_target_as_it_is(settings):
+def test_a_copy_of_lower_precision_leaves_the_target_as_it_is(settings):
     session = Session.load(settings)
     before = {name: weight.clone() for name, weight in session.target.model.state_dict().items()}
-    twin = session.draft(parse_draft("self:int4")).model
-    assert twin.model.embed_tokens.weight is session.target.model.model.embed_tokens.weight
-    assert type(twin.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
+    draft = session.draft(parse_draft("self:int4")).model
+    assert draft.model.embed_tokens.weight is session.target.model.model.embed_tokens.weight
+    assert type(draft.model.layers[0].self_attn.q_proj).__name__ == "Int4Linear"
     after = session.target.model.state_dict()
     assert before.keys() == after.keys()
     assert all(weight.equal(after[name]) for name, weight in before.items())

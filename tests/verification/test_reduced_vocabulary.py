@@ -9,7 +9,7 @@ from random_models import ARCHITECTURES, random_model
 
 from specdec_cli.audit import exact
 from specdec_cli.audit.toys import ToyDraftModel
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.registry.methods import METHODS
 
@@ -87,7 +87,7 @@ def test_the_law_stays_the_targets_when_a_real_draft_reads_a_stand_in(monkeypatc
 
     draft.model.embed_tokens.__class__ = Embedding
     monkeypatch.setattr(
-        exact, "ToyDraftModel", lambda *_, **__: Runner(ModuleForward(draft), 64, stand_in=STAND_IN)
+        exact, "ToyDraftModel", lambda *_, **__: Runner(HFForward(draft), 64, stand_in=STAND_IN)
     )
     settings = next(each for each in exact.cases(["sps"]) if each.temperature > 0)
     found = exact.check(settings, seed=3)

@@ -1,4 +1,4 @@
-"""Feature heads on disk: a folder of config.json and model.safetensors, and what they were made for."""
+"""EAGLE heads on disk: a folder of config.json and model.safetensors, and what they were made for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from specdec_cli.models.eagle.files import (
     head_config,
     head_tensors,
 )
-from specdec_cli.models.eagle.head import FeatureHead, new_feature_head, stored_weights
+from specdec_cli.models.eagle.head import EagleHead, new_eagle_head, stored_weights
 from specdec_cli.models.hf.tokenizer import Tokenizer
 from specdec_cli.models.loader import LoadedModel, count_parameters
 from specdec_cli.models.quantization.int4_format import GRID, WHOLE, fits_4_bits, names_of_4_bits
@@ -80,7 +80,7 @@ def _made_for_another(folder: Path, made_for: MadeFor, name: str) -> MismatchErr
     return MismatchError(problem, f"Make one with `specdec distill --target {name}`, or use --draft ngram.")
 
 
-def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, store: str) -> None:
+def save_eagle_head(head: EagleHead, made_for: MadeFor, folder: Path, store: str) -> None:
     """Write a head's two files; the target's embedding is not among the weights.
 
     Args:
@@ -106,7 +106,7 @@ def save_feature_head(head: FeatureHead, made_for: MadeFor, folder: Path, store:
     weights: dict[str, Tensor] = {}
     for name, weight in stored_weights(head).items():
         if name in matrices:
-            weights |= FourBits.rounded(weight.detach()).stored(name)
+            weights |= FourBits.quantized(weight.detach()).stored(name)
         else:
             floats = weight.is_floating_point()
             weights[name] = weight.detach().to(torch.float16 if floats else weight.dtype).contiguous()
@@ -126,7 +126,7 @@ def require_finite_weights(weights: Iterable[Tensor]) -> None:
         raise NotFiniteError("The draft's weights are too large for the float16 that they are kept in.", hint)
 
 
-def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: str = "none") -> LoadedModel:
+def load_eagle_head(name: str, folder: Path, target: LoadedModel, quantize: str = "none") -> LoadedModel:
     """The head in `folder`, ready to draft for a loaded target.
 
     Args:
@@ -149,12 +149,12 @@ def load_feature_head(name: str, folder: Path, target: LoadedModel, quantize: st
     dense, low = read_weights(folder)
     tokens = dense[TOKENS]
     require_ascending(tokens, embedding.num_embeddings, folder)
-    head = new_feature_head(embedding, tokens, config["layers"], config["shape"], target.dtype)
+    head = new_eagle_head(embedding, tokens, config["layers"], config["shape"], target.dtype)
     _fill(head, dense, folder)
     head = head.eval().requires_grad_(False).to(target.device)
     if quantize != "none":
         require_roundable(folder, name)
-        _round(head, name, quantize, target.device)
+        _quantize(head, name, quantize, target.device)
     elif target.device.type == "cpu":
         _put_in(head, low)
     return LoadedModel(
@@ -203,22 +203,22 @@ def require_roundable(folder: Path, name: str) -> None:
         raise InputError(f"The weights of {name} are held in 4 bits already.", "Leave out --draft-quantize.")
 
 
-def _round(head: FeatureHead, name: str, kind: str, device: torch.device) -> None:
+def _quantize(head: EagleHead, name: str, kind: str, device: torch.device) -> None:
     require_cpu(kind, device)
     if not lower_products(head, kind):
         raise MismatchError(f"No layer of {name} can be held in {kind}.", "Leave out --draft-quantize.")
 
 
-def _put_in(head: FeatureHead, low: Mapping[str, FourBits]) -> None:
+def _put_in(head: EagleHead, low: Mapping[str, FourBits]) -> None:
     """Replace matrices, by the names of their weights, by products that keep them in 4 bits."""
     for name, weight in low.items():
         if not fits_4_bits(*weight.whole.shape[::-1]):
-            continue  # made by other means than `save_feature_head`: it stays dense
+            continue  # made by other means than `save_eagle_head`: it stays dense
         parent, _, last = name.removesuffix(".weight").rpartition(".")
         setattr(head.get_submodule(parent), last, Int4Linear.of(weight))
 
 
-def _fill(head: FeatureHead, stored: dict[str, torch.Tensor], folder: Path) -> None:
+def _fill(head: EagleHead, stored: dict[str, torch.Tensor], folder: Path) -> None:
     try:
         missing, unexpected = head.load_state_dict(stored, strict=False)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Feature heads on disk, as far as they are known without their weights: config.json and a header."""
+"""EAGLE heads on disk, as far as they are known without their weights: config.json and a header."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _HeadConfig:
 
 
 def head_folder(name: str) -> Path | None:
-    """The folder that a draft's name stands for, if it is a shipped one or a feature head on this disk."""
+    """The folder that a draft's name stands for, if it is a shipped one or an EAGLE head on this disk."""
     shipped = shipped_drafts().get(name)
     if shipped is not None:
         return shipped
@@ -79,11 +79,11 @@ def head_folder(name: str) -> Path | None:
         folder = Path(name).expanduser()
     except RuntimeError:  # ~NOBODY
         return None
-    return folder if is_feature_head(folder) else None
+    return folder if is_eagle_head(folder) else None
 
 
-def is_feature_head(folder: Path) -> bool:
-    """Whether a feature head lies there, by what its configuration says."""
+def is_eagle_head(folder: Path) -> bool:
+    """Whether an EAGLE head lies there, by what its configuration says."""
     try:
         config = read_model_json(folder / CONFIG, dict[str, Any])
     except SpecdecError:

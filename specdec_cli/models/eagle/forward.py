@@ -1,39 +1,39 @@
-"""The pass of a feature head: the lean pass, with hidden states beside the embeddings in its input."""
+"""The pass of an EAGLE head: the fused pass, with hidden states beside the embeddings in its input."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from specdec_cli.models.eagle.head import FeatureHead, side_by_side
+from specdec_cli.models.eagle.head import EagleHead, side_by_side
 from specdec_cli.models.forward.base import Pass
-from specdec_cli.models.forward.compiled import load_pieces
-from specdec_cli.models.forward.fused import LeanForward
-from specdec_cli.models.forward.fused_weights import lean_shape
-from specdec_cli.models.forward.kernels import Pieces
+from specdec_cli.models.forward.compiled import load_kernels
+from specdec_cli.models.forward.fused import FusedForward
+from specdec_cli.models.forward.fused_weights import kernel_shape
+from specdec_cli.models.forward.kernels import Kernels
 from specdec_cli.models.forward.packed_linear import fused
 from specdec_cli.models.forward.select import compile_forward
 from specdec_cli.progress import Report
 
 
-class HeadForward(LeanForward):
-    """Computes passes of a feature head; see `base.Forward`. Every pass needs `Pass.features`.
+class EagleForward(FusedForward):
+    """Computes passes of an EAGLE head; see `base.Forward`. Every pass needs `Pass.features`.
 
     Args:
         head: the draft.
-        pieces: compiled pieces for the shape of its layers, if there are any.
+        kernels: compiled kernels for the shape of its layers, if there are any.
     """
 
-    def __init__(self, head: FeatureHead, pieces: Pieces | None = None) -> None:
-        super().__init__(head.inner, pieces)
+    def __init__(self, head: EagleHead, kernels: Kernels | None = None) -> None:
+        super().__init__(head.inner, kernels)
         self._fuse = fused((head.fuse,))
 
     def _inputs(self, step: Pass) -> Tensor:
-        assert step.features is not None, "a feature head reads hidden states"
+        assert step.features is not None, "an EAGLE head reads hidden states"
         return self._fuse(side_by_side(self._weights.embedding[step.tokens], step.features))
 
 
-def head_forward(head: FeatureHead, compiled: bool, report: Report) -> HeadForward:
-    """The pass of a feature head, with compiled pieces if that is asked for and can be had.
+def eagle_forward(head: EagleHead, compiled: bool, report: Report) -> EagleForward:
+    """The pass of an EAGLE head, with compiled kernels if that is asked for and can be had.
 
     Raises:
         SpecdecError: no compiler, or it fails.
@@ -41,5 +41,5 @@ def head_forward(head: FeatureHead, compiled: bool, report: Report) -> HeadForwa
     """
     if compiled and head.inner.device.type == "cpu":
         folder = compile_forward(head.inner, report)
-        return HeadForward(head, load_pieces(folder, lean_shape(head.inner), head.inner.dtype))
-    return HeadForward(head)
+        return EagleForward(head, load_kernels(folder, kernel_shape(head.inner), head.inner.dtype))
+    return EagleForward(head)

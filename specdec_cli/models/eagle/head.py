@@ -1,4 +1,4 @@
-"""A draft that reads the target's thoughts: a decoder layer or two over its hidden states.
+"""The EAGLE head: a draft that reads the target's hidden states, a decoder layer or two over them.
 
 Li et al. (2024), EAGLE, https://arxiv.org/abs/2401.15077: row t joins the embedding of token t with the
 target's last hidden state after token t - 1, and predicts what follows token t. Below the first guess the
@@ -18,11 +18,11 @@ from torch.nn.functional import pad, rms_norm, scaled_dot_product_attention
 from specdec_cli.models.forward.kernels import normed
 from specdec_cli.models.reduced_vocab_head import ReducedHead
 
-EPS = 1e-5  # as in most models of the family, so that compiled pieces fit both
+EPS = 1e-5  # as in most models of the family, so that compiled kernels fit both
 
 
-class FeatureHead(nn.Module):
-    """The draft; `inner` is a Llama-like model of its layers, so that the lean pass can compute it.
+class EagleHead(nn.Module):
+    """The draft; `inner` is a Llama-like model of its layers, so that the fused pass can compute it.
 
     Args:
         inner: transformers' model, whose embedding is the target's and whose output layer is reduced.
@@ -74,9 +74,9 @@ class FeatureHead(nn.Module):
         return cosines[:, None], sines[:, None]
 
 
-def new_feature_head(
+def new_eagle_head(
     embedding: nn.Embedding, tokens: Tensor, layers: int, shape: Mapping[str, Any], dtype: torch.dtype
-) -> FeatureHead:
+) -> EagleHead:
     """A head with random layers.
 
     Args:
@@ -94,13 +94,13 @@ def new_feature_head(
     inner = inner.to(dtype)
     inner.set_input_embeddings(embedding)
     inner.set_output_embeddings(ReducedHead(inner.lm_head, tokens, embedding.num_embeddings))
-    head = FeatureHead(inner, dtype)
+    head = EagleHead(inner, dtype)
     embedding.requires_grad_(False)
     return head
 
 
 def layers_config(shape: Mapping[str, Any], layers: int, **more: Any) -> Any:
-    """transformers' configuration of a head's layers; for `shape` see `new_feature_head`."""
+    """transformers' configuration of a head's layers; for `shape` see `new_eagle_head`."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -172,7 +172,7 @@ def head_shape(config: Any) -> dict[str, Any]:
     }
 
 
-def stored_weights(head: FeatureHead) -> dict[str, Tensor]:
+def stored_weights(head: EagleHead) -> dict[str, Tensor]:
     """What a head's file holds: everything but the embedding."""
     embedding = {id(weight) for weight in head.inner.get_input_embeddings().parameters()}
     return {

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from specdec_cli.models.eagle.forward import HeadForward
+from specdec_cli.models.eagle.forward import EagleForward
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
 
 
-class FeatureRunner(Runner):
-    """Scores trees with a feature head.
+class EagleRunner(Runner):
+    """Scores trees with an EAGLE head.
 
     Args:
         forward: its pass.
@@ -27,7 +27,7 @@ class FeatureRunner(Runner):
         name: what errors call the head, with its number format.
     """
 
-    def __init__(self, forward: HeadForward, context: int, source: Runner, name: str = "The head") -> None:
+    def __init__(self, forward: EagleForward, context: int, source: Runner, name: str = "The head") -> None:
         self._source = source
         source.keep_features()
         self._outputs: list[Tensor] = []  # of the last row of text, then of each node

@@ -1,1 +1,1 @@
-"""What computes a pass: transformers' module for any model, leaner code for the families that allow it."""
+"""What computes a pass: transformers' module for any model, fused code for the families that allow it."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from specdec_cli.models.forward.fused_weights import LayerWeights, fits, lean_weights
-from specdec_cli.models.forward.kernels import eager_pieces, normed
+from specdec_cli.models.forward.fused_weights import LayerWeights, fits, fused_weights
+from specdec_cli.models.forward.kernels import eager_kernels, normed
 from specdec_cli.models.reduced_vocab_head import head_vocab_size
 from specdec_cli.sampling.vocabulary import spread
 
@@ -26,16 +26,16 @@ class BatchForward(Protocol):
 
 
 def new_batch_forward(model: Any, texts: int, length: int) -> BatchForward:
-    """The leanest batched pass that computes the model, with room for `texts` texts of `length` tokens."""
-    return LeanBatch(model, texts, length) if fits(model) else ModuleBatch(model)
+    """The fastest batched pass that computes the model, with room for `texts` texts of `length` tokens."""
+    return FusedBatch(model, texts, length) if fits(model) else HFBatch(model)
 
 
-class LeanBatch:
-    """The pass of a Llama-like model without its module tree; see `lean.LeanForward`."""
+class FusedBatch:
+    """The pass of a Llama-like model without its module tree; see `fused.FusedForward`."""
 
     def __init__(self, model: Any, texts: int, length: int) -> None:
-        self._weights = weights = lean_weights(model)
-        self._pieces = eager_pieces(weights.shape)
+        self._weights = weights = fused_weights(model)
+        self._kernels = eager_kernels(weights.shape)
         shape, like = weights.shape, weights.embedding
         self._group = shape.heads // shape.key_heads
         self._keys = like.new_empty((len(weights.layers), texts, shape.key_heads, length, shape.head_size))
@@ -51,20 +51,20 @@ class LeanBatch:
 
     @torch.inference_mode()
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        weights, pieces = self._weights, self._pieces
+        weights, kernels = self._weights, self._kernels
         x = weights.embedding[tokens.to(weights.embedding.device)]
         if weights.embedding_scale != 1:
             x = x * x.new_tensor(weights.embedding_scale)
         ready = normed(x, weights.norms[0], weights.shape.eps)
-        for place, (layer, norm) in enumerate(zip(weights.layers, weights.norms[1:], strict=True)):
-            x, ready = pieces.add_norm(x, self._attend(place, layer, ready), layer.before_mlp)
-            x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
+        for index, (layer, norm) in enumerate(zip(weights.layers, weights.norms[1:], strict=True)):
+            x, ready = kernels.add_norm(x, self._attend(index, layer, ready), layer.before_mlp)
+            x, ready = kernels.add_norm(x, layer.down(kernels.gate(layer.gate_up(ready))), norm)
         self._read += 1
         return ready, spread(weights.head(ready), weights.vocabulary, self._vocab_size, float("-inf"))
 
-    def _attend(self, place: int, layer: LayerWeights, ready: Tensor) -> Tensor:
+    def _attend(self, index: int, layer: LayerWeights, ready: Tensor) -> Tensor:
         texts, position = ready.shape[0], self._read
-        queries = self._pieces.turn(
+        queries = self._kernels.turn(
             layer.qkv(ready),
             self._cosines[position].expand(texts, -1, -1),
             self._sines[position].expand(texts, -1, -1),
@@ -74,7 +74,7 @@ class LeanBatch:
             layer.query_norm,
             layer.key_norm,
         )
-        keys, values = self._keys[place], self._values[place]
+        keys, values = self._keys[index], self._values[index]
         keys[:, :, position] = self._fresh_keys.transpose(0, 1)
         values[:, :, position] = self._fresh_values.transpose(0, 1)
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
@@ -86,7 +86,7 @@ class LeanBatch:
         return layer.out(mixed.reshape(texts, -1))
 
 
-class ModuleBatch:
+class HFBatch:
     """The pass through transformers' own module, for every other architecture."""
 
     def __init__(self, model: Any) -> None:

@@ -1,4 +1,4 @@
-"""The pieces of a Llama-like layer as native kernels, compiled once and kept in the cache folder.
+"""The kernels of a Llama-like layer, compiled once and kept in the cache folder.
 
 They hold no weights: a file serves every model of the same shape, and a draft cut from a target with it.
 """
@@ -22,7 +22,7 @@ from torch.export import Dim, export
 
 from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import kernels as source
-from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Pieces, Shape, Turn
+from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Kernels, Shape, Turn
 from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.models.hub.cache import LARGER_CACHE, alone, cache_root, put_folder, workspace
@@ -38,8 +38,8 @@ ATTEND, TURN = "attend", "turn"
 HINT = "Leave out --compile; the results are the same."
 
 
-def compile_pieces(shape: Shape, dtype: torch.dtype, report: Report) -> Path:
-    """Compile the pieces for models of this shape, a minute long, or find them: the folder of the files.
+def compile_kernels(shape: Shape, dtype: torch.dtype, report: Report) -> Path:
+    """Compile the kernels for models of this shape, a minute long, or find them: the folder of the files.
 
     Raises:
         SpecdecError: there is no C++ compiler, or it fails.
@@ -75,7 +75,7 @@ def _compile(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         raise SpecdecError("--compile needs a C++ compiler, and none was found.", f"Install g++. {HINT}")
     with workspace("Compiling") as work:
-        built = work / "pieces"
+        built = work / "kernels"
         built.mkdir()
         _write_apart(shape, dtype, built)
         write_manifest(built, folder.name)
@@ -111,22 +111,22 @@ def _cause(said: str) -> str:
     return (named or lines or ["it said nothing"])[0]
 
 
-def write_pieces(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
-    """Compile the pieces into a folder, in this process."""
+def write_kernels(shape: Shape, dtype: torch.dtype, folder: Path) -> None:
+    """Compile the kernels into a folder, in this process."""
     for name, module, arguments, sizes in _examples(shape, dtype):
-        _compile_piece(module, arguments, sizes, folder / f"{name}.pt2")
+        _compile_kernel(module, arguments, sizes, folder / f"{name}.pt2")
 
 
-def _compile_piece(module: nn.Module, arguments: tuple[Any, ...], sizes: Any, place: Path) -> None:
+def _compile_kernel(module: nn.Module, arguments: tuple[Any, ...], sizes: Any, path: Path) -> None:
     from torch._inductor import aoti_compile_and_package
 
     program = export(module, arguments, dynamic_shapes=sizes, strict=True)
     # Threads are counted when a kernel runs, so that --threads holds for a file compiled before.
-    aoti_compile_and_package(program, package_path=str(place), inductor_configs={"cpp.dynamic_threads": True})
+    aoti_compile_and_package(program, package_path=str(path), inductor_configs={"cpp.dynamic_threads": True})
 
 
 def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module, tuple[Any, ...], Any]]:
-    """Each piece with arguments to trace it by, and which of their sizes vary from pass to pass."""
+    """Each kernel with arguments to trace it by, and which of their sizes vary from pass to pass."""
     rows, any_rows = EXAMPLE_ROWS, {0: Dim("rows", min=1, max=LARGEST)}
     room = {1: Dim("capacity", min=2, max=LARGEST)}
 
@@ -165,8 +165,8 @@ def _attention(dtype: torch.dtype) -> str:
     return ATTEND if dtype == torch.float32 else TURN
 
 
-def load_pieces(folder: Path, shape: Shape, dtype: torch.dtype) -> Pieces:
-    """The pieces that `compile_pieces` put there for that shape and number format, under a second.
+def load_kernels(folder: Path, shape: Shape, dtype: torch.dtype) -> Kernels:
+    """The kernels that `compile_kernels` put there for that shape and number format, under a second.
 
     Raises:
         SpecdecError: a file is damaged.
@@ -181,7 +181,7 @@ def load_pieces(folder: Path, shape: Shape, dtype: torch.dtype) -> Pieces:
         hint = f"Delete {folder} and try again."
         raise SpecdecError(f"The compiled pass cannot be loaded: {first_line(error)}.", hint) from error
     attends = _attention(dtype) == ATTEND
-    return Pieces(
+    return Kernels(
         lambda *arguments: tuple(add_norm(list(arguments))),
         Turn(shape).forward if attends else _single(attention),
         _single(gate),
@@ -190,10 +190,10 @@ def load_pieces(folder: Path, shape: Shape, dtype: torch.dtype) -> Pieces:
 
 
 def _single(run: Callable[[list[Tensor]], list[Tensor]]) -> Callable[..., Tensor]:
-    """A compiled piece that gives one tensor."""
+    """A compiled kernel that gives one tensor."""
     return lambda *arguments: run(list(arguments))[0]
 
 
 if __name__ == "__main__":
     _shape, _dtype, _folder = json.loads(sys.argv[1])
-    write_pieces(Shape(**_shape), getattr(torch, _dtype), Path(_folder))
+    write_kernels(Shape(**_shape), getattr(torch, _dtype), Path(_folder))

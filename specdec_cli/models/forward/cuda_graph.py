@@ -1,4 +1,4 @@
-"""The lean pass as CUDA graphs: a pass's hundred small kernels started by one call.
+"""The fused pass as CUDA graphs: a pass's hundred small kernels started by one call.
 
 A graph replays what was recorded, on the same tensors. So a pass is padded to one of a few sizes, its inputs
 are copied into tensors that stay, and attention looks at the whole cache behind a mask. Rows of padding write
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
-from specdec_cli.models.forward.fused import AttentionInputs, LeanForward
+from specdec_cli.models.forward.fused import AttentionInputs, FusedForward
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # larger passes, as of a prompt, run as they are
 STRIDE = 1024  # rows that the cache grows by: every growth costs the graphs, which hold its address
@@ -43,11 +43,11 @@ class Frame:
     replay: Callable[[], None]
 
 
-class GraphForward(LeanForward):
+class CudaGraphForward(FusedForward):
     """Computes passes of a Llama-like model on a GPU; see `base.Forward`.
 
     Args:
-        model: one that `lean_weights.fits`.
+        model: one that `fused_weights.fits`.
         record: turns a computation into its replay; another one than CUDA's serves tests.
     """
 
@@ -88,8 +88,8 @@ class GraphForward(LeanForward):
 
         def compute() -> Tensor:
             x = self._embedded(tokens)
-            place = AttentionInputs((self._cosines[positions], self._sines[positions]), rows, mask)
-            features[0] = self._read(x, place, capacity)
+            inputs = AttentionInputs((self._cosines[positions], self._sines[positions]), rows, mask)
+            features[0] = self._read(x, inputs, capacity)
             return features[0]
 
         features = [self._weights.embedding[:0]]

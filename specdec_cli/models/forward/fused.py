@@ -11,20 +11,20 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from specdec_cli.models.forward.base import Pass, causal
-from specdec_cli.models.forward.fused_weights import LayerWeights, LeanWeights, lean_weights
-from specdec_cli.models.forward.kernels import Pieces, eager_pieces, normed
+from specdec_cli.models.forward.fused_weights import FusedWeights, LayerWeights, fused_weights
+from specdec_cli.models.forward.kernels import Kernels, eager_kernels, normed
 from specdec_cli.models.forward.rotary import Turning
 from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
 GROWTH = 1.5
 FEW = 64  # rows up to which the compiled attention is the faster one or as fast
 MOST_SCORES = 1 << 20  # numbers that it may hold at once; torch's own holds few whatever the length
-LEAST = 16  # rows that the cache has at least: compiled pieces want two, and more spare it growing at once
+LEAST = 16  # rows that the cache has at least: compiled kernels want two, and more spare it growing at once
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionInputs:
-    """Where the rows of a pass stand: what all layers share.
+    """What the attention of all layers reads beside the rows themselves.
 
     Attributes:
         rotation: cosines and sines of their positions, each (n, 1, head size).
@@ -54,18 +54,20 @@ class LayerCache:
     seen_values: Tensor
 
 
-class LeanForward:
+class FusedForward:
     """Computes passes of a Llama-like model; see `base.Forward`.
 
     Args:
-        model: one that `lean_weights.fits`.
-        pieces: compiled pieces for its shape, if there are any.
+        model: one that `fused_weights.fits`.
+        kernels: compiled kernels for its shape, if there are any.
         weights: its weights, where they are not all in the model.
     """
 
-    def __init__(self, model: Any, pieces: Pieces | None = None, weights: LeanWeights | None = None) -> None:
-        self._weights = weights = weights or lean_weights(model)
-        self._pieces = pieces or eager_pieces(weights.shape)
+    def __init__(
+        self, model: Any, kernels: Kernels | None = None, weights: FusedWeights | None = None
+    ) -> None:
+        self._weights = weights = weights or fused_weights(model)
+        self._kernels = kernels or eager_kernels(weights.shape)
         self._rotary = model.model.rotary_emb
         self._embedding_scale = weights.embedding.new_tensor(weights.embedding_scale)
         self._group = weights.shape.heads // weights.shape.key_heads
@@ -107,16 +109,16 @@ class LeanForward:
     @torch.inference_mode()
     def run(self, step: Pass) -> Tensor:
         end = step.start + step.tokens.numel()
-        self.features = self._read(self._inputs(step), self._place(step), end)
+        self.features = self._read(self._inputs(step), self._attention_inputs(step), end)
         return self._weights.head(self.features[-step.keep :])
 
-    def _read(self, x: Tensor, place: AttentionInputs, end: int) -> Tensor:
+    def _read(self, x: Tensor, inputs: AttentionInputs, end: int) -> Tensor:
         """Take rows (n, hidden) through all layers, which look at the cache up to row `end`: (n, hidden)."""
-        weights, pieces = self._weights, self._pieces
+        weights, kernels = self._weights, self._kernels
         ready = normed(x, weights.norms[0], weights.shape.eps)
         for layer, cache, norm in zip(weights.layers, self._by_layer(end), weights.norms[1:], strict=True):
-            x, ready = pieces.add_norm(x, self._attend(layer, ready, place, cache), layer.before_mlp)
-            x, ready = pieces.add_norm(x, layer.down(pieces.gate(layer.gate_up(ready))), norm)
+            x, ready = kernels.add_norm(x, self._attend(layer, ready, inputs, cache), layer.before_mlp)
+            x, ready = kernels.add_norm(x, layer.down(kernels.gate(layer.gate_up(ready))), norm)
         return ready
 
     def _inputs(self, step: Pass) -> Tensor:
@@ -128,16 +130,16 @@ class LeanForward:
         return x if self._weights.embedding_scale == 1 else x * self._embedding_scale
 
     def _attend(
-        self, layer: LayerWeights, ready: Tensor, place: AttentionInputs, cache: LayerCache
+        self, layer: LayerWeights, ready: Tensor, inputs: AttentionInputs, cache: LayerCache
     ) -> Tensor:
         """What attention adds to the rows (n, hidden); their keys and values enter the cache."""
         norms = layer.query_norm, layer.key_norm
-        arguments = layer.qkv(ready), *place.rotation, place.rows, cache.keys, cache.values, *norms
-        if place.attend is not None:
-            return layer.out(place.attend(arguments, place.mask))
+        arguments = layer.qkv(ready), *inputs.rotation, inputs.rows, cache.keys, cache.values, *norms
+        if inputs.attend is not None:
+            return layer.out(inputs.attend(arguments, inputs.mask))
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
-        queries = self._pieces.turn(*arguments)
-        mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, place.mask)
+        queries = self._kernels.turn(*arguments)
+        mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, inputs.mask)
         if ready.shape[0] > 1:  # a single row has its heads in order
             mixed = mixed.view(mixed.shape[1], self._group, -1, mixed.shape[3]).permute(2, 0, 1, 3)
         return layer.out(mixed.reshape(ready.shape[0], -1))
@@ -150,12 +152,12 @@ class LeanForward:
         parts = (part.unbind(0) for part in (keys, values, seen_keys, seen_values))
         return map(LayerCache, *parts)
 
-    def _place(self, step: Pass) -> AttentionInputs:
+    def _attention_inputs(self, step: Pass) -> AttentionInputs:
         end = step.start + step.tokens.numel()
         rotation = self._cosines[step.positions], self._sines[step.positions]
         count = step.tokens.numel()
         few = count <= FEW and self._weights.shape.heads * count * end <= MOST_SCORES
-        attend = self._pieces.attend if few else None
+        attend = self._kernels.attend if few else None
         rows = torch.arange(step.start, end, device=self.device)
         return AttentionInputs(rotation, rows, self._mask(step, attend is not None), attend)
 

@@ -51,7 +51,7 @@ class LayerList(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LeanWeights:
+class FusedWeights:
     """A whole model.
 
     Attributes:
@@ -75,7 +75,7 @@ class LeanWeights:
     window: int | None
 
 
-def lean_weights(model: Any) -> LeanWeights:
+def fused_weights(model: Any) -> FusedWeights:
     """Fuse and pack a model's weights; layers that another model borrowed before are not packed again."""
     decoder, architecture = model.model, architecture_of(model.config)
     layers = tuple(_layer(layer, architecture) for layer in decoder.layers)
@@ -83,12 +83,12 @@ def lean_weights(model: Any) -> LeanWeights:
     return around_layers(model, layers, before, _head(_full_head(model.lm_head)))
 
 
-def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head: Product) -> LeanWeights:
+def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head: Product) -> FusedWeights:
     """The weights of a model whose layers, the norms before them and the head are given."""
     config, decoder = model.config, model.model
     architecture = architecture_of(config)
-    return LeanWeights(
-        shape=lean_shape(model),
+    return FusedWeights(
+        shape=kernel_shape(model),
         embedding=decoder.embed_tokens.weight,
         embedding_scale=config.hidden_size**0.5 if architecture.embedding_scaled else 1.0,
         layers=layers,
@@ -100,7 +100,7 @@ def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head:
 
 
 def fits(model: Any) -> bool:
-    """Whether the lean forward computes this model: of the family, and all of it on one device."""
+    """Whether the fused forward computes this model: of the family, and all of it on one device."""
     return (
         of_family(model)
         and len({parameter.device for parameter in model.parameters()}) == 1
@@ -131,8 +131,8 @@ def layer_products(layer: Any) -> tuple[tuple[nn.Module, ...], ...]:
     )
 
 
-def lean_shape(model: Any) -> Shape:
-    """What decides the pieces of a model that `fits`."""
+def kernel_shape(model: Any) -> Shape:
+    """What decides the kernels of a model that `fits`."""
     config, layer = model.config, model.model.layers[0]
     norm, architecture = layer.input_layernorm, architecture_of(config)
     eps = getattr(norm, architecture.norm_eps)
@@ -142,7 +142,7 @@ def lean_shape(model: Any) -> Shape:
         heads=config.num_attention_heads,
         key_heads=config.num_key_value_heads,
         head_size=layer.self_attn.head_dim,
-        eps=float(f"{eps:.6g}"),  # GGUF holds 1e-5 as 9.999999747e-06: one number, one set of compiled pieces
+        eps=float(f"{eps:.6g}"),  # GGUF holds 1e-5 as 9.999999747e-06: one number, one set of kernels
         normed_heads=hasattr(layer.self_attn, "q_norm"),
         activation=config.hidden_act,
         wide_scales=architecture.norm_offset and norm.weight.dtype.itemsize < 4,

@@ -18,7 +18,7 @@ from specdec_cli.models.reduced_vocab_head import head_vocab_size
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
-class ModuleForward:
+class HFForward:
     """Drives a transformers causal language model with a 4-D mask and a preallocated cache."""
 
     def __init__(self, model: Any) -> None:
@@ -30,7 +30,7 @@ class ModuleForward:
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.vocab_size = head_vocab_size(model.get_output_embeddings())
         self.readable = len(model.get_input_embeddings().weight)
-        self.vocabulary = None  # the module itself puts logits in their places
+        self.vocabulary = None  # the module itself puts logits where they belong
         self.device = torch.device(model.device)
         self.features = torch.empty(0, device=self.device)
         self._keeps_features = False

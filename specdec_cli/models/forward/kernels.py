@@ -1,6 +1,6 @@
 """What a Llama-like layer does between its matrix products.
 
-Each piece is a module without weights, so that one serves all layers; `compiled.py` makes it one kernel.
+Each is a module without weights, so that one serves all layers; `compiled.py` makes native code of it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What decides the pieces of a model.
+    """What decides the kernels of a model.
 
     Attributes:
-        hidden: width of the residual stream.
-        inner: width of the gated product.
+        hidden: size of the residual stream.
+        inner: size of the gated product.
         heads, key_heads, head_size: shape of the attention.
         eps: what normalisation adds to the mean square.
         normed_heads: whether queries and keys are normalised before they are turned.
@@ -38,8 +38,8 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """The pieces, as modules or compiled; arguments and results as in the modules' `forward`.
+class Kernels:
+    """The kernels, as modules or compiled; arguments and results as in the modules' `forward`.
 
     `attend` is None where torch's own attention is the better one.
     """
@@ -152,9 +152,9 @@ class Gate(nn.Module):
         return product
 
 
-def eager_pieces(shape: Shape) -> Pieces:
-    """The pieces as they stand, one torch operation after another."""
-    return Pieces(AddNorm(shape).forward, Turn(shape).forward, Gate(shape).forward)
+def eager_kernels(shape: Shape) -> Kernels:
+    """The kernels as they stand, one torch operation after another."""
+    return Kernels(AddNorm(shape).forward, Turn(shape).forward, Gate(shape).forward)
 
 
 def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 
 from specdec_cli.errors import SpecdecError
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.compiled import compile_pieces, load_pieces
-from specdec_cli.models.forward.cuda_graph import GraphForward
-from specdec_cli.models.forward.fused import LeanForward
-from specdec_cli.models.forward.fused_weights import fits, lean_shape, of_family
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.compiled import compile_kernels, load_kernels
+from specdec_cli.models.forward.cuda_graph import CudaGraphForward
+from specdec_cli.models.forward.fused import FusedForward
+from specdec_cli.models.forward.fused_weights import fits, kernel_shape, of_family
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.streamed import streamed_forward
 from specdec_cli.models.offload.stream import LayerStream
 from specdec_cli.progress import Report
@@ -20,16 +20,16 @@ NOT_COMPILED = "only models of the Llama family, on a CPU or a CUDA device, are 
 
 
 def new_forward(model: Any, stream: LayerStream | None = None) -> Forward:
-    """The leanest pass that computes the model, with its own cache; `stream` brings its layers, if given."""
+    """The fastest pass that computes the model, with its own cache; `stream` brings its layers, if given."""
     if stream is not None:
         return streamed_forward(model, stream)
-    return LeanForward(model) if fits(model) else ModuleForward(model)
+    return FusedForward(model) if fits(model) else HFForward(model)
 
 
 def can_compile(model: Any, stream: LayerStream | None = None) -> bool:
-    """Whether `compiled_forward` takes the model: the lean pass computes it, on a CPU or a CUDA device.
+    """Whether `compiled_forward` takes the model: the fused pass computes it, on a CPU or a CUDA device.
 
-    Layers that are streamed change their place in memory, so such a model is compiled on the CPU only.
+    Layers that are streamed change their address, so such a model is compiled on the CPU only.
     """
     if stream is not None:
         return model.device.type == "cpu" and of_family(model)
@@ -37,7 +37,7 @@ def can_compile(model: Any, stream: LayerStream | None = None) -> bool:
 
 
 def compiled_forward(model: Any, report: Report, stream: LayerStream | None = None) -> Forward:
-    """The lean pass with compiled pieces, or as CUDA graphs, for a model that `can_compile`.
+    """The fused pass with compiled kernels, or as CUDA graphs, for a model that `can_compile`.
 
     Args:
         model: to compute.
@@ -49,9 +49,9 @@ def compiled_forward(model: Any, report: Report, stream: LayerStream | None = No
         ResourceError: the disk is full.
     """
     if model.device.type == "cuda":
-        return GraphForward(model)
-    pieces = load_pieces(compile_forward(model, report, stream), lean_shape(model), model.dtype)
-    return LeanForward(model, pieces) if stream is None else streamed_forward(model, stream, pieces)
+        return CudaGraphForward(model)
+    kernels = load_kernels(compile_forward(model, report, stream), kernel_shape(model), model.dtype)
+    return FusedForward(model, kernels) if stream is None else streamed_forward(model, stream, kernels)
 
 
 def compile_forward(model: Any, report: Report, stream: LayerStream | None = None) -> Path:
@@ -65,4 +65,4 @@ def compile_forward(model: Any, report: Report, stream: LayerStream | None = Non
         hint = "Without --compile every model runs through its own module."
         problem = f"A {model.config.model_type} model on {model.device} cannot be compiled: {NOT_COMPILED}."
         raise SpecdecError(problem, hint)
-    return compile_pieces(lean_shape(model), model.dtype, report)
+    return compile_kernels(kernel_shape(model), model.dtype, report)

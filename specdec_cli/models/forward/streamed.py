@@ -1,4 +1,4 @@
-"""The lean pass over layers that are streamed: plain products on weights as they lie in a buffer.
+"""The fused pass over layers that are streamed: plain products on weights as they lie in a buffer.
 
 Laying streamed weights out anew in every pass would cost more than the better layout saves.
 """
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.fused import LeanForward
+from specdec_cli.models.forward.fused import FusedForward
 from specdec_cli.models.forward.fused_weights import (
     FIRST_NORM,
+    FusedWeights,
     LayerWeights,
-    LeanWeights,
     around_layers,
     layer_products,
     layer_weights,
     norm_scale,
     of_family,
 )
-from specdec_cli.models.forward.hf import ModuleForward
-from specdec_cli.models.forward.kernels import Pieces
+from specdec_cli.models.forward.hf import HFForward
+from specdec_cli.models.forward.kernels import Kernels
 from specdec_cli.models.forward.packed_linear import PlainProduct
 from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.offload.stream import LayerStream, Tensors
@@ -32,26 +32,26 @@ from specdec_cli.models.offload.tensor_index import TensorLocation, read_tensor
 from specdec_cli.models.quantization.matrices import Product
 
 
-def streamed_forward(model: Any, stream: LayerStream, pieces: Pieces | None = None) -> Forward:
-    """The leanest pass over a model whose layers are streamed, with a cache of its own.
+def streamed_forward(model: Any, stream: LayerStream, kernels: Kernels | None = None) -> Forward:
+    """The fastest pass over a model whose layers are streamed, with a cache of its own.
 
     Args:
         model: of a `Skeleton` that the stream is attached to.
         stream: of its layers.
-        pieces: compiled pieces for its shape, if there are any.
+        kernels: compiled kernels for its shape, if there are any.
     """
     if not of_family(model):
-        return ModuleForward(model)
-    return LeanForward(model, pieces, _weights(model, stream))
+        return HFForward(model)
+    return FusedForward(model, kernels, _weights(model, stream))
 
 
-def _weights(model: Any, stream: LayerStream) -> LeanWeights:
+def _weights(model: Any, stream: LayerStream) -> FusedWeights:
     architecture, device = architecture_of(model.config), model.model.embed_tokens.weight.device
     # The sum that leaves a layer is normalised for the next one before that is asked for.
     firsts: list[TensorLocation] = [
-        layout.places[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()
+        layout.locations[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()
     ]
-    before = [norm_scale(read_tensor(place, stream.dtype).to(device), architecture) for place in firsts]
+    before = [norm_scale(read_tensor(location, stream.dtype).to(device), architecture) for location in firsts]
     head = PlainProduct(model.lm_head.weight, model.lm_head.bias)
     return around_layers(model, _StreamedLayers(model, stream), before, head)
 

@@ -31,7 +31,7 @@ _STRING, _ARRAY = 8, 9
 
 
 @dataclass(frozen=True, slots=True)
-class TensorPlace:
+class GgufTensor:
     """One tensor of a file.
 
     Attributes:
@@ -63,7 +63,7 @@ class GgufHeader:
 
     path: Path
     keys: dict[str, Any]
-    tensors: tuple[TensorPlace, ...]
+    tensors: tuple[GgufTensor, ...]
 
 
 def unreadable(path: Path, why: str, hint: str = HINT) -> InputError:
@@ -112,25 +112,25 @@ class _Reader:
             keys[key] = self.value(self.scalar("I"), key)
         return GgufHeader(self.path, keys, self.table(tensors, keys))
 
-    def table(self, count: int, keys: dict[str, Any]) -> tuple[TensorPlace, ...]:
+    def table(self, count: int, keys: dict[str, Any]) -> tuple[GgufTensor, ...]:
         alignment = keys.get("general.alignment", 32)
         if type(alignment) is not int or not 1 <= alignment <= 1 << 20 or alignment & (alignment - 1):
             raise self.damaged(f"general.alignment is {alignment!r}, no power of two")
         rows = [self.row() for _ in range(count)]
         start = -(-self.at // alignment) * alignment
-        places: dict[str, TensorPlace] = {}
+        tensors: dict[str, GgufTensor] = {}
         end = 0
         for name, shape, kind, offset in sorted(rows, key=lambda row: row[3]):
             size = self.tensor_bytes(name, shape, kind)
-            if name in places:
+            if name in tensors:
                 raise self.damaged(f"the tensor {name} stands in it twice")
             if offset < end or offset % alignment:
                 raise self.damaged(f"the tensor {name} lies at byte {offset} of the data, on top of another")
             end = offset + size
             if start + end > self.size:
                 raise self.damaged(f"it ends before its tensor {name}, which needs {size:,} bytes")
-            places[name] = TensorPlace(name, shape, kind, self.path, start + offset, size)
-        return tuple(places[row[0]] for row in rows)
+            tensors[name] = GgufTensor(name, shape, kind, self.path, start + offset, size)
+        return tuple(tensors[row[0]] for row in rows)
 
     def row(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self.string("a tensor's name")
@@ -144,13 +144,13 @@ class _Reader:
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
         try:
-            block, width = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+            block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
         except (ValueError, KeyError):
             hint = "Use a file of another quantisation, such as Q8_0 or Q4_K_M."
             raise unreadable(self.path, f"the tensor {name} is of the unknown type {kind}", hint) from None
         if not shape or 0 in shape or shape[-1] % block:
             raise self.damaged(f"the tensor {name} has the sizes {list(shape)}")
-        return prod(shape) // block * width
+        return prod(shape) // block * block_bytes
 
     def value(self, kind: int, key: str) -> Any:
         if kind in _SCALARS:
@@ -162,10 +162,10 @@ class _Reader:
         inner, count = self.scalar("I"), self.scalar("Q")
         if inner in _SCALARS:
             code = "<" + _SCALARS[inner]
-            width = struct.calcsize(code)
+            size = struct.calcsize(code)
             self.bounded(self.entries + count, MAX_ENTRIES, 0, f"entries up to {key[:60]}")
             self.entries += count
-            return np.frombuffer(self.take(count * width), np.dtype(code)).tolist()
+            return np.frombuffer(self.take(count * size), np.dtype(code)).tolist()
         if inner != _STRING:
             raise self.damaged(f"{key[:60]} is an array of type {inner}")
         self.bounded(self.entries + count, MAX_ENTRIES, 0, f"entries up to {key[:60]}")

@@ -134,8 +134,8 @@ class Keys:
 
     def window(self, context: int) -> int | None:
         """Positions that a token sees, itself included; None if it sees all."""
-        width = self.size("attention.sliding_window", 0, least=0)
-        return None if width == 0 or width >= context else width
+        window = self.size("attention.sliding_window", 0, least=0)
+        return None if window == 0 or window >= context else window
 
     def require_used(self) -> None:
         """Refuse what changes the model and was not read.

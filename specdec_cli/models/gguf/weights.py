@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.gguf.architectures import Architecture
-from specdec_cli.models.gguf.header import GgufHeader, TensorPlace, unreadable
+from specdec_cli.models.gguf.header import GgufHeader, GgufTensor, unreadable
 from specdec_cli.models.gguf.rotary import TABLES
 
 CHUNK = 1 << 24  # numbers unpacked at once: K-quants need several times as much memory meanwhile
@@ -34,7 +34,7 @@ class Source:
         change: gives the weight from them, in float32.
     """
 
-    tensors: tuple[TensorPlace, ...]
+    tensors: tuple[GgufTensor, ...]
     change: Change
 
 
@@ -65,7 +65,7 @@ def plan_weights(header: GgufHeader, model: Any, name: str, architecture: Archit
         InputError: a weight without a tensor, a tensor without a weight, or one of other sizes or of a type
             that cannot be unpacked.
     """
-    places = {each.name: each for each in header.tensors}
+    by_name = {each.name: each for each in header.tensors}
     tied = model.config.get_text_config().tie_word_embeddings
     plan: dict[str, Source] = {}
     used = set(TABLES)
@@ -73,37 +73,37 @@ def plan_weights(header: GgufHeader, model: Any, name: str, architecture: Archit
         if tied and key == "lm_head.weight":
             continue
         wanted = _ggml_names(key, name, model.config.get_text_config().num_hidden_layers)
-        zero = name == "llama" and key.endswith("o_proj.bias") and wanted[0] not in places
-        missing = [each for each in wanted if each not in places]
+        zero = name == "llama" and key.endswith("o_proj.bias") and wanted[0] not in by_name
+        missing = [each for each in wanted if each not in by_name]
         if missing and not zero:
             raise unreadable(header.path, f"it lacks the tensor {missing[0]}", NOT_ITS_OWN)
-        tensors = () if zero else tuple(places[each] for each in wanted)
+        tensors = () if zero else tuple(by_name[each] for each in wanted)
         source = Source(tensors, _change(key, weight, model, architecture))
         _require_shape(header.path, key, weight, source)
         plan[key] = source
         used.update(wanted)
-    surplus = [each for each in places if each not in used]
+    surplus = [each for each in by_name if each not in used]
     if surplus:
         why = f"its tensor {surplus[0][:80]} is none of a {model.config.model_type} model's"
         more = f", like {len(surplus) - 1} others" if len(surplus) > 1 else ""
         raise unreadable(header.path, why + more, NOT_ITS_OWN)
-    for place in places.values():
-        _require_known_type(place)
+    for stored in by_name.values():
+        _require_known_type(stored)
     return plan
 
 
-def read_tensor(place: TensorPlace) -> Tensor:
+def read_tensor(stored: GgufTensor) -> Tensor:
     """One tensor of a file, unpacked to float32."""
     from gguf import GGMLQuantizationType, dequantize
 
-    data = np.memmap(place.path, np.uint8, "r", offset=place.begin, shape=(place.size,))
-    rows = data.reshape(int(np.prod(place.shape[:-1], dtype=np.int64)), -1)
-    whole = torch.empty(len(rows), place.shape[-1])
-    step = max(1, CHUNK // place.shape[-1])
+    data = np.memmap(stored.path, np.uint8, "r", offset=stored.begin, shape=(stored.size,))
+    rows = data.reshape(int(np.prod(stored.shape[:-1], dtype=np.int64)), -1)
+    whole = torch.empty(len(rows), stored.shape[-1])
+    step = max(1, CHUNK // stored.shape[-1])
     for begin in range(0, len(rows), step):
-        part = dequantize(np.ascontiguousarray(rows[begin : begin + step]), GGMLQuantizationType(place.kind))
-        whole[begin : begin + step] = torch.from_numpy(np.array(part, np.float32)).view(-1, place.shape[-1])
-    return whole.view(place.shape)
+        part = dequantize(np.ascontiguousarray(rows[begin : begin + step]), GGMLQuantizationType(stored.kind))
+        whole[begin : begin + step] = torch.from_numpy(np.array(part, np.float32)).view(-1, stored.shape[-1])
+    return whole.view(stored.shape)
 
 
 def read_weight(source: Source, name: str, shape: torch.Size, dtype: torch.dtype, path: Path) -> Tensor:
@@ -114,7 +114,7 @@ def read_weight(source: Source, name: str, shape: torch.Size, dtype: torch.dtype
     """
     if not source.tensors:
         return torch.zeros(shape, dtype=dtype)
-    weight = source.change([read_tensor(place) for place in source.tensors]).to(dtype).contiguous()
+    weight = source.change([read_tensor(stored) for stored in source.tensors]).to(dtype).contiguous()
     if not bool(torch.isfinite(weight).all()):
         tensor = source.tensors[0].name
         raise unreadable(path, f"its tensor {tensor} has values that are no numbers in {dtype}", NOT_ITS_OWN)
@@ -146,22 +146,22 @@ def _name_map(architecture: str, layers: int) -> Any:
     return _maps[architecture, layers]
 
 
-def _require_known_type(place: TensorPlace) -> None:
+def _require_known_type(stored: GgufTensor) -> None:
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
 
-    kind = GGMLQuantizationType(place.kind)
+    kind = GGMLQuantizationType(stored.kind)
     try:
         dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), np.uint8), kind)
     except NotImplementedError:
-        why = f"its tensor {place.name} is of the type {kind.name}, which cannot be unpacked"
-        raise unreadable(place.path, why, OTHER_TYPE) from None
+        why = f"its tensor {stored.name} is of the type {kind.name}, which cannot be unpacked"
+        raise unreadable(stored.path, why, OTHER_TYPE) from None
 
 
 def _require_shape(path: Path, key: str, weight: Tensor, source: Source) -> None:
     if not source.tensors:
         return
     try:
-        found = source.change([torch.empty(place.shape, device="meta") for place in source.tensors]).shape
+        found = source.change([torch.empty(stored.shape, device="meta") for stored in source.tensors]).shape
     except RuntimeError:
         found = torch.Size()
     if found != weight.shape:
@@ -211,11 +211,11 @@ def _interleaved(rows: Tensor, heads: int, groups: int) -> Tensor:
     ((heads + 2 * groups) * head_dim, ...) to the same.
     """
     rest = rows.shape[1:]
-    width = rows.shape[0] // (heads + 2 * groups)
-    query, key, value = torch.split(rows, [heads * width, groups * width, groups * width])
+    head_size = rows.shape[0] // (heads + 2 * groups)
+    query, key, value = torch.split(rows, [heads * head_size, groups * head_size, groups * head_size])
     parts = [
-        query.reshape(groups, heads // groups, width, *rest),
-        key.reshape(groups, 1, width, *rest),
-        value.reshape(groups, 1, width, *rest),
+        query.reshape(groups, heads // groups, head_size, *rest),
+        key.reshape(groups, 1, head_size, *rest),
+        value.reshape(groups, 1, head_size, *rest),
     ]
     return torch.cat(parts, dim=1).reshape(rows.shape)

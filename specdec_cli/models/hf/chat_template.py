@@ -155,7 +155,7 @@ def _require_harmless(template: str) -> None:
 
 def _probes(roles: Sequence[str]) -> list[dict[str, str]]:
     """A conversation of words that no template has by itself."""
-    return [{"role": role, "content": f"{role}wording{place}"} for place, role in enumerate(roles)]
+    return [{"role": role, "content": f"{role}wording{index}"} for index, role in enumerate(roles)]
 
 
 def _formed(message: Mapping[str, str], form: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def read_pretrained(
     dtype: torch.dtype,
     trust_remote_code: bool,
     *,
-    rounding: Any = None,
+    quantization: Any = None,
     device: torch.device | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """The model, and the names of stored tensors that it has no place for.
@@ -29,10 +29,10 @@ def read_pretrained(
 
     Args:
         folder: of the checkpoint.
-        dtype: number format of what is not rounded.
+        dtype: number format of what is not quantized.
         trust_remote_code: run Python code that comes with the model.
-        rounding: how bitsandbytes rounds the weights; None to leave them as they are, on the CPU.
-        device: where rounded weights go.
+        quantization: bitsandbytes' configuration; None to leave them as they are, on the CPU.
+        device: where quantized weights go.
 
     Raises:
         InputError: it cannot be loaded, weights are missing, or one has another shape than the model's.
@@ -42,7 +42,9 @@ def read_pretrained(
 
     load: Any = AutoModelForCausalLM.from_pretrained  # its type hides the second result
     require_generation_config(folder)
-    more = {} if rounding is None else {"quantization_config": rounding, "device_map": {"": str(device)}}
+    more = {}
+    if quantization is not None:
+        more = {"quantization_config": quantization, "device_map": {"": str(device)}}
     try:
         with quiet():
             model, info = load(
@@ -55,7 +57,7 @@ def read_pretrained(
                 **more,
             )
     except Exception as error:
-        raise _unloadable(folder, rounding, error) from error
+        raise _unloadable(folder, quantization, error) from error
     if not is_quantised(model.config):
         require_no_quantisation(folder, info["unexpected_keys"])
     if info["mismatched_keys"]:
@@ -64,10 +66,10 @@ def read_pretrained(
     return model, tuple(info["unexpected_keys"])
 
 
-def _unloadable(folder: Path, rounding: Any, error: Exception) -> SpecdecError:
+def _unloadable(folder: Path, quantization: Any, error: Exception) -> SpecdecError:
     if is_out_of_memory(error):
         return out_of_memory(f"{folder} cannot be loaded")
-    if rounding is not None:
+    if quantization is not None:
         hint = "Use --quantize int8 or int4 on a CPU, or leave it out."
         return SpecdecError(f"{folder} cannot be loaded by bitsandbytes: {first_line(error)}.", hint)
     hint = "Check that config.json and the weights belong together and that nothing is cut short."

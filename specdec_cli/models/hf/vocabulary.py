@@ -28,7 +28,7 @@ class VocabularyReport:
         draft_size: number of the draft's tokens.
         target_width: number of the target's logits, padding included.
         draft_width: number of the draft's logits, padding included.
-        padding_only: the tokens are the same and the widths are not.
+        padding_only: the tokens are the same and the numbers of logits are not.
         special: parts such as `eos_token` that different tokens play: part, the target's, the draft's.
         summary: the comparison in one sentence.
     """
@@ -53,8 +53,8 @@ def compare(target: Tokenizer, draft: Tokenizer, target_width: int, draft_width:
 
     It can if every id that both have means the same string in both and the draft has no token that the
     target lacks. A draft that lacks some of the target's is fine: it never proposes them, the target still
-    samples them by itself, and the draft then reads something in their place (`models.legible`). Widths may
-    differ, since models pad their logits to round numbers.
+    samples them by itself, and the draft then reads something in their place (`Readable`). The
+    numbers of logits may differ, since models pad them to round numbers.
     """
     target_tokens = _tokens(target, target_width)
     draft_tokens = _tokens(draft, draft_width)
@@ -103,7 +103,7 @@ def require_compatible(target: str, draft: str, report: VocabularyReport) -> Non
 def require_same_tokens(first: str, other: str, report: VocabularyReport) -> None:
     """Refuse models that cannot speak as one: every id must mean the same string to both.
 
-    Models that pad their logits to different widths pass.
+    Models that pad their logits to different numbers pass.
 
     Args:
         first: name of an ensemble's first model.
@@ -127,9 +127,9 @@ def require_same_tokens(first: str, other: str, report: VocabularyReport) -> Non
     raise MismatchError(problem, hint)
 
 
-def _tokens(tokenizer: Tokenizer, width: int) -> dict[int, str]:
+def _tokens(tokenizer: Tokenizer, vocab_size: int) -> dict[int, str]:
     """The strings of the ids that the model can emit."""
-    return {token: text for text, token in tokenizer.vocabulary().items() if token < width}
+    return {token: text for text, token in tokenizer.vocabulary().items() if token < vocab_size}
 
 
 def _special_differences(
@@ -142,7 +142,9 @@ def _special_differences(
     )
 
 
-def _summary(both: int, differing: int, target_only: int, draft_only: int, widths: tuple[int, int]) -> str:
+def _summary(
+    both: int, differing: int, target_only: int, draft_only: int, vocab_sizes: tuple[int, int]
+) -> str:
     sizes = f"{both + target_only:,} tokens and {both + draft_only:,}"
     if differing:
         return f"of {both:,} ids that both have, {differing:,} mean different tokens ({sizes})."
@@ -153,6 +155,6 @@ def _summary(both: int, differing: int, target_only: int, draft_only: int, width
             f"all {both:,} tokens of the draft are the target's, which has {target_only:,} more: these are "
             "never proposed, and the draft reads a stand-in for those that it has no row for."
         )
-    if widths[0] != widths[1]:
-        return f"the same {both:,} tokens, padded to {widths[0]:,} logits and to {widths[1]:,}."
+    if vocab_sizes[0] != vocab_sizes[1]:
+        return f"the same {both:,} tokens, padded to {vocab_sizes[0]:,} logits and to {vocab_sizes[1]:,}."
     return f"the same {both:,} tokens."

@@ -91,49 +91,49 @@ def workspace(purpose: str) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def put_folder(built: Path, place: Path) -> None:
-    """Move the folder `built` to `place`, whatever lay there; `built` must be in a workspace."""
+def put_folder(built: Path, folder: Path) -> None:
+    """Move the folder `built` to `folder`, whatever lay there; `built` must be in a workspace."""
     sync_tree(built)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):  # more than one only if another process puts the same folder there now
         try:
-            os.replace(built, place)
-            sync_folder(place.parent)
+            os.replace(built, folder)
+            sync_folder(folder.parent)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EACCES):
                 raise
         with suppress(FileNotFoundError):
-            os.replace(place, built.with_name(f"replaced-{attempt}"))  # goes with the workspace
-    os.replace(built, place)
-    sync_folder(place.parent)
+            os.replace(folder, built.with_name(f"replaced-{attempt}"))  # goes with the workspace
+    os.replace(built, folder)
+    sync_folder(folder.parent)
 
 
 @contextmanager
-def alone(place: Path, report: Report) -> Iterator[None]:
-    """A block in which no other process makes what shall lie at `place`; waits for one that does.
+def alone(path: Path, report: Report) -> Iterator[None]:
+    """A block in which no other process makes what shall lie at `path`; waits for one that does.
 
     Raises:
         SpecdecError: the cache cannot be written to.
     """
     root = require_writable()
-    if place in _being_made:
+    if path in _being_made:
         yield
         return
-    name = hashlib.sha256(str(place.relative_to(root)).encode(errors="surrogateescape")).hexdigest()[:16]
+    name = hashlib.sha256(str(path.relative_to(root)).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def waiting() -> None:
-        report(f"Waiting for another process that makes {place.name}")
+        report(f"Waiting for another process that makes {path.name}")
 
     try:
         lock = waited_for(root / f"{LOCK_PREFIX}{name}", waiting)
     except OSError as error:
         raise _explained(error, root, "The lock of the cache") from error
-    _being_made.add(place)
+    _being_made.add(path)
     try:
         yield
     finally:
-        _being_made.discard(place)
+        _being_made.discard(path)
         lock.release()
 
 

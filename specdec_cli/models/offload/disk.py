@@ -44,7 +44,7 @@ class _Chunk:
 
 
 class DiskTransport:
-    """Reads layers; see `ring.Transport`.
+    """Reads layers; see `prefetch.Transport`.
 
     Args:
         layouts: of the layers that may be asked for.

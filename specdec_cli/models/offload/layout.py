@@ -55,7 +55,8 @@ class Layout:
     """One layer in a buffer.
 
     Attributes:
-        places: of its tensors in the files, by name within the layer; pieces of a merge by the checkpoint's.
+        locations: of its tensors in the files, by name within the layer; pieces of a merge by their
+            names in the checkpoint.
         extents: what is read.
         offsets: where each tensor begins in the buffer.
         size: bytes of the buffer.
@@ -63,7 +64,7 @@ class Layout:
         kept: number formats of weights that have one of their own, by name within the layer.
     """
 
-    places: Mapping[str, TensorLocation]
+    locations: Mapping[str, TensorLocation]
     extents: tuple[Extent, ...]
     offsets: Mapping[str, int]
     size: int
@@ -72,7 +73,7 @@ class Layout:
 
     def weights(self, buffer: Tensor) -> Iterator[tuple[str, Tensor]]:
         """The weights in a buffer of bytes, copied only where they are merged or lie unaligned."""
-        views = {name: _view(buffer, self.offsets[name], place) for name, place in self.places.items()}
+        views = {name: _view(buffer, self.offsets[name], at) for name, at in self.locations.items()}
         pieces = {piece for merge in self.merges for piece in merge.pieces}
         yield from ((name, view) for name, view in views.items() if name not in pieces)
         for merge in self.merges:
@@ -81,7 +82,7 @@ class Layout:
     def is_plain(self, dtype: torch.dtype) -> bool:
         """Whether its weights can be used as they lie in the file where `dtype` is computed in."""
         return not self.merges and all(
-            place.dtype == self.dtype_of(name, dtype) for name, place in self.places.items()
+            location.dtype == self.dtype_of(name, dtype) for name, location in self.locations.items()
         )
 
     def dtype_of(self, name: str, dtype: torch.dtype) -> torch.dtype:
@@ -92,7 +93,7 @@ class Layout:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of its weights, by name within the layer."""
         pieces = {piece for merge in self.merges for piece in merge.pieces}
-        plain = {name: place.shape for name, place in self.places.items() if name not in pieces}
+        plain = {name: location.shape for name, location in self.locations.items() if name not in pieces}
         return plain | {name: shape for merge in self.merges for name, shape in merge.shapes.items()}
 
     @property
@@ -104,7 +105,8 @@ class Layout:
     def merging_bytes(self) -> int:
         """Bytes that merging takes for a while beside what is read: parts, and their whole."""
         return max(
-            (2 * sum(_size(self.places[piece]) for piece in merge.pieces) for merge in self.merges), default=0
+            (2 * sum(_size(self.locations[piece]) for piece in merge.pieces) for merge in self.merges),
+            default=0,
         )
 
     def bytes_of(self, dtype: torch.dtype) -> dict[str, int]:
@@ -120,23 +122,23 @@ class Layout:
 
 
 def lay_out(
-    places: Mapping[str, TensorLocation],
+    locations: Mapping[str, TensorLocation],
     merges: tuple[Merge, ...] = (),
     kept: Mapping[str, torch.dtype] | None = None,
 ) -> Layout:
-    """The layout that reads these tensors in as few runs as their places allow."""
+    """The layout that reads these tensors in as few runs as their locations allow."""
     extents: list[Extent] = []
     offsets: dict[str, int] = {}
     run: list[tuple[str, TensorLocation]] = []
     size = 0
-    for name, place in sorted(places.items(), key=lambda each: (str(each[1].file), each[1].start)):
-        if run and (place.file != run[-1][1].file or place.start > run[-1][1].end + GAP):
+    for name, location in sorted(locations.items(), key=lambda each: (str(each[1].file), each[1].start)):
+        if run and (location.file != run[-1][1].file or location.start > run[-1][1].end + GAP):
             size = _close(run, size, extents, offsets)
             run = []
-        run.append((name, place))
+        run.append((name, location))
     if run:
         size = _close(run, size, extents, offsets)
-    return Layout(dict(places), tuple(extents), offsets, size, merges, dict(kept or {}))
+    return Layout(dict(locations), tuple(extents), offsets, size, merges, dict(kept or {}))
 
 
 def _close(
@@ -144,19 +146,19 @@ def _close(
 ) -> int:
     """Add an extent that covers the run: where the next one goes."""
     start = run[0][1].start // ALIGNMENT * ALIGNMENT
-    end = max(place.end for _, place in run)
+    end = max(location.end for _, location in run)
     length = -(-(end - start) // ALIGNMENT) * ALIGNMENT
     extents.append(Extent(run[0][1].file, start, length, end - start, to))
-    offsets.update({name: to + place.start - start for name, place in run})
+    offsets.update({name: to + location.start - start for name, location in run})
     return to + length
 
 
-def _size(place: TensorLocation) -> int:
-    return place.end - place.start
+def _size(location: TensorLocation) -> int:
+    return location.end - location.start
 
 
-def _view(buffer: Tensor, offset: int, place: TensorLocation) -> Tensor:
-    raw = buffer[offset : offset + _size(place)]
-    if offset % place.dtype.itemsize:  # a file with an odd header
+def _view(buffer: Tensor, offset: int, location: TensorLocation) -> Tensor:
+    raw = buffer[offset : offset + _size(location)]
+    if offset % location.dtype.itemsize:  # a file with an odd header
         raw = raw.clone()
-    return raw.view(place.dtype).view(place.shape)
+    return raw.view(location.dtype).view(location.shape)

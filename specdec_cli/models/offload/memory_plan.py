@@ -20,7 +20,7 @@ from specdec_cli.models.quantization.shapes import low_bytes
 SLOTS = 3  # one that computes, one that is ready, one that is on its way
 SHARE = 0.9  # of the free memory, where no limit is given
 PROMPT = 512  # rows of a prompt that the caches are planned for
-ACTIVATIONS = 4  # widths of a layer that a pass holds at once beside its inner ones
+ACTIVATIONS = 4  # rows of hidden size that a pass holds at once beside the layers' inner ones
 LOGITS = 3  # times that a tree's logits are held: raw, as a distribution, and in between
 
 
@@ -34,7 +34,7 @@ class Workload:
         prefill_chunk: tokens of a prompt that are read in one pass.
         draft_bytes: of the weights of a draft model of its own.
         draft_config: of that model, or of the target's for a draft made from it; None without a model.
-        self_draft: "int8" or "int4" for a rounded copy of the target as its draft.
+        self_draft: "int8" or "int4" for a quantized copy of the target as its draft.
     """
 
     tokens: int
@@ -66,7 +66,7 @@ class Plan:
         parts: what takes memory, by name, in bytes.
         resident: layers that stay.
         layers: in all.
-        slots: buffers of the ring; 0 where nothing is streamed.
+        slots: buffers to stream through; 0 where nothing is streamed.
         limit: bytes that the run may take.
         pass_bytes: streamed in every pass.
         weights: bytes of all the target's weights.

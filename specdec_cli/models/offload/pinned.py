@@ -1,7 +1,7 @@
 """Layers copied from pinned host memory to a GPU, on a stream of their own.
 
 A thread waits until the work that reads a buffer is done, copies the next layer into it, and waits for the
-copy: so the ring is the same as for a disk, and the computation never queues behind a copy it does not need.
+copy: so buffers take turns as for a disk, and the computation never queues behind a copy it does not need.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from specdec_cli.models.offload.throttle import Link
 
 
 class PinnedTransport:
-    """Copies layers from RAM to a GPU; see `ring.Transport`.
+    """Copies layers from RAM to a GPU; see `prefetch.Transport`.
 
     Args:
         layouts: of the layers; all of them are read into pinned memory now.

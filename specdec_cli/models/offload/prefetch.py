@@ -1,4 +1,4 @@
-"""The ring of buffers: layers come in the order of use, ahead of the computation and across passes.
+"""Buffers that take turns: layers come in the order of use, ahead of the computation and across passes.
 
 What brings a layer is a `Transport`; it works in threads of its own, so that reading, copying and computing
 go on at once. A buffer is filled again only after the layer in it was given back.
@@ -58,7 +58,7 @@ class Transport(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Loan:
-    """A layer that was taken: by it the ring knows who gives back, since slots and layers come again.
+    """A layer that was taken: by it one knows who gives it back, since slots and layers come again.
 
     Attributes:
         slot: that holds the layer.
@@ -73,7 +73,7 @@ class Traffic:
 
     Attributes:
         bytes: in all.
-        layers: that were taken out of the ring.
+        layers: that were taken out of the buffers.
         busy_seconds: during which something was on its way.
         wait_seconds: during which the computation stood still for it.
     """
@@ -103,7 +103,7 @@ class _Load:
 
 @dataclass(slots=True)
 class _Shared:
-    """What the ring and its threads have in common; the threads hold no reference to the ring itself."""
+    """What a prefetch buffer and its threads share; the threads hold no reference to the buffer itself."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     traffic: Traffic = field(default_factory=Traffic)
@@ -117,7 +117,7 @@ _CREWS: weakref.WeakSet[_Crew] = weakref.WeakSet()
 
 
 class _Crew:
-    """The threads of a ring, which hold no reference to it, and end with it or with the program."""
+    """The threads of a prefetch buffer: without a reference to it, they end with it or with the program."""
 
     def __init__(self, transport: Transport) -> None:
         self.jobs: _Jobs = SimpleQueue()
@@ -163,7 +163,7 @@ class PrefetchBuffer:
 
     def __init__(self, order: Sequence[int], slots: int, transport: Transport) -> None:
         if slots < 2:
-            raise ValueError("a ring needs two slots or more")
+            raise ValueError("a prefetch buffer needs two slots or more")
         self._order = list(order)
         self._next = 0
         self._transport = transport

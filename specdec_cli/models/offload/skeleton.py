@@ -27,7 +27,7 @@ from specdec_cli.models.hf.weight_map import (
 )
 from specdec_cli.models.offload.layout import Layout, Merge, lay_out
 from specdec_cli.models.offload.stream import LayerStream, Tensors
-from specdec_cli.models.offload.tensor_index import TensorLocation, read_places, read_tensor
+from specdec_cli.models.offload.tensor_index import TensorLocation, read_locations, read_tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -57,15 +57,15 @@ class Skeleton:
         if is_quantised(config):
             problem = f"The checkpoint in {folder} is quantised, and only plain weights are streamed."
             raise InputError(problem, "Choose the unquantised checkpoint, or leave out --offload.")
-        self._places = read_places(folder)
+        self._locations = read_locations(folder)
         self.dtype = dtype
         self.model = empty_model(config, dtype, trust_remote_code)
         read_generation_config(self.model, folder)
         path = ".".join(stack_path(self.model))
         self.layers: nn.ModuleList = self.model.get_submodule(path)
-        found = map_weights(self.model, self._places, folder)
+        found = map_weights(self.model, self._locations, folder)
         self.unused, self._missing = found.unused, found.missing
-        shapes = {name: place.shape for name, place in self._places.items()}
+        shapes = {name: location.shape for name, location in self._locations.items()}
         made = [(recipe, made_shapes(recipe, shapes)) for recipe in found.recipes]
         self._rest = [each for each in made if not each[0].target.startswith(f"{path}.")]
         self.layouts = {
@@ -74,20 +74,20 @@ class Skeleton:
 
     def _lay_out(self, prefix: str, made: Iterable[tuple[Recipe, Shapes]]) -> Layout:
         """The layout of the layer whose weights' names begin so."""
-        places: dict[str, TensorLocation] = {}
+        locations: dict[str, TensorLocation] = {}
         merges, names = [], []
         for recipe, shapes in made:
             if not recipe.target.startswith(prefix):
                 continue
             names += list(shapes)
             if recipe.converter is None:
-                places[recipe.target.removeprefix(prefix)] = self._places[recipe.pieces[0]]
+                locations[recipe.target.removeprefix(prefix)] = self._locations[recipe.pieces[0]]
             else:
-                places |= {piece: self._places[piece] for piece in recipe.pieces}
+                locations |= {piece: self._locations[piece] for piece in recipe.pieces}
                 merges.append(_merge(recipe, shapes, prefix))
         formats = {name: number_format(self.model, name, self.dtype) for name in names}
         kept = {name.removeprefix(prefix): each for name, each in formats.items() if each != self.dtype}
-        return lay_out(places, tuple(merges), kept)
+        return lay_out(locations, tuple(merges), kept)
 
     def rest_bytes(self) -> int:
         """Bytes of the weights outside the decoder layers, once they are loaded."""
@@ -101,7 +101,7 @@ class Skeleton:
         """Read the weights outside the decoder layers, and tie what is tied."""
         for recipe, _ in self._rest:
             dtype = number_format(self.model, recipe.target, self.dtype)
-            tensors = {piece: read_tensor(self._places[piece], dtype) for piece in recipe.pieces}
+            tensors = {piece: read_tensor(self._locations[piece], dtype) for piece in recipe.pieces}
             for name, tensor in recipe.make(tensors).items():
                 put_weight(self.model, name, tensor.to(device))
         tie(self.model, self._missing)

@@ -1,4 +1,4 @@
-"""A model's decoder layers, some of them in memory and the others streamed through a ring of buffers."""
+"""A model's decoder layers, some of them in memory and the others streamed through a few buffers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LayerStream:
         source: brings layers.
         dtype: number format to compute in; what is stored in another is converted when it is used.
         resident: so many layers, the first ones, stay in memory.
-        slots: buffers of the ring.
+        slots: buffers to stream through.
 
     Attributes:
         layouts: as given.
@@ -51,13 +51,14 @@ class LayerStream:
         self.layouts, self.source, self.dtype, self.resident = layouts, source, dtype, resident
         self._kept = {layer: self._keep(layer) for layer in range(resident)}
         streamed = range(resident, len(layouts))
-        self._ring = PrefetchBuffer(streamed, min(slots, max(2, len(streamed))), source) if streamed else None
+        slots = min(slots, max(2, len(streamed)))
+        self._prefetch = PrefetchBuffer(streamed, slots, source) if streamed else None
         self._staging: Tensor | None = None
 
     @property
     def traffic(self) -> Traffic:
         """What was streamed so far."""
-        return self._ring.traffic if self._ring is not None else Traffic()
+        return self._prefetch.traffic if self._prefetch is not None else Traffic()
 
     @property
     def pass_bytes(self) -> int:
@@ -66,14 +67,14 @@ class LayerStream:
 
     def read_through(self, passes: int = 2) -> Traffic:
         """Stream without computing, as fast as it goes: what came, and in `busy_seconds` the time it took."""
-        if self._ring is None:
+        if self._prefetch is None:
             return Traffic()
         before, begun = self.traffic, 0.0
         for number in range(passes + 1):
-            if number == 1:  # the first pass leaves the ring as every later one does
+            if number == 1:  # the first pass leaves the buffers as every later one does
                 before, begun = self.traffic, time.perf_counter()
             for layer in range(self.resident, len(self.layouts)):
-                self._ring.give_back(self._ring.take(layer))
+                self._prefetch.give_back(self._prefetch.take(layer))
         seconds = time.perf_counter() - begun
         return replace(self.traffic.since(before), busy_seconds=seconds)
 
@@ -87,19 +88,19 @@ class LayerStream:
         if layer in self._kept:
             yield self._kept[layer]
             return
-        assert self._ring is not None
+        assert self._prefetch is not None
         layout = self.layouts[layer]
-        loan = self._ring.take(layer)
+        loan = self._prefetch.take(layer)
         if layout.is_plain(self.dtype):
             try:
                 yield dict(layout.weights(loan.slot.buffer))
             finally:
-                self._ring.give_back(loan)
+                self._prefetch.give_back(loan)
             return
         try:
             converted = self._convert(layout, loan.slot.buffer)
         finally:
-            self._ring.give_back(loan)
+            self._prefetch.give_back(loan)
         yield converted
 
     def _keep(self, layer: int) -> Tensors:

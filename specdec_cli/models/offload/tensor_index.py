@@ -51,8 +51,8 @@ class TensorLocation:
         return self.start + self.numbers * self.dtype.itemsize
 
 
-def read_places(folder: Path) -> dict[str, TensorLocation]:
-    """The place of every tensor in the folder's safetensors files, by name.
+def read_locations(folder: Path) -> dict[str, TensorLocation]:
+    """The location of every tensor in the folder's safetensors files, by name.
 
     Raises:
         InputError: the weights are of another kind of file, or of an unusual number format.
@@ -63,61 +63,61 @@ def read_places(folder: Path) -> dict[str, TensorLocation]:
         weight_bytes(folder, torch.float32)  # raises if there are no weights at all
         problem = f"The weights in {folder} are pickled, and layers cannot be read out of such files."
         raise InputError(problem, "Save the model as safetensors, or leave out --offload.")
-    places: dict[str, TensorLocation] = {}
+    locations: dict[str, TensorLocation] = {}
     for file in files:
-        found = file_places(file)
-        twice = places.keys() & found.keys()
+        found = file_locations(file)
+        twice = locations.keys() & found.keys()
         if twice:
             raise InputError(f"{folder} holds {min(twice)} in two files.", AGAIN)
-        places |= found
-    _require_honest_index(folder, places)
-    return places
+        locations |= found
+    _require_honest_index(folder, locations)
+    return locations
 
 
-def file_places(file: Path) -> dict[str, TensorLocation]:
-    """The place of every tensor in one file.
+def file_locations(file: Path) -> dict[str, TensorLocation]:
+    """The location of every tensor in one file.
 
     Raises:
         InputError: a number format that is not streamed.
         InputError: the file is damaged.
     """
     header = read_header(file)
-    return {name: _place(file, header.data, name, entry) for name, entry in header.tensors.items()}
+    return {name: _location(file, header.data, name, entry) for name, entry in header.tensors.items()}
 
 
-def _place(file: Path, data: int, name: str, entry: Stored) -> TensorLocation:
+def _location(file: Path, data: int, name: str, entry: Stored) -> TensorLocation:
     if entry.dtype not in DTYPES:
         problem = f"{file} holds {name} as {entry.dtype}, and such numbers are not streamed."
         raise InputError(problem, "Choose the model's unquantised checkpoint, or leave out --offload.")
     return TensorLocation(file, data + entry.data_offsets[0], entry.shape, DTYPES[entry.dtype])
 
 
-def _require_honest_index(folder: Path, places: Mapping[str, TensorLocation]) -> None:
+def _require_honest_index(folder: Path, locations: Mapping[str, TensorLocation]) -> None:
     index = folder / INDEX
     if not index.is_file() or (folder / WEIGHTS).is_file():
         return
     for name, file in read_model_json(index, Index).weight_map.items():
-        if name not in places or places[name].file.name != file:
+        if name not in locations or locations[name].file.name != file:
             problem = f"{index} is damaged: {file} does not hold {name}, which it lists there."
             raise InputError(problem, AGAIN)
 
 
-def read_tensor(place: TensorLocation, dtype: torch.dtype | None = None) -> Tensor:
+def read_tensor(location: TensorLocation, dtype: torch.dtype | None = None) -> Tensor:
     """One tensor, read in pieces and converted as it comes, so that no second copy of it is ever held.
 
     Args:
-        place: where it lies.
+        location: where it lies.
         dtype: number format to convert to; None for its own.
     """
-    result = torch.empty(place.numbers, dtype=dtype or place.dtype)
-    step = max(1, PIECE // place.dtype.itemsize)
-    piece = bytearray(min(step, place.numbers) * place.dtype.itemsize)
-    with place.file.open("rb", buffering=0) as file:
-        file.seek(place.start)
-        for begin in range(0, place.numbers, step):
-            count = min(step, place.numbers - begin)
-            wanted = memoryview(piece)[: count * place.dtype.itemsize]
+    result = torch.empty(location.numbers, dtype=dtype or location.dtype)
+    step = max(1, PIECE // location.dtype.itemsize)
+    piece = bytearray(min(step, location.numbers) * location.dtype.itemsize)
+    with location.file.open("rb", buffering=0) as file:
+        file.seek(location.start)
+        for begin in range(0, location.numbers, step):
+            count = min(step, location.numbers - begin)
+            wanted = memoryview(piece)[: count * location.dtype.itemsize]
             if file.readinto(wanted) != len(wanted):
-                raise SpecdecError(f"{place.file} became shorter while it was read.", AGAIN)
-            result[begin : begin + count] = torch.frombuffer(piece, dtype=place.dtype, count=count)
-    return result.view(place.shape)
+                raise SpecdecError(f"{location.file} became shorter while it was read.", AGAIN)
+            result[begin : begin + count] = torch.frombuffer(piece, dtype=location.dtype, count=count)
+    return result.view(location.shape)

@@ -1,4 +1,4 @@
-"""Weights rounded by bitsandbytes as they are loaded: 8 bits (LLM.int8) and 4 bits (NF4).
+"""Weights quantized by bitsandbytes as they are loaded: 8 bits (LLM.int8) and 4 bits (NF4).
 
 Dettmers et al. (2022), https://arxiv.org/abs/2208.07339, and (2023), https://arxiv.org/abs/2305.14314.
 """
@@ -18,8 +18,8 @@ from specdec_cli.models.hf.checkpoint import is_quantised
 CASTS = "bitsandbytes.autograd._functions"  # says on every pass that inputs are cast
 
 
-def rounding(folder: Path, config: Any, dtype: torch.dtype, kind: str) -> Any:
-    """How transformers is to round a checkpoint's products; embedding, norms and head stay as they are.
+def bitsandbytes_config(folder: Path, config: Any, dtype: torch.dtype, kind: str) -> Any:
+    """How transformers is to quantize a checkpoint's products; embedding, norms and head stay as they are.
 
     Args:
         folder: of an unquantised checkpoint.

@@ -52,12 +52,12 @@ class Quantised:
         """
         inputs, outputs = self.whole.shape
         size = inputs // len(self.scale)
-        places = torch.arange(inputs)
+        columns = torch.arange(inputs)
         order = self.group.argsort(stable=True)
-        if not fits_4_bits(inputs, outputs, size) or not torch.equal(self.group[order], places // size):
+        if not fits_4_bits(inputs, outputs, size) or not torch.equal(self.group[order], columns // size):
             return None
         offset = (8 - self.zero.float()) * self.scale
-        moved = None if torch.equal(order, places) else order
+        moved = None if torch.equal(order, columns) else order
         computed_in = torch.float32 if dtype == torch.float32 else torch.bfloat16
         whole = self.whole[order].T
         return Int4Linear.from_whole(whole, self.scale, offset, bias, moved, computed_in, dtype)
@@ -134,7 +134,7 @@ def _zeros(words: Tensor, numbers: Numbers) -> Tensor:
         return stored
     if WORD % numbers.bits:
         return (stored + 1) & ((1 << numbers.bits) - 1)
-    ones = sum(1 << place for place in range(0, WORD, numbers.bits))
+    ones = sum(1 << bit for bit in range(0, WORD, numbers.bits))
     whole = (words.long() + ones) & ((1 << WORD) - 1)
     return _fields(torch.where(whole >= 1 << (WORD - 1), whole - (1 << WORD), whole).int(), numbers)
 
@@ -146,10 +146,10 @@ def _fields(words: Tensor, numbers: Numbers) -> Tensor:
     bits, size = numbers.bits, numbers.bits // math.gcd(numbers.bits, 8)
     octets = words.contiguous().view(torch.uint8).view(len(words), -1, size).int()  # hold whole numbers
     joined = octets[..., 0].clone()
-    for place in range(1, size):
-        joined |= octets[..., place] << (8 * place)
+    for index in range(1, size):
+        joined |= octets[..., index] << (8 * index)
     mask, count = (1 << bits) - 1, 8 * size // bits
-    fields = [(joined >> (bits * place) & mask).to(torch.uint8) for place in range(count)]
+    fields = [(joined >> (bits * index) & mask).to(torch.uint8) for index in range(count)]
     return torch.stack(fields, -1).flatten(1)
 
 

@@ -25,7 +25,7 @@ class FourBits:
     offset: Tensor
 
     @classmethod
-    def rounded(cls, weight: Tensor) -> FourBits:
+    def quantized(cls, weight: Tensor) -> FourBits:
         """The nearest of 16 even steps from the least to the greatest weight of each group."""
         groups = weight.float().view(len(weight), -1, GROUP)
         low, high = groups.amin(-1), groups.amax(-1)

@@ -49,7 +49,7 @@ class Int8Linear(nn.Module):
         self.dtype = dtype
 
     @classmethod
-    def rounded(cls, linear: nn.Module) -> Int8Linear:
+    def quantized(cls, linear: nn.Module) -> Int8Linear:
         """The nearest whole numbers, where the largest weight of an output is 127.
 
         Raises:
@@ -164,14 +164,14 @@ class Int4Linear(nn.Module):
         return cls(packed, grid, bias, order, dtype)
 
     @classmethod
-    def rounded(cls, linear: nn.Module) -> Int4Linear:
+    def quantized(cls, linear: nn.Module) -> Int4Linear:
         """The nearest of 16 even steps from the least to the greatest weight of each group of 32 inputs.
 
         Raises:
             SpecdecError: there are weights that are no finite numbers.
         """
         weight, bias, dtype = _read(linear)
-        four = FourBits.rounded(weight)
+        four = FourBits.quantized(weight)
         require_finite(four.scale + four.offset)
         return cls.of(four, bias, dtype)
 
@@ -269,7 +269,7 @@ def fits_linear(module: nn.Module, kind: str) -> bool:
 
 
 def require_finite(numbers: Tensor) -> None:
-    """Check what a matrix is rounded by.
+    """Check what a matrix is quantized by.
 
     Raises:
         SpecdecError: a weight was infinite or no number, or so large that its steps cannot be said.

@@ -1,4 +1,4 @@
-"""Rounding a whole model: which of its products are held in 8 or 4 bits, and how much that was."""
+"""Quantizing a whole model: which of its products are held in 8 or 4 bits, and how much that was."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from specdec_cli.models.reduced_vocab_head import ReducedHead
 WORTH_SAYING = 0.2  # share of weights that keep their precision
 
 
-def low_precision_twin(model: Any, kind: str) -> Any:
-    """A model of lower precision beside the original, which keeps its weights; what is not rounded is shared.
+def low_precision_copy(model: Any, kind: str) -> Any:
+    """A model of lower precision beside the original, which keeps its weights; they share the rest.
 
     Raises:
         MismatchError, SpecdecError: as `lower_precision`.
     """
-    twin = copy.deepcopy(model, {id(each): each for each in (*model.parameters(), *model.buffers())})
-    lower_precision(twin, kind)
-    return twin
+    duplicate = copy.deepcopy(model, {id(each): each for each in (*model.parameters(), *model.buffers())})
+    lower_precision(duplicate, kind)
+    return duplicate
 
 
 def lower_precision(model: Any, kind: str) -> None:
@@ -46,13 +46,13 @@ def lower_precision(model: Any, kind: str) -> None:
         raise cannot_hold(model, kind)
     head = model.get_output_embeddings()
     if isinstance(head, ReducedHead):
-        head.inner = Int8Linear.rounded(head.inner)
+        head.inner = Int8Linear.quantized(head.inner)
     elif fits_linear(head, "int8"):
-        put_head(model, Int8Linear.rounded(head))
+        put_head(model, Int8Linear.quantized(head))
 
 
 def put_head(model: Any, head: Int8Linear) -> None:
-    """Put a rounded output layer in the place of a model's own.
+    """Put a quantized output layer in the place of a model's own.
 
     Architectures that tie its bias, such as BERT's, do not take one without parameters themselves.
     """
@@ -89,22 +89,22 @@ def lower_products(module: Any, kind: str) -> int:
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if fits_linear(child, kind):
-                setattr(parent, name, KINDS[kind].rounded(child))
+                setattr(parent, name, KINDS[kind].quantized(child))
                 replaced += 1
     return replaced
 
 
 def kept_share(model: Any) -> float:
-    """How much of a rounded model's weights kept their precision, embeddings apart: 0 to 1."""
+    """How much of a quantized model's weights kept their precision, embeddings apart: 0 to 1."""
     low = (each for each in model.modules() if isinstance(each, Int8Linear | Int4Linear))
-    rounded = sum(each.out_features * each.in_features for each in low)
+    quantized = sum(each.out_features * each.in_features for each in low)
     whole = (each for each in decoder_of(model).modules() if not isinstance(each, nn.Embedding))
     kept = sum(each.numel() for module in whole for each in module.parameters(recurse=False))
-    return float(kept / (kept + rounded))
+    return float(kept / (kept + quantized))
 
 
 def remarks_on(model: Any, name: str, kind: str) -> tuple[str, ...]:
-    """What one should know of a model that was rounded to `kind`: how much of it was not, if that is much."""
+    """What to know of a model that was quantized to `kind`: how much of it was not, if that is much."""
     share = kept_share(model) if kind in KINDS else 0.0
     if share < WORTH_SAYING:
         return ()

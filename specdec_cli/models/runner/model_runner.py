@@ -34,7 +34,7 @@ class Runner:
         forward: the model's pass.
         context: positions that the model can tell apart.
         name: what errors call the model, with its number format.
-        stand_in: id that is read in place of one that the model has no row for; see `Legible`.
+        stand_in: id that is read in place of one that the model has no row for; see `Readable`.
 
     Attributes:
         legible: which tokens the model can read.
@@ -165,7 +165,7 @@ class Runner:
 
         Moves the rows of the path only, and of it only those that are not in place.
         """
-        first = next((place for place, node in enumerate(path) if node != place), len(path))
+        first = next((index for index, node in enumerate(path) if node != index), len(path))
         if first < len(path):
             rows = torch.tensor([self._read + node for node in path[first:]])
             self._forward.move(rows, self._read + first)
@@ -255,7 +255,7 @@ class Runner:
         return None
 
     def _store(self, features: Tensor, start: int, rows: int) -> None:
-        """Put the hidden states of the last pass in their places."""
+        """Put the hidden states of the last pass in the rows of their tokens."""
         fresh = self._forward.features
         if len(features) < rows:
             features = torch.cat(

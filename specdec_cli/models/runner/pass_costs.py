@@ -28,12 +28,12 @@ class PassCosts:
         if not self._seen:
             return None
         sizes = sorted(self._seen)
-        place = bisect_left(sizes, rows)
-        if place == len(sizes):
+        index = bisect_left(sizes, rows)
+        if index == len(sizes):
             return self._at(sizes[-1]) * rows / sizes[-1]
-        if place == 0 or sizes[place] == rows:
-            return self._at(sizes[place])
-        low, high = sizes[place - 1], sizes[place]
+        if index == 0 or sizes[index] == rows:
+            return self._at(sizes[index])
+        low, high = sizes[index - 1], sizes[index]
         share = (rows - low) / (high - low)
         return (1 - share) * self._at(low) + share * self._at(high)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.forward.hf import FULL, SLIDING, ModuleForward
+from specdec_cli.models.forward.hf import FULL, SLIDING, HFForward
 from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.hf.miniature import VOCABULARY, WINDOWS, miniature
 from specdec_cli.models.hf.quiet import quiet
@@ -136,7 +136,7 @@ def _written(model: Any) -> tuple[list[int], Tensor]:
 
 def _differences(model: Any, tokens: list[int], logits: Tensor) -> Iterator[float]:
     """How far the logits of trees of these tokens and wrong ones are from those of plain decoding."""
-    runner = Runner(ModuleForward(model), context=len(OPENING) + WRITTEN + 1)
+    runner = Runner(HFForward(model), context=len(OPENING) + WRITTEN + 1)
     runner.begin(OPENING)
     for done in range(0, WRITTEN - DEEP, ACCEPTED + 1):
         ahead = tokens[done : done + DEEP]
@@ -156,7 +156,7 @@ def _scores_trees(model: Any) -> bool:
     """Whether a branch scored beside another, on top of cached text, is what it is when scored alone."""
     text, tree = [1, 2], TokenTree((3, 4, 5), (ROOT, ROOT, 1))
     try:
-        runner = Runner(ModuleForward(model), context=len(text) + len(tree))
+        runner = Runner(HFForward(model), context=len(text) + len(tree))
         runner.begin(text)
         beside = runner.score(tree)[-1].double()
         with torch.inference_mode():

@@ -75,13 +75,13 @@ def _shallow(module: Any, memo: dict[int, Any], count: int) -> Any:
     if "forward" in vars(module):
         hint = "Keep the target whole on one device, or choose another draft, such as ngram."
         raise MismatchError("The layers of a model that is spread over devices cannot be borrowed.", hint)
-    twin = copy.copy(module)
+    duplicate = copy.copy(module)
     for table in ("_modules", "_parameters", "_buffers"):
-        setattr(twin, table, dict(getattr(module, table)))
+        setattr(duplicate, table, dict(getattr(module, table)))
     if hasattr(module, "config"):
-        twin.config = copy.deepcopy(module.config, memo)
-        shorten(twin.config.get_text_config(decoder=True), count)
-    return twin
+        duplicate.config = copy.deepcopy(module.config, memo)
+        shorten(duplicate.config.get_text_config(decoder=True), count)
+    return duplicate
 
 
 def _first_parts(module: Any, count: int, total: int) -> Any:
@@ -97,15 +97,15 @@ def _first_parts(module: Any, count: int, total: int) -> Any:
         hint = "Leave the target's weights as they are, or choose another draft, such as ngram."
         raise MismatchError("The inputs of single layers are quantised and cannot be cut.", hint)
     first = matrix[: len(matrix) * count // total]
-    twin = copy.copy(module)
-    twin._parameters = dict(module._parameters)
+    duplicate = copy.copy(module)
+    duplicate._parameters = dict(module._parameters)
     if isinstance(module, nn.Embedding):
-        twin.weight = nn.Parameter(first.T, requires_grad=False)
-        twin.embedding_dim = len(first)
+        duplicate.weight = nn.Parameter(first.T, requires_grad=False)
+        duplicate.embedding_dim = len(first)
     else:
-        put_matrix(twin, first)
-        twin.out_features = len(first)
-    return twin
+        put_matrix(duplicate, first)
+        duplicate.out_features = len(first)
+    return duplicate
 
 
 def shorten(config: Any, count: int) -> None:

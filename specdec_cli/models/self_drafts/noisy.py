@@ -17,7 +17,7 @@ from specdec_cli.models.quantization.matrices import matrix_of, put_matrix
 SEED = 0
 
 
-def perturbed(loaded: LoadedModel, name: str, level: float) -> LoadedModel:
+def noisy_copy(loaded: LoadedModel, name: str, level: float) -> LoadedModel:
     """A model whose matrices differ from the original's by normal noise; all else is shared.
 
     Args:

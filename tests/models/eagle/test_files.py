@@ -1,4 +1,4 @@
-"""A feature head's two files are believed only as far as they are sound and belong together."""
+"""An EAGLE head's two files are believed only as far as they are sound and belong together."""
 
 import json
 from typing import Any
@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.eagle.checkpoint import load_feature_head, save_feature_head, vocabulary_digest
-from specdec_cli.models.eagle.files import MadeFor, is_feature_head
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
+from specdec_cli.models.eagle.checkpoint import load_eagle_head, save_eagle_head, vocabulary_digest
+from specdec_cli.models.eagle.files import MadeFor, is_eagle_head
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
 from specdec_cli.models.loader import load_model
 from specdec_cli.models.memory_estimate import estimate_draft
 from specdec_cli.models.quantization.linear import Int8Linear
@@ -35,9 +35,9 @@ def made(target, tmp_path_factory):
     made_for = MadeFor(target.name, 32, vocabulary_digest(target.tokenizer))
     for store in ("float16", "int4"):
         torch.manual_seed(0)
-        head = new_feature_head(target.model.get_input_embeddings(), TOKENS, 1, shape, torch.float32)
+        head = new_eagle_head(target.model.get_input_embeddings(), TOKENS, 1, shape, torch.float32)
         folders[store] = tmp_path_factory.mktemp(store)
-        save_feature_head(head, made_for, folders[store], store)
+        save_eagle_head(head, made_for, folders[store], store)
     return folders
 
 
@@ -112,13 +112,13 @@ def test_a_configuration_that_no_head_can_have_is_named(target, folder, says):
     config = json.loads((folder / "config.json").read_text())
     CONFIGS[says](config)
     (folder / "config.json").write_text(json.dumps(config))
-    assert says in refusal(load_feature_head, "head", folder, target)
+    assert says in refusal(load_eagle_head, "head", folder, target)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"model_type": 3}'])
 def test_what_is_no_configuration_makes_no_head(folder, text):
     (folder / "config.json").write_text(text)
-    assert not is_feature_head(folder)
+    assert not is_eagle_head(folder)
 
 
 @pytest.mark.parametrize("says", WEIGHTS)
@@ -126,7 +126,7 @@ def test_weights_that_no_head_can_have_are_named(target, folder, says):
     weights = load_file(folder / "model.safetensors")
     WEIGHTS[says](weights)
     save_file(weights, folder / "model.safetensors")
-    assert says in refusal(load_feature_head, "head", folder, target)
+    assert says in refusal(load_eagle_head, "head", folder, target)
 
 
 @pytest.mark.parametrize("folder", ["int4"], indirect=True)
@@ -138,7 +138,7 @@ def test_half_a_matrix_in_4_bits_is_none(target, folder, half):
     save_file(weights, folder / "model.safetensors")
     of_target: Any = None  # which says nothing of a head
     for call in (
-        load_feature_head,
+        load_eagle_head,
         lambda *_: estimate_draft(DraftSpec("model", str(folder)), of_target, itemsize=4, tokens=9),
     ):
         assert HALVES[half] in refusal(call, "head", folder, target)
@@ -152,7 +152,7 @@ def test_a_matrix_in_4_bits_has_the_shape_of_one(target, folder, what):
     whole, grid = SHAPES[what](weights[f"{name}.whole"], weights[f"{name}.grid"])
     weights |= {f"{name}.whole": whole.contiguous(), f"{name}.grid": grid.contiguous()}
     save_file(weights, folder / "model.safetensors")
-    assert "is no matrix in 4 bits" in refusal(load_feature_head, "head", folder, target)
+    assert "is no matrix in 4 bits" in refusal(load_eagle_head, "head", folder, target)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A feature head computes in trees, step after step, what its definition says."""
+"""An EAGLE head computes in trees, step after step, what its definition says."""
 
 import random
 from typing import Any
@@ -9,10 +9,10 @@ from random_models import ARCHITECTURES, CONTEXT, VOCABULARY, random_model, rand
 from safetensors.torch import save_file
 
 from specdec_cli.errors import SpecdecError
-from specdec_cli.models.eagle.forward import HeadForward
-from specdec_cli.models.eagle.head import head_shape, new_feature_head
-from specdec_cli.models.eagle.runner import FeatureRunner
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.eagle.forward import EagleForward
+from specdec_cli.models.eagle.head import head_shape, new_eagle_head
+from specdec_cli.models.eagle.runner import EagleRunner
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.reduced_vocab_head import REDUCED, ReducedHead, likely_tokens, reduce_vocabulary
 from specdec_cli.models.runner.model_runner import Runner
@@ -30,7 +30,7 @@ def target(request):
 @pytest.fixture(scope="module")
 def head(target):
     torch.manual_seed(1)
-    made = new_feature_head(target.get_input_embeddings(), KNOWN, 2, head_shape(target.config), torch.float64)
+    made = new_eagle_head(target.get_input_embeddings(), KNOWN, 2, head_shape(target.config), torch.float64)
     with torch.no_grad():
         for weight in made.parameters():
             if weight.requires_grad:
@@ -39,8 +39,8 @@ def head(target):
 
 
 def runners(target, head):
-    of_target = Runner(ModuleForward(target), CONTEXT)
-    return of_target, FeatureRunner(HeadForward(head), CONTEXT, of_target)
+    of_target = Runner(HFForward(target), CONTEXT)
+    return of_target, EagleRunner(EagleForward(head), CONTEXT, of_target)
 
 
 def by_definition(target, head, text, guesses):
@@ -122,10 +122,10 @@ def test_after_steps_that_did_not_ask_it_the_head_reads_all_of_them_as_text(targ
     torch.testing.assert_close(drafting.root(), by_definition(target, head, text, [])[0], **EXACT)
 
 
-def test_the_lean_pass_and_the_module_keep_the_same_hidden_states(target):
+def test_the_fused_pass_and_the_module_keep_the_same_hidden_states(target):
     text, tree = random_tokens(9, 9), random_tree(5, random.Random(1))
     kept = []
-    for forward in (new_forward(target), ModuleForward(target)):
+    for forward in (new_forward(target), HFForward(target)):
         runner = Runner(forward, CONTEXT)
         runner.keep_features()
         runner.begin(text)

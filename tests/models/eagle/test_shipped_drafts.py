@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from specdec_cli.models.eagle.checkpoint import read_weights
-from specdec_cli.models.eagle.files import head_size, is_feature_head
-from specdec_cli.models.eagle.head import new_feature_head, stored_weights
+from specdec_cli.models.eagle.files import head_size, is_eagle_head
+from specdec_cli.models.eagle.head import new_eagle_head, stored_weights
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.resources import shipped_drafts
 from specdec_cli.settings.draft_spec import default_model
@@ -29,7 +29,7 @@ def test_each_is_the_default_draft_of_the_target_that_it_was_made_for():
 @pytest.mark.parametrize("name", DRAFTS)
 def test_its_folder_holds_a_head_and_a_card_that_says_where_it_came_from(name):
     folder = DRAFTS[name]
-    assert is_feature_head(folder)
+    assert is_eagle_head(folder)
     recipe = json.loads((folder / "draft.json").read_text())["recipe"]
     card = (folder / "README.md").read_text()
     for word in (recipe["target"], f"--tokens {recipe['tokens']}", "Apache-2.0"):
@@ -47,7 +47,7 @@ def test_its_weights_fill_a_head_of_its_shape(name):
     dense, _ = read_weights(DRAFTS[name])
     tokens = dense["inner.lm_head.tokens"]
     embedding = nn.Embedding(int(tokens.max()) + 1, config["shape"]["hidden_size"])
-    head = new_feature_head(embedding, tokens, config["layers"], config["shape"], torch.float32)
+    head = new_eagle_head(embedding, tokens, config["layers"], config["shape"], torch.float32)
     assert dense.keys() == stored_weights(head).keys()
     head.load_state_dict(dense, strict=False)
     assert all(bool(weight.isfinite().all()) for weight in head.parameters())

@@ -1,4 +1,4 @@
-"""Compiled pieces compute what the pieces do, are made once, and fail with advice."""
+"""Compiled kernels compute what the kernels do, are made once, and fail with advice."""
 
 import random
 import shutil
@@ -12,7 +12,7 @@ from random_models import ARCHITECTURES, random_model, random_tokens, random_tre
 
 from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import compiled
-from specdec_cli.models.forward.fused_weights import lean_shape
+from specdec_cli.models.forward.fused_weights import kernel_shape
 from specdec_cli.models.forward.select import can_compile, compile_forward, compiled_forward, new_forward
 from specdec_cli.models.runner.model_runner import Runner
 
@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    return random_model(ARCHITECTURES["qwen3"]()).float()  # the pieces with the most in them
+    return random_model(ARCHITECTURES["qwen3"]()).float()  # the kernels with the most in them
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_compiled_pieces_compute_the_same_and_are_made_once(model, cache):
 
 
 def test_a_file_serves_one_shape_number_format_and_version(model, monkeypatch):
-    shape = lean_shape(model)
+    shape = kernel_shape(model)
     keys = {
         compiled._key(shape, torch.float32),
         compiled._key(shape, torch.bfloat16),
@@ -63,7 +63,7 @@ def test_a_file_serves_one_shape_number_format_and_version(model, monkeypatch):
     assert compiled._key(shape, torch.float32) == compiled._key(replace(shape), torch.float32)
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda piece: piece.write_bytes(b"")], ids=["gone", "empty"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"")], ids=["gone", "empty"])
 def test_a_folder_that_lost_a_piece_is_compiled_again(model, monkeypatch, cache, damage):
     def write(shape, dtype, folder):
         for name in ("add_norm", "attend", "gate"):
@@ -122,13 +122,13 @@ def test_a_damaged_file_is_named(model, tmp_path):
     for name in ("add_norm", "attend", "gate"):
         (tmp_path / f"{name}.pt2").write_bytes(b"nothing")
     with pytest.raises(SpecdecError, match="cannot be loaded") as caught:
-        compiled.load_pieces(tmp_path, lean_shape(model), torch.float32)
+        compiled.load_kernels(tmp_path, kernel_shape(model), torch.float32)
     assert str(tmp_path) in caught.value.hint
 
 
 def test_a_missing_file_is_an_error(model, tmp_path):
     with pytest.raises(SpecdecError, match="cannot be loaded"):
-        compiled.load_pieces(tmp_path, lean_shape(model), torch.float32)
+        compiled.load_kernels(tmp_path, kernel_shape(model), torch.float32)
 
 
 def test_other_architectures_are_not_compiled():

@@ -1,4 +1,4 @@
-"""A pass padded to a fixed size, over the whole cache behind a mask, gives what the lean pass gives."""
+"""A pass padded to a fixed size, over the whole cache behind a mask, gives what the fused pass gives."""
 
 import random
 from typing import Any
@@ -8,8 +8,8 @@ import torch
 from random_models import ARCHITECTURES, CONTEXT, WINDOWED, random_model, random_tokens, random_tree
 
 from specdec_cli.models.forward import cuda_graph
-from specdec_cli.models.forward.cuda_graph import GraphForward
-from specdec_cli.models.forward.fused import LeanForward
+from specdec_cli.models.forward.cuda_graph import CudaGraphForward
+from specdec_cli.models.forward.fused import FusedForward
 from specdec_cli.models.runner.model_runner import Runner
 
 EXACT: dict[str, Any] = {"atol": 1e-9, "rtol": 0}
@@ -58,14 +58,14 @@ def step_by_step(runner, seed):
 def test_padded_passes_equal_plain_ones(model, stride, monkeypatch):
     monkeypatch.setattr(cuda_graph, "STRIDE", stride)
     recorder = Recorder()
-    found = step_by_step(Runner(GraphForward(model, recorder), CONTEXT), 3)
-    torch.testing.assert_close(found, step_by_step(Runner(LeanForward(model), CONTEXT), 3), **EXACT)
+    found = step_by_step(Runner(CudaGraphForward(model, recorder), CONTEXT), 3)
+    torch.testing.assert_close(found, step_by_step(Runner(FusedForward(model), CONTEXT), 3), **EXACT)
     assert recorder.replayed >= 8
 
 
 def test_a_size_is_recorded_once_while_the_cache_stays(model):
     recorder = Recorder()
-    runner = Runner(GraphForward(model, recorder), CONTEXT)
+    runner = Runner(CudaGraphForward(model, recorder), CONTEXT)
     runner.begin(random_tokens(5, 1))
     for _ in range(6):
         runner.score(random_tree(3, random.Random(1)))
@@ -78,7 +78,7 @@ def test_a_pass_beyond_the_largest_size_runs_as_it_is(model, monkeypatch):
     monkeypatch.setattr(cuda_graph, "SIZES", (1, 2))
     recorder = Recorder()
     text = random_tokens(9, 2)
-    found, plain = Runner(GraphForward(model, recorder), CONTEXT), Runner(LeanForward(model), CONTEXT)
+    found, plain = Runner(CudaGraphForward(model, recorder), CONTEXT), Runner(FusedForward(model), CONTEXT)
     for runner in (found, plain):
         runner.begin(text)
     tree = random_tree(6, random.Random(2))
@@ -90,6 +90,6 @@ def test_a_pass_beyond_the_largest_size_runs_as_it_is(model, monkeypatch):
 @pytest.mark.parametrize("name", FAMILY)
 def test_recorded_passes_equal_plain_ones_on_a_gpu(name):
     model = random_model(FAMILY[name]()).to("cuda", torch.float32)
-    found = step_by_step(Runner(GraphForward(model), CONTEXT), 3)
-    right = step_by_step(Runner(LeanForward(model), CONTEXT), 3)
+    found = step_by_step(Runner(CudaGraphForward(model), CONTEXT), 3)
+    right = step_by_step(Runner(FusedForward(model), CONTEXT), 3)
     torch.testing.assert_close(found, right, atol=1e-4, rtol=0)

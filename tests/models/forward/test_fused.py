@@ -1,4 +1,4 @@
-"""The lean pass computes what transformers' own module does, on trees, for each architecture it takes."""
+"""The fused pass computes what transformers' own module does, on trees, for each architecture it takes."""
 
 import random
 from dataclasses import replace
@@ -20,10 +20,10 @@ from transformers import LlamaConfig, Qwen3Config
 
 from specdec_cli.models.forward import fused, packed_linear
 from specdec_cli.models.forward.base import Forward
-from specdec_cli.models.forward.fused import LeanForward
-from specdec_cli.models.forward.fused_weights import fits, lean_shape
-from specdec_cli.models.forward.hf import ModuleForward
-from specdec_cli.models.forward.kernels import Attend, eager_pieces
+from specdec_cli.models.forward.fused import FusedForward
+from specdec_cli.models.forward.fused_weights import fits, kernel_shape
+from specdec_cli.models.forward.hf import HFForward
+from specdec_cli.models.forward.kernels import Attend, eager_kernels
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
 from specdec_cli.models.runner.model_runner import Runner
@@ -61,10 +61,10 @@ def config(request):
     return FAMILY[request.param]()
 
 
-def largest_difference(model, lean, seed=0):
+def largest_difference(model, forward, seed=0):
     """Over trees of several sizes on a text that grows by random paths through them."""
     chance = random.Random(seed)
-    runners = Runner(ModuleForward(model), CONTEXT), Runner(lean, CONTEXT)
+    runners = Runner(HFForward(model), CONTEXT), Runner(forward, CONTEXT)
     for runner in runners:
         runner.begin(random_tokens(30, seed))
     worst = 0.0
@@ -82,20 +82,20 @@ def test_it_equals_the_module_in_double_precision(config):
     model = random_model(config)
     assert fits(model)
     # The module normalises in single precision whatever the weights are in, this pass in double.
-    assert largest_difference(model, LeanForward(model)) < 1e-4
+    assert largest_difference(model, FusedForward(model)) < 1e-4
 
 
 def test_it_equals_the_module_in_single_precision_with_packed_weights(config):
     model = random_model(config).float()
     assert packed_linear.packing(torch.float32) is not None
-    assert largest_difference(model, LeanForward(model)) < 1e-4
+    assert largest_difference(model, FusedForward(model)) < 1e-4
 
 
 def test_it_equals_the_module_without_packing(config, monkeypatch):
     model = random_model(config).float()
     monkeypatch.setattr(packed_linear, "packing", lambda dtype: None)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    assert largest_difference(model, LeanForward(model)) < 1e-4
+    assert largest_difference(model, FusedForward(model)) < 1e-4
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, before[name]), name
 
@@ -108,17 +108,17 @@ def test_it_equals_the_module_with_its_attention_written_out(config, limits, mon
     for name, value in limits.items():
         monkeypatch.setattr(fused, name, value)
     model = random_model(config)
-    shape = lean_shape(model)
-    pieces = replace(eager_pieces(shape), attend=Attend(shape).forward)
-    assert largest_difference(model, LeanForward(model, pieces)) < 1e-4
+    shape = kernel_shape(model)
+    kernels = replace(eager_kernels(shape), attend=Attend(shape).forward)
+    assert largest_difference(model, FusedForward(model, kernels)) < 1e-4
 
 
 def test_a_single_token_is_text_enough_for_the_written_out_attention():
     model = random_model(ARCHITECTURES["llama"]())
-    shape = lean_shape(model)
+    shape = kernel_shape(model)
     rows = []
-    for pieces in (None, replace(eager_pieces(shape), attend=Attend(shape).forward)):
-        runner = Runner(LeanForward(model, pieces), CONTEXT)
+    for kernels in (None, replace(eager_kernels(shape), attend=Attend(shape).forward)):
+        runner = Runner(FusedForward(model, kernels), CONTEXT)
         runner.begin([3])
         rows.append(runner.score(TokenTree.chain([5, 6])))
     torch.testing.assert_close(*rows, atol=1e-9, rtol=0)
@@ -127,7 +127,7 @@ def test_a_single_token_is_text_enough_for_the_written_out_attention():
 def test_unpacked_weights_are_held_once(monkeypatch):
     monkeypatch.setattr(packed_linear, "packing", lambda dtype: None)
     model = random_model(ARCHITECTURES["llama"]())
-    LeanForward(model)
+    FusedForward(model)
     attention = model.model.layers[0].self_attn
     storages = {
         part.weight.untyped_storage().data_ptr()
@@ -140,7 +140,7 @@ def test_a_text_longer_than_a_chunk_is_read_alike():
     model = random_model(ARCHITECTURES["llama"]()).float()
     text = random_tokens(1100, 3)
     logits = []
-    for forward in (ModuleForward(model), LeanForward(model)):
+    for forward in (HFForward(model), FusedForward(model)):
         runner = Runner(forward, CONTEXT)
         runner.begin(text)
         logits.append(runner.root())
@@ -148,8 +148,8 @@ def test_a_text_longer_than_a_chunk_is_read_alike():
 
 
 def test_layers_borrowed_as_a_draft_share_the_packed_weights(loaded_llama):
-    whole = LeanForward(loaded_llama.model)
-    part = LeanForward(first_layers(loaded_llama, 1).model)
+    whole = FusedForward(loaded_llama.model)
+    part = FusedForward(first_layers(loaded_llama, 1).model)
     (first, *_), (borrowed, *_) = whole._weights.layers, part._weights.layers
     assert borrowed is first
     assert part._weights.head is whole._weights.head
@@ -169,7 +169,7 @@ def loaded_llama():
 def test_other_architectures_keep_the_module(name):
     model = random_model(NOT_FAMILY[name]())
     forward: Forward = new_forward(model)
-    assert isinstance(forward, ModuleForward)
+    assert isinstance(forward, HFForward)
 
 
 def test_a_model_with_a_replaced_projection_keeps_the_module():
@@ -178,7 +178,7 @@ def test_a_model_with_a_replaced_projection_keeps_the_module():
 
     model = random_model(ARCHITECTURES["llama"]())
     model.model.layers[1].mlp.down_proj = Other(48, 32, bias=False)
-    assert isinstance(new_forward(model), ModuleForward)
+    assert isinstance(new_forward(model), HFForward)
 
 
 def test_a_model_spread_over_devices_keeps_the_module():
@@ -193,12 +193,12 @@ def test_it_rounds_no_more_than_the_module_in_bfloat16(name):
     exact.load_state_dict(rounded.state_dict())
     text, tree = random_tokens(20, 5), random_tree(30, random.Random(6))
     logits = []
-    for forward in (ModuleForward(exact), ModuleForward(rounded), LeanForward(rounded)):
+    for forward in (HFForward(exact), HFForward(rounded), FusedForward(rounded)):
         runner = Runner(forward, CONTEXT)
         runner.begin(text)
         logits.append(runner.score(tree).double())
-    module, lean = ((each - logits[0]).square().mean().sqrt() for each in logits[1:])
-    assert lean < 1.2 * module
+    module, own = ((each - logits[0]).square().mean().sqrt() for each in logits[1:])
+    assert own < 1.2 * module
 
 
 @pytest.mark.parametrize("field", ["norm_offset", "embedding_scaled"])
@@ -206,4 +206,4 @@ def test_a_wrong_field_in_the_row_of_an_architecture_is_seen(field, monkeypatch)
     wrong: dict[str, Any] = {field: not getattr(ROWS["gemma"], field)}
     monkeypatch.setitem(ROWS, "gemma", replace(ROWS["gemma"], **wrong))
     model = random_model(ARCHITECTURES["gemma"]())
-    assert largest_difference(model, LeanForward(model)) > 1e-2
+    assert largest_difference(model, FusedForward(model)) > 1e-2

@@ -17,7 +17,7 @@ from specdec_cli.models.hf.checkpoint import (
     weight_bytes,
 )
 from specdec_cli.models.hf.tokenizer import read_tokenizer
-from specdec_cli.models.offload.tensor_index import read_places
+from specdec_cli.models.offload.tensor_index import read_locations
 
 SIZES = {
     "num_hidden_layers": (10**6, 3000, 10**30, -1, 0, "2", 2.0, True, [2, "2"]),
@@ -176,7 +176,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("read", [lambda folder: weight_bytes(folder, torch.float32), read_places])
+@pytest.mark.parametrize("read", [lambda folder: weight_bytes(folder, torch.float32), read_locations])
 @pytest.mark.parametrize("says", ENTRIES)
 def test_a_tensor_that_a_header_cannot_have_is_named(folder, read, says):
     path = folder / "model.safetensors"
@@ -246,7 +246,7 @@ def test_an_index_that_lists_no_files_of_the_folder_is_damaged(folder, text, say
     (folder / "model.safetensors").rename(folder.parent / "other.safetensors")
     (folder / "model.safetensors.index.json").write_text(text)
     # A configuration can be read before its weights are there.
-    for read in (read_places,) if "not there" in says else (read_places, read_config):
+    for read in (read_locations,) if "not there" in says else (read_locations, read_config):
         assert says in refusal(read, folder)
 
 

@@ -16,8 +16,8 @@ def tokenizer(words=WORDS):
     return Tokenizer(tiny.tokenizer(words))
 
 
-def loaded(name, words=WORDS, width=None):
-    model = tiny.model(vocab_size=width or len(words))
+def loaded(name, words=WORDS, vocab_size=None):
+    model = tiny.model(vocab_size=vocab_size or len(words))
     return SimpleNamespace(name=name, tokenizer=tokenizer(words), model=model)
 
 
@@ -30,8 +30,8 @@ def test_a_vocabulary_is_compatible_with_itself():
 
 
 def test_padding_of_either_model_does_no_harm():
-    for widths in ((SIZE, SIZE + 61), (SIZE + 61, SIZE)):
-        report = compare(tokenizer(), tokenizer(), *widths)
+    for vocab_sizes in ((SIZE, SIZE + 61), (SIZE + 61, SIZE)):
+        report = compare(tokenizer(), tokenizer(), *vocab_sizes)
         assert report.compatible
         assert report.padding_only
 
@@ -74,8 +74,8 @@ def test_special_tokens_with_other_parts_are_noted():
 
 
 def refuse(target, draft):
-    widths = (logit_vocab_size(each.model.config) for each in (target, draft))
-    require_compatible(target.name, draft.name, compare(target.tokenizer, draft.tokenizer, *widths))
+    vocab_sizes = (logit_vocab_size(each.model.config) for each in (target, draft))
+    require_compatible(target.name, draft.name, compare(target.tokenizer, draft.tokenizer, *vocab_sizes))
 
 
 def fits(target, draft):
@@ -96,7 +96,7 @@ def test_models_that_do_not_fit_are_refused_with_the_first_difference():
 
 
 def test_models_that_fit_but_for_padding_pass():
-    assert fits(loaded("big", width=SIZE + 5), loaded("small"))
+    assert fits(loaded("big", vocab_size=SIZE + 5), loaded("small"))
 
 
 def test_models_that_differ_in_size_are_refused_with_both_sizes():

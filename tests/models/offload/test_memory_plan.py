@@ -76,9 +76,9 @@ def test_a_draft_made_from_the_target_counts_with_its_cache(skeleton):
 
 
 def test_a_row_of_the_cache_is_counted_as_it_is_kept():
-    layers, keys_and_values, heads, size, width = 2, 2, 2, 8, 2
+    layers, keys_and_values, heads, size, bytes_of_one = 2, 2, 2, 8, 2
     row = row_bytes(tiny.model("Llama").config, torch.bfloat16)
-    assert row == layers * keys_and_values * heads * size * width
+    assert row == layers * keys_and_values * heads * size * bytes_of_one
 
 
 def test_the_program_itself_counts():

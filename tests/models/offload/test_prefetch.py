@@ -1,4 +1,4 @@
-"""The ring brings every layer in turn, ahead of its use, and never writes to a buffer that is in use."""
+"""Prefetching brings every layer in turn, ahead of its use, and never writes to a buffer in use."""
 
 import gc
 import os
@@ -55,15 +55,15 @@ class FakeDevice:
         self.busy.discard(id(slot))
 
 
-def use(ring, device, layer, seconds=0.0):
+def use(prefetch, device, layer, seconds=0.0):
     """What a computation does with a layer: the value that it reads, at the beginning and at the end."""
-    loan = ring.take(layer)
+    loan = prefetch.take(layer)
     slot = loan.slot
     device.busy.add(id(slot))
     before = slot.buffer.clone()
     time.sleep(seconds)
     after = slot.buffer.clone()
-    ring.give_back(loan)
+    prefetch.give_back(loan)
     return before, after
 
 
@@ -71,17 +71,17 @@ def use(ring, device, layer, seconds=0.0):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_pass_finds_every_layer_whole(slots, workers):
     device = FakeDevice(workers, delay=0.0002)
-    ring = PrefetchBuffer(range(LAYERS), slots, device)
+    prefetch = PrefetchBuffer(range(LAYERS), slots, device)
     for _ in range(6):
         for layer in range(LAYERS):
-            before, after = use(ring, device, layer, 0.0003)
+            before, after = use(prefetch, device, layer, 0.0003)
             assert torch.equal(before, torch.full((SIZE,), layer, dtype=torch.uint8))
             assert torch.equal(after, before)
     assert device.trampled == []
 
 
 def test_a_ring_that_gives_buffers_back_too_early_is_caught():
-    """The negative control: the same test fails on a ring that refills a buffer when it is taken."""
+    """The negative control: the same test fails on one that refills a buffer when it is taken."""
     wrong = broken(
         ring_module,
         "        return self._loan\n",
@@ -89,8 +89,8 @@ def test_a_ring_that_gives_buffers_back_too_early_is_caught():
         "        self._loads.appendleft(load)\n        return self._loan\n",
     )
     device = FakeDevice(2)
-    ring = wrong.PrefetchBuffer(range(LAYERS), 2, device)
-    slot = ring.take(0).slot
+    prefetch = wrong.PrefetchBuffer(range(LAYERS), 2, device)
+    slot = prefetch.take(0).slot
     device.busy.add(id(slot))
     time.sleep(0.05)
     assert device.trampled != []
@@ -98,26 +98,26 @@ def test_a_ring_that_gives_buffers_back_too_early_is_caught():
 
 def test_the_first_layers_of_the_next_pass_come_while_nothing_is_asked_for():
     device = FakeDevice()
-    ring = PrefetchBuffer(range(LAYERS), 3, device)
+    prefetch = PrefetchBuffer(range(LAYERS), 3, device)
     for layer in range(LAYERS):
-        use(ring, device, layer)
+        use(prefetch, device, layer)
     deadline = time.perf_counter() + 5
-    while ring.traffic.bytes < (LAYERS + 3) * SIZE and time.perf_counter() < deadline:
+    while prefetch.traffic.bytes < (LAYERS + 3) * SIZE and time.perf_counter() < deadline:
         time.sleep(0.001)
     assert device.begun == [*range(LAYERS), 0, 1, 2]
-    assert ring.traffic.bytes == (LAYERS + 3) * SIZE
-    waited = ring.traffic.wait_seconds
+    assert prefetch.traffic.bytes == (LAYERS + 3) * SIZE
+    waited = prefetch.traffic.wait_seconds
     device.permitted.clear()  # nothing more comes, and nothing more is needed
     for layer in range(3):
-        use(ring, device, layer)
+        use(prefetch, device, layer)
     device.permitted.set()
-    assert ring.traffic.wait_seconds - waited < 0.05
+    assert prefetch.traffic.wait_seconds - waited < 0.05
 
 
 def test_no_more_is_begun_than_there_are_buffers():
     device = FakeDevice()
-    ring = PrefetchBuffer(range(LAYERS), 2, device)
-    ring.take(0)
+    prefetch = PrefetchBuffer(range(LAYERS), 2, device)
+    prefetch.take(0)
     time.sleep(0.02)
     assert device.begun == [0, 1]
     assert len(device.slots) == 2
@@ -125,11 +125,11 @@ def test_no_more_is_begun_than_there_are_buffers():
 
 def test_a_pass_that_was_broken_off_leaves_no_trace():
     device = FakeDevice(delay=0.0002)
-    ring = PrefetchBuffer(range(LAYERS), 2, device)
-    use(ring, device, 0)
-    ring.take(1)  # an exception in the computation: it is never given back
+    prefetch = PrefetchBuffer(range(LAYERS), 2, device)
+    use(prefetch, device, 0)
+    prefetch.take(1)  # an exception in the computation: it is never given back
     for layer in range(LAYERS):
-        before, _ = use(ring, device, layer)
+        before, _ = use(prefetch, device, layer)
         assert set(before.tolist()) == {layer}
     assert device.trampled == []
 
@@ -138,32 +138,32 @@ def test_a_pass_that_was_broken_off_leaves_no_trace():
 def test_a_pass_that_was_broken_off_and_is_closed_late_gives_nothing_back(shared):
     """A suspended generator keeps its loan until it is collected, in the midst of another pass."""
     device = FakeDevice()
-    ring = PrefetchBuffer(range(1, LAYERS + 1), 2, device)
-    old = ring.take(1)
+    prefetch = PrefetchBuffer(range(1, LAYERS + 1), 2, device)
+    old = prefetch.take(1)
     if not shared:
-        ring.give_back(ring.take(1))
-        ring.give_back(ring.take(2))
+        prefetch.give_back(prefetch.take(1))
+        prefetch.give_back(prefetch.take(2))
     layer = 1 if shared else 3  # in the slot that the old pass had, too
-    new = ring.take(layer)
+    new = prefetch.take(layer)
     assert new.slot is old.slot
     device.busy.add(id(new.slot))
-    ring.give_back(old)
+    prefetch.give_back(old)
     time.sleep(0.02)
     assert set(new.slot.buffer.tolist()) == {layer}
-    ring.give_back(new)
-    ring.give_back(new)  # once is enough
-    assert set(ring.take(layer + 1).slot.buffer.tolist()) == {layer + 1}
+    prefetch.give_back(new)
+    prefetch.give_back(new)  # once is enough
+    assert set(prefetch.take(layer + 1).slot.buffer.tolist()) == {layer + 1}
     assert device.trampled == []
 
 
 def test_what_keeps_a_layer_from_coming_is_raised_where_it_is_used():
     device = FakeDevice(fails_at=2)
-    ring = PrefetchBuffer(range(LAYERS), 2, device)
-    use(ring, device, 0)
-    use(ring, device, 1)
+    prefetch = PrefetchBuffer(range(LAYERS), 2, device)
+    use(prefetch, device, 0)
+    use(prefetch, device, 1)
     for _ in range(2):
         with pytest.raises(OSError, match="the device is gone"):
-            ring.take(2)
+            prefetch.take(2)
 
 
 def test_a_layer_that_is_not_streamed_is_not_waited_for():
@@ -178,11 +178,11 @@ def test_one_buffer_is_no_ring():
 
 def test_traffic_counts_bytes_layers_and_the_time_that_was_waited():
     device = FakeDevice(workers=1, delay=0.005)
-    ring = PrefetchBuffer(range(LAYERS), 2, device)
-    before = ring.traffic
+    prefetch = PrefetchBuffer(range(LAYERS), 2, device)
+    before = prefetch.traffic
     for layer in range(LAYERS):
-        use(ring, device, layer)
-    found = ring.traffic.since(before)
+        use(prefetch, device, layer)
+    found = prefetch.traffic.since(before)
     assert found.layers == LAYERS
     assert found.bytes >= (LAYERS - 2) * SIZE
     assert found.wait_seconds >= (LAYERS - 2) * PIECES * 0.005 * 0.9  # nothing else was done meanwhile
@@ -191,10 +191,10 @@ def test_traffic_counts_bytes_layers_and_the_time_that_was_waited():
 
 def test_the_threads_end_with_the_ring():
     before = set(threading.enumerate())
-    ring = PrefetchBuffer(range(LAYERS), 2, FakeDevice(workers=3))
+    prefetch = PrefetchBuffer(range(LAYERS), 2, FakeDevice(workers=3))
     started = set(threading.enumerate()) - before
     assert len(started) == 3
-    del ring
+    del prefetch
     gc.collect()
     for thread in started:
         thread.join(5)
@@ -206,8 +206,8 @@ def test_a_program_that_ends_while_layers_come_ends_well():
     program = (
         "import sys, threading, time, torch; sys.path.insert(0, sys.argv[1])\n"
         "from test_prefetch import FakeDevice, PrefetchBuffer\n"
-        "ring = PrefetchBuffer(range(5), 2, FakeDevice(workers=3, delay=0.05))\n"
-        "ring.take(0)\n"
+        "prefetch = PrefetchBuffer(range(5), 2, FakeDevice(workers=3, delay=0.05))\n"
+        "prefetch.take(0)\n"
     )
     paths = [str(Path(__file__).parents[3]), *sys.path]
     done = subprocess.run(

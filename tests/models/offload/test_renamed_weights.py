@@ -14,7 +14,7 @@ from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.load import Offload
 from specdec_cli.models.offload.memory_plan import Limits, Workload
 from specdec_cli.models.offload.stream import staging_bytes
-from specdec_cli.models.self_drafts.quantized import rounded
+from specdec_cli.models.self_drafts.quantized import quantized
 
 EXPERTS = {"num_experts_per_tok": 2, "initializer_range": 0.2, "pad_token_id": 0}
 LATENT = {
@@ -165,8 +165,8 @@ def test_a_rounded_copy_of_a_mixture_is_made_as_it_streams(tmp_path, monkeypatch
     monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
     folder = made(tmp_path / "model", "Mixtral")
     target = load_model(str(folder), device="cpu", dtype="float32", offload=streaming())
-    draft = rounded(target, "self:int8", "int8", lambda _: None)
+    draft = quantized(target, "self:int8", "int8", lambda _: None)
     expected = logits(target.model)
     assert (logits(draft.model) - expected).abs().max() < 0.05 * expected.abs().max()
-    again = rounded(target, "self:int8", "int8", lambda _: None)
+    again = quantized(target, "self:int8", "int8", lambda _: None)
     assert torch.equal(logits(again.model), logits(draft.model))

@@ -14,8 +14,8 @@ from random_models import random_tree
 from safetensors.torch import load_file, save_file
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.forward.fused import LeanForward
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.fused import FusedForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.hf.decoder_layers import stack_path
 from specdec_cli.models.loader import load_model
@@ -39,7 +39,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "Gemma2": {"sliding_window": 8},
     "Gemma3Text": {"sliding_window": 8},
 }
-LEAN = ("Llama", "Llama, tied", "Llama, biases", "Mistral", "Qwen2", "Qwen3", "Gemma")
+FUSABLE = ("Llama", "Llama, tied", "Llama, biases", "Mistral", "Qwen2", "Qwen3", "Gemma")
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +100,17 @@ def test_through_the_module_it_has_the_weights_and_the_logits_of_transformers_ow
 ):
     streamed, whole = loaded(folders[name], resident), load_model(str(folders[name]), dtype="float32")
     assert_same_weights(streamed, whole.model)
-    assert_close(passes(ModuleForward(streamed.model)), passes(ModuleForward(whole.model)))
+    assert_close(passes(HFForward(streamed.model)), passes(HFForward(whole.model)))
     assert streamed.parameters == whole.parameters
     assert streamed.stop_tokens == whole.stop_tokens
 
 
-@pytest.mark.parametrize("name", LEAN)
+@pytest.mark.parametrize("name", FUSABLE)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_through_the_lean_pass_it_has_the_bits_of_itself_in_memory(folders, name, dtype):
+def test_through_the_fused_pass_it_has_the_bits_of_itself_in_memory(folders, name, dtype):
     few, all_of_it = loaded(folders[name], 1, dtype), loaded(folders[name], LAYERS, dtype)
     streamed, resident = (new_forward(each.model, each.stream) for each in (few, all_of_it))
-    assert isinstance(streamed, LeanForward)
+    assert isinstance(streamed, FusedForward)
     assert few.stream.pass_bytes > 0
     assert all_of_it.stream.pass_bytes == 0
     assert torch.equal(passes(streamed), passes(resident))
@@ -118,11 +118,11 @@ def test_through_the_lean_pass_it_has_the_bits_of_itself_in_memory(folders, name
     assert all_of_it.stream.traffic.layers == 0
 
 
-@pytest.mark.parametrize("name", LEAN)
-def test_the_lean_pass_and_the_module_agree(folders, name):
+@pytest.mark.parametrize("name", FUSABLE)
+def test_the_fused_pass_and_the_module_agree(folders, name):
     model = loaded(folders[name])
-    lean, module = passes(new_forward(model.model, model.stream)), passes(ModuleForward(model.model))
-    assert (lean - module).abs().max() < 1e-4 * module.abs().max()
+    fused, module = passes(new_forward(model.model, model.stream)), passes(HFForward(model.model))
+    assert (fused - module).abs().max() < 1e-4 * module.abs().max()
 
 
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16, torch.float64])
@@ -132,7 +132,7 @@ def test_weights_of_another_format_are_converted_as_transformers_does(folders, t
     save_file({name: each.to(stored) for name, each in weights.items()}, folder / "model.safetensors")
     streamed, whole = loaded(folder), load_model(str(folder), dtype="float32")
     assert_same_weights(streamed, whole.model)
-    assert_close(passes(ModuleForward(streamed.model)), passes(ModuleForward(whole.model)))
+    assert_close(passes(HFForward(streamed.model)), passes(HFForward(whole.model)))
 
 
 def test_a_sharded_checkpoint_with_an_odd_header_is_read_as_it_is(tmp_path):
@@ -147,7 +147,7 @@ def test_a_sharded_checkpoint_with_an_odd_header_is_read_as_it_is(tmp_path):
     whole = load_model(str(folder), dtype="float32")
     streamed = loaded(folder)
     assert_same_weights(streamed, whole.model)
-    assert_close(passes(ModuleForward(streamed.model)), passes(ModuleForward(whole.model)))
+    assert_close(passes(HFForward(streamed.model)), passes(HFForward(whole.model)))
 
 
 def _shift(shard: Path) -> None:
@@ -159,7 +159,7 @@ def _shift(shard: Path) -> None:
 
 
 def test_without_direct_reading_it_reads_through_the_cache_and_drops_it(folders, monkeypatch):
-    expected = passes(ModuleForward(loaded(folders["Llama"]).model))
+    expected = passes(HFForward(loaded(folders["Llama"]).model))
 
     def refuse(*_: object) -> int:
         raise OSError(22, "Invalid argument")
@@ -168,7 +168,7 @@ def test_without_direct_reading_it_reads_through_the_cache_and_drops_it(folders,
     monkeypatch.setattr(os, "open", lambda file, flags: refuse() if flags & direct else opened(file, flags))
     model = loaded(folders["Llama"])
     assert model.stream.source.how == DROPPED
-    assert torch.equal(passes(ModuleForward(model.model)), expected)
+    assert torch.equal(passes(HFForward(model.model)), expected)
 
 
 def test_files_on_a_disk_are_read_past_the_cache(folders):
@@ -177,11 +177,11 @@ def test_files_on_a_disk_are_read_past_the_cache(folders):
 
 def test_a_stream_that_takes_one_matrix_for_another_is_caught(folders):
     """The negative control: the comparison above sees it."""
-    whole = passes(ModuleForward(load_model(str(folders["Llama"]), dtype="float32").model))
+    whole = passes(HFForward(load_model(str(folders["Llama"]), dtype="float32").model))
     model = loaded(folders["Llama"], 0)
     wrong = replace(model.stream.layouts[2], offsets=_swapped(model))
     model.stream.layouts = {**model.stream.layouts, 2: wrong}
-    assert not torch.equal(passes(ModuleForward(model.model)), whole)
+    assert not torch.equal(passes(HFForward(model.model)), whole)
 
 
 def _swapped(model):

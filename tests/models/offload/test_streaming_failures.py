@@ -53,7 +53,7 @@ def test_a_draft_that_does_not_fit_on_the_disk_is_refused_and_leaves_nothing(
 
     monkeypatch.setattr(streamed, "save_file", full)
     with pytest.raises(ResourceError, match="could not be written"):
-        streamed.rounded_copy(target, "int4", lambda _: None)
+        streamed.quantized_copy(target, "int4", lambda _: None)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -65,16 +65,16 @@ def test_a_draft_that_was_killed_while_it_was_written_is_made_again(target, monk
     with monkeypatch.context() as patched:
         patched.setattr(streamed, "save_file", killed)
         with pytest.raises(KeyboardInterrupt):
-            streamed.rounded_copy(target, "int4", lambda _: None)
+            streamed.quantized_copy(target, "int4", lambda _: None)
     said: list[str] = []
-    streamed.rounded_copy(target, "int4", said.append)
+    streamed.quantized_copy(target, "int4", said.append)
     assert said == [f"Rounding a copy of {target.name} to int4, once"]
 
 
 def test_a_draft_whose_file_was_cut_is_made_again(target, tmp_path):
-    streamed.rounded_copy(target, "int8", lambda _: None)
+    streamed.quantized_copy(target, "int8", lambda _: None)
     file = next((tmp_path / "cache" / "drafts").rglob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-100])
     said: list[str] = []
-    streamed.rounded_copy(target, "int8", said.append)
+    streamed.quantized_copy(target, "int8", said.append)
     assert len(said) == 1

@@ -16,11 +16,11 @@ from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear
 from specdec_cli.models.quantization.matrices import matrix_of, put_matrix
 from specdec_cli.models.quantization.quantize import (
     kept_share,
-    low_precision_twin,
+    low_precision_copy,
     lower_precision,
     remarks_on,
 )
-from specdec_cli.models.self_drafts.noisy import perturbed
+from specdec_cli.models.self_drafts.noisy import noisy_copy
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2, "pad_token_id": 0}
 EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 4}  # all chosen: near ties choose alike
@@ -70,13 +70,13 @@ def logits(made):
 def test_its_logits_are_those_of_the_weights_it_stands_for(variant, kind):
     original = model(variant)
     before, embedding = logits(original), original.get_input_embeddings().weight.clone()
-    low, dense = low_precision_twin(original, kind), copy.deepcopy(original)
+    low, dense = low_precision_copy(original, kind), copy.deepcopy(original)
     for name, module in low.named_modules():
         if isinstance(module, Int8Linear | Int4Linear):
-            twin = dense.get_submodule(name)
-            put_matrix(twin, module.dense())
-            twin.register_forward_pre_hook(lambda _, given: (given[0].bfloat16().float(),))
-            twin.register_forward_hook(lambda *seen: seen[2].bfloat16().float())
+            same = dense.get_submodule(name)
+            put_matrix(same, module.dense())
+            same.register_forward_pre_hook(lambda _, given: (given[0].bfloat16().float(),))
+            same.register_forward_hook(lambda *seen: seen[2].bfloat16().float())
     expected = logits(dense)
     error = (logits(low) - expected).square().mean().sqrt() / expected.square().mean().sqrt()
     assert error < 0.03  # roundings to bfloat16 that fall the other way
@@ -90,7 +90,7 @@ def test_its_logits_are_those_of_the_weights_it_stands_for(variant, kind):
 def test_noise_is_on_every_matrix_and_the_original_stays(variant):
     original = model(variant)
     before = logits(original)
-    noisy = perturbed(loaded(original), "self:noise:0.01", 0.01).model
+    noisy = noisy_copy(loaded(original), "self:noise:0.01", 0.01).model
     assert torch.equal(logits(original), before)
     assert not torch.equal(logits(noisy), before)
     touched = {id(weight) for weight in original.parameters() if weight.dim() == 3}
@@ -101,7 +101,7 @@ def test_noise_is_on_every_matrix_and_the_original_stays(variant):
 
 def test_noise_has_the_level_that_was_asked_for_in_every_matrix():
     original = model("Mixtral")
-    noisy = perturbed(loaded(original), "self:noise:0.1", 0.1).model
+    noisy = noisy_copy(loaded(original), "self:noise:0.1", 0.1).model
     for name, weight in noisy.get_decoder().named_parameters():
         mine = original.get_decoder().get_parameter(name)
         for new, old in zip(weight, mine, strict=True) if weight.dim() == 3 else ():
@@ -109,7 +109,7 @@ def test_noise_has_the_level_that_was_asked_for_in_every_matrix():
 
 
 def test_how_much_of_a_model_with_experts_is_rounded_is_said():
-    mixture, plain = low_precision_twin(model("Mixtral"), "int8"), low_precision_twin(model("Llama"), "int8")
+    mixture, plain = low_precision_copy(model("Mixtral"), "int8"), low_precision_copy(model("Llama"), "int8")
     experts = sum(weight.numel() for weight in mixture.parameters() if weight.dim() == 3)
     whole = experts + sum(
         each.in_features * each.out_features for each in mixture.modules() if isinstance(each, Int8Linear)
@@ -130,7 +130,7 @@ def test_a_model_that_is_quantised_already_is_refused_as_that(kind):
     made = model("Llama")
     lower_precision(made, "int8")
     with pytest.raises(MismatchError, match="are quantised already"):
-        low_precision_twin(made, kind)
+        low_precision_copy(made, kind)
 
 
 def test_weights_that_are_no_numbers_are_refused():
@@ -138,9 +138,9 @@ def test_weights_that_are_no_numbers_are_refused():
     made.transformer.h[0].attn.c_attn.weight[3, 5] = float("nan")
     for kind in ("int8", "int4"):
         with pytest.raises(SpecdecError, match="no numbers"):
-            low_precision_twin(made, kind)
+            low_precision_copy(made, kind)
     with pytest.raises(SpecdecError, match="no numbers"):
-        perturbed(loaded(made), "self:noise:0.01", 0.01)
+        noisy_copy(loaded(made), "self:noise:0.01", 0.01)
 
 
 def test_the_matrix_of_a_module_is_what_it_multiplies_by():
@@ -157,4 +157,4 @@ def test_the_matrix_of_a_module_is_what_it_multiplies_by():
         assert after is not None
         torch.testing.assert_close(module(x) - bias, 2 * (x @ after.T / 2))
     assert matrix_of(nn.Embedding(4, 4)) is None
-    assert matrix_of(Int8Linear.rounded(nn.Linear(4, 4))) is None
+    assert matrix_of(Int8Linear.quantized(nn.Linear(4, 4))) is None

@@ -30,19 +30,19 @@ def require_even(low):
 @pytest.mark.parametrize("bias", [True, False])
 def test_an_8_bit_layer_of_odd_size_multiplies_by_the_weights_it_stands_for(inputs, outputs, bias):
     linear = some_linear(inputs, outputs, bias)
-    low = Int8Linear.rounded(linear)
+    low = Int8Linear.quantized(linear)
     require_even(low)
     assert low.dense().shape == (outputs, inputs)
     x = torch.randn(5, inputs).bfloat16().float()
     expected = x @ low.dense().T + (linear.bias if bias else 0)
     torch.testing.assert_close(low(x), expected, atol=0.02, rtol=0.02)
-    assert low(x).is_contiguous()  # compiled pieces rely on it
+    assert low(x).is_contiguous()  # compiled kernels rely on it
 
 
 @pytest.mark.parametrize("outputs", [(16, 32), (15, 17, 1), (48, 7)])
 @pytest.mark.parametrize("inputs", [64, 40])
 def test_8_bit_layers_of_odd_sizes_are_joined(inputs, outputs):
-    parts = [Int8Linear.rounded(some_linear(inputs, each)) for each in outputs]
+    parts = [Int8Linear.quantized(some_linear(inputs, each)) for each in outputs]
     alone = [part.dense() for part in parts]
     joined = Int8Linear.joined(parts)
     for each in (joined, *parts):
@@ -79,7 +79,7 @@ def test_4_bit_sizes_that_torch_has_no_product_for_are_known_before(inputs, outp
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("shape", [(64,), (0, 64), (3, 64), (2, 3, 64), (1, 0, 64)])
 def test_inputs_of_any_format_and_number_of_rows_are_taken(kind, dtype, shape):
-    low = kind.rounded(some_linear(64, 48, dtype=dtype))
+    low = kind.quantized(some_linear(64, 48, dtype=dtype))
     x = torch.randn(shape).to(dtype)
     found = low(x)
     assert found.dtype == dtype
@@ -91,7 +91,7 @@ def test_inputs_of_any_format_and_number_of_rows_are_taken(kind, dtype, shape):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_inputs_that_do_not_lie_in_one_piece_are_taken(kind, dtype):
-    low = kind.rounded(some_linear(64, 32, dtype=dtype))
+    low = kind.quantized(some_linear(64, 32, dtype=dtype))
     x = torch.randn(5, 128).to(dtype)
     for view in (x[:, ::2], torch.randn(64, 5).to(dtype).T):
         assert torch.equal(
@@ -106,14 +106,14 @@ def test_weights_that_are_no_finite_numbers_are_refused(kind, value, dtype):
     linear = some_linear(64, 32, dtype=dtype)
     linear.weight[3, 40] = value
     with pytest.raises(SpecdecError, match="infinite, no numbers"):
-        kind.rounded(linear)
+        kind.quantized(linear)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_zeros_and_of_one_value_stay_so(kind):
     linear = some_linear(64, 32, bias=False)
     linear.weight[3], linear.weight[4] = 0, 0.75
-    dense = kind.rounded(linear).dense()
+    dense = kind.quantized(linear).dense()
     torch.testing.assert_close(dense[3], torch.zeros(64), atol=1e-10, rtol=0)
     torch.testing.assert_close(dense[4], torch.full((64,), 0.75), atol=0, rtol=4e-3)
 
@@ -122,9 +122,9 @@ def test_rows_of_zeros_and_of_one_value_stay_so(kind):
 @pytest.mark.parametrize("outlier", [1e4, 1e30])
 def test_an_outlier_is_kept_and_harms_its_own_row_or_group_alone(kind, outlier):
     linear = some_linear(64, 32, bias=False)
-    usual = kind.rounded(linear).dense()
+    usual = kind.quantized(linear).dense()
     linear.weight[3, 40] = outlier
-    dense = kind.rounded(linear).dense()
+    dense = kind.quantized(linear).dense()
     assert abs(dense[3, 40] / outlier - 1) < 0.01
     others = torch.arange(32) != 3
     assert torch.equal(dense[others], usual[others])
@@ -138,8 +138,8 @@ def test_16_bit_sources_are_rounded_as_the_numbers_that_they_are(kind, dtype):
     source = some_linear(64, 32, bias=False, dtype=dtype)
     wide = some_linear(64, 32, bias=False)
     wide.weight.copy_(source.weight)
-    low = kind.rounded(source)
-    assert torch.equal(low.dense(), kind.rounded(wide).dense())
+    low = kind.quantized(source)
+    assert torch.equal(low.dense(), kind.quantized(wide).dense())
     assert low.weight.dtype == dtype  # for modules that read it past the product
     assert torch.equal(low.weight, low.dense().to(dtype))
 
@@ -147,7 +147,7 @@ def test_16_bit_sources_are_rounded_as_the_numbers_that_they_are(kind, dtype):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [16, 20])
 def test_the_first_outputs_are_those_of_the_whole(kind, count):
-    low = kind.rounded(some_linear(64, 48))
+    low = kind.quantized(some_linear(64, 48))
     first = low.first_outputs(count)
     x = torch.randn(5, 64).bfloat16().float()
     torch.testing.assert_close(first(x), low(x)[:, :count], atol=0.02, rtol=0.02)
@@ -162,5 +162,5 @@ def test_a_layer_that_4_bits_cannot_hold_is_none_for_them():
 
 def test_parts_of_4_bits_in_a_file_give_the_product_back():
     linear = some_linear(64, 32, bias=False)
-    four = FourBits.rounded(linear.weight)
-    assert torch.equal(Int4Linear.of(four).dense(), Int4Linear.rounded(linear).dense())
+    four = FourBits.quantized(linear.weight)
+    assert torch.equal(Int4Linear.of(four).dense(), Int4Linear.quantized(linear).dense())

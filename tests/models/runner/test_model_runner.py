@@ -16,7 +16,7 @@ from random_models import (
     random_tree,
 )
 
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.runner import model_runner as runner_module
 from specdec_cli.models.runner.model_runner import Runner
@@ -44,7 +44,7 @@ def llama():
 
 
 def new_runner(model):
-    return Runner(ModuleForward(model), CONTEXT)
+    return Runner(HFForward(model), CONTEXT)
 
 
 def random_path(tree, chance):
@@ -156,13 +156,13 @@ def test_committing_moves_only_accepted_rows_that_are_not_in_place(llama, monkey
 
 
 def test_a_text_longer_than_the_context_is_kept_but_not_read(llama):
-    runner = Runner(ModuleForward(llama), 8)
+    runner = Runner(HFForward(llama), 8)
     runner.begin(random_tokens(9, 1))
     assert runner.free_positions == -1
     assert runner.forward_seconds == 0
 
 
-@pytest.mark.parametrize("forward", [ModuleForward, new_forward])
+@pytest.mark.parametrize("forward", [HFForward, new_forward])
 def test_rows_move_after_a_text_of_one_token(model, forward):
     """The cache is first written inside a pass here, and moved outside of one."""
     runner = Runner(forward(model), CONTEXT)

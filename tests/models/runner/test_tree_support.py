@@ -18,7 +18,7 @@ from random_models import (
 )
 
 from specdec_cli.errors import MismatchError
-from specdec_cli.models.forward.hf import ModuleForward
+from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
 from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.hf.tokenizer import Tokenizer
@@ -78,7 +78,7 @@ def tree_error(model):
     chance, text, errors = random.Random(1), random_tokens(20, 2), []
     for size in (1, 7, 24):
         tree = random_tree(size, chance)
-        runner = Runner(ModuleForward(model), CONTEXT)
+        runner = Runner(HFForward(model), CONTEXT)
         runner.begin(text)
         expected = expected_logits(model, text, tree)
         found = runner.score(tree)

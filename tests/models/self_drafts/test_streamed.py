@@ -12,9 +12,9 @@ from specdec_cli.models.loader import load_model
 from specdec_cli.models.offload.load import Offload
 from specdec_cli.models.offload.memory_plan import Limits, Workload
 from specdec_cli.models.quantization.linear import KINDS
-from specdec_cli.models.quantization.quantize import bytes_in, low_precision_twin
+from specdec_cli.models.quantization.quantize import bytes_in, low_precision_copy
 from specdec_cli.models.self_drafts import streamed
-from specdec_cli.models.self_drafts.streamed import rounded_copy
+from specdec_cli.models.self_drafts.streamed import quantized_copy
 
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "initializer_range": 0.3}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -43,13 +43,13 @@ def logits(model):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_it_is_the_twin_of_the_whole_model_bit_for_bit(tmp_path, kind, variant):
+def test_it_is_a_copy_of_the_whole_model_bit_for_bit(tmp_path, kind, variant):
     folder = tiny.folder(tmp_path / "target", **{"architecture": variant, **SIZES, **VARIANTS[variant]})
-    expected = logits(low_precision_twin(load_model(str(folder), dtype="float32").model, kind))
+    expected = logits(low_precision_copy(load_model(str(folder), dtype="float32").model, kind))
     target = offloaded(folder)
     said: list[str] = []
-    made = rounded_copy(target, kind, said.append)
-    found = rounded_copy(target, kind, said.append)
+    made = quantized_copy(target, kind, said.append)
+    found = quantized_copy(target, kind, said.append)
     assert len(said) == 1  # the second one comes from the disk
     assert torch.equal(logits(made.model), expected)
     assert torch.equal(logits(found.model), expected)
@@ -61,14 +61,14 @@ def test_making_it_leaves_the_target_as_it_is(tmp_path):
     folder = tiny.folder(tmp_path / "target", **SIZES)
     expected = logits(load_model(str(folder), dtype="float32").model)
     target = offloaded(folder)
-    rounded_copy(target, "int4", lambda _: None)
+    quantized_copy(target, "int4", lambda _: None)
     assert torch.equal(logits(target.model), expected)
 
 
 def test_other_weights_give_another_copy(tmp_path):
     first, second = (tiny.folder(tmp_path / str(seed), seed=seed, **SIZES) for seed in (0, 1))
     said: list[str] = []
-    one, other = (rounded_copy(offloaded(folder), "int8", said.append) for folder in (first, second))
+    one, other = (quantized_copy(offloaded(folder), "int8", said.append) for folder in (first, second))
     assert len(said) == 2
     assert not torch.equal(logits(one.model), logits(other.model))
 
@@ -78,20 +78,20 @@ def test_other_weights_give_another_copy(tmp_path):
 def test_the_bytes_it_takes_are_known_before(tmp_path, kind, variant):
     folder = tiny.folder(tmp_path / "target", **{"architecture": variant, **SIZES, **VARIANTS[variant]})
     target = offloaded(folder)
-    twin = rounded_copy(target, kind, lambda _: None).model
+    duplicate = quantized_copy(target, kind, lambda _: None).model
     layers = decoder_layers(target.model)
     planned = bytes_in(kind, layers, torch.float32)
-    held = decoder_layers(twin).state_dict()
+    held = decoder_layers(duplicate).state_dict()
     assert sum(tensor.nbytes for tensor in held.values()) == planned
 
 
 def test_no_more_than_a_layer_is_rounded_at_a_time(tmp_path, monkeypatch):
     """The head of a large vocabulary is rounded in parts, to the same numbers."""
     folder = tiny.folder(tmp_path / "target", **SIZES)
-    whole = rounded_copy(offloaded(folder), "int8", lambda _: None)
+    whole = quantized_copy(offloaded(folder), "int8", lambda _: None)
     monkeypatch.setattr(streamed, "HEAD_ROWS", 50)
     monkeypatch.setattr(streamed, "FORMAT", 99)
-    parts = rounded_copy(offloaded(folder), "int8", lambda _: None)
+    parts = quantized_copy(offloaded(folder), "int8", lambda _: None)
     assert torch.equal(logits(whole.model), logits(parts.model))
 
 
@@ -99,14 +99,14 @@ def test_a_model_without_products_that_fit_is_refused(tmp_path):
     """A copy that rounds none of them would be the target, held in memory."""
     folder = tiny.folder(tmp_path / "target", architecture="GPT2", hidden_size=24, n_inner=48)
     with pytest.raises(MismatchError, match="No layer of this gpt2 model can be held in int4"):
-        rounded_copy(offloaded(folder), "int4", lambda _: None)
+        quantized_copy(offloaded(folder), "int4", lambda _: None)
 
 
 def test_a_copy_packed_for_another_processor_is_not_read(tmp_path, monkeypatch):
     """torch lays 4 bits out as this processor's product wants them; cache folders are carried about."""
     target = offloaded(tiny.folder(tmp_path / "target", **SIZES))
     said: list[str] = []
-    rounded_copy(target, "int4", said.append)
+    quantized_copy(target, "int4", said.append)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
-    rounded_copy(target, "int4", said.append)
+    quantized_copy(target, "int4", said.append)
     assert len(said) == 2
