@@ -83,7 +83,7 @@ def specdec(
 def main() -> None:
     """Run the program. It ends in SystemExit, with the exit code of the contract."""
     _open_streams()
-    _forget_odd_widths()
+    _forget_odd_sizes()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to stop
@@ -121,7 +121,7 @@ def _open_streams() -> None:
     sys.stderr = sys.stderr or _nowhere()
 
 
-def _forget_odd_widths() -> None:
+def _forget_odd_sizes() -> None:
     """Leave out sizes of the screen that rich would stumble over: it takes all that is called a digit."""
     for name in ("COLUMNS", "LINES"):
         if re.fullmatch("[0-9]{1,5}", os.environ.get(name, "")) is None:
@@ -185,7 +185,7 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
     """What a user can do about an error that no part of the program has explained."""
     full = next((each for each in _causes(error) if is_full(each)), None)
     if isinstance(full, OSError):
-        problem = f"There is no room to write{_place(full)}: {reason(full)}."
+        problem = f"There is no room to write{_file_of(full)}: {reason(full)}."
         return ResourceError(
             problem, "Free some space, and run the same command again: what was finished is kept."
         )
@@ -193,7 +193,7 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
         return out_of_memory("The command cannot go on")
     if isinstance(error, OSError):
         hint = "Check that there is space, and that what is read and written may be."
-        return SpecdecError(f"The system refused a file: {error.strerror or error}{_place(error)}.", hint)
+        return SpecdecError(f"The system refused a file: {error.strerror or error}{_file_of(error)}.", hint)
     if isinstance(error, RecursionError):
         hint = "Check what was given: a file, a preset, a chat template."
         return InputError("Something that was given is nested too deeply.", hint)
@@ -201,7 +201,7 @@ def _as_specdec_error(error: Exception) -> SpecdecError:
     return SpecdecError(message, "Run again with --debug to see where.")
 
 
-def _place(error: OSError) -> str:
+def _file_of(error: OSError) -> str:
     return f" ({error.filename})" if error.filename else ""
 
 

@@ -210,8 +210,8 @@ def run(
             report_warning(warning)
     found = distil(teacher.target, recipe, output, text, prompts, watch, store)
     interrupts.check()
-    place = str(output.absolute())  # not another model of that name
-    drafting = replace(settings, method="specexec", draft=place, max_tokens=1)
+    folder = str(output.absolute())  # not another model of that name
+    drafting = replace(settings, method="specexec", draft=folder, max_tokens=1)
     with status("Measuring", quiet) as activity:
         session = Session.load(drafting, activity.update)
         expected = estimate_speedup(session, drafting, found.acceptance, activity.update)

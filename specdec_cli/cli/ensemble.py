@@ -158,14 +158,8 @@ def token_level(algorithm: str | None, flags: Given, request: Request) -> None:
     if request.many is not None:
         batch.run(request.many, resolved.settings, quiet=request.quiet)
         return
-    generate.run(
-        read_prompt(request.prompt),
-        resolved,
-        stream=request.streams,
-        show_accepted=request.show_owners,
-        as_json=request.as_json,
-        quiet=request.quiet,
-    )
+    showing = generate.Showing(request.streams, request.show_owners, request.as_json, request.quiet)
+    generate.run(read_prompt(request.prompt), resolved, showing)
 
 
 def segment_level(algorithm: str | None, flags: Given, request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from specdec_cli.errors import ResourceError
 from specdec_cli.settings import Resolved, Settings, load_settings, require_tokens
 
 if TYPE_CHECKING:
+    from specdec_cli.engine.completion import Completion
     from specdec_cli.engine.roles import Step
     from specdec_cli.runtime.session import Session
     from specdec_cli.tracing.file import TraceFile
@@ -53,94 +55,90 @@ def generate(
         plan_generate(resolved, as_json)
         return
     text = read_prompt(prompt)
-    if stream is None:
-        stream = sys.stdout.isatty()
-    run(
-        text,
-        resolved,
-        stream=stream and not as_json,
-        show_accepted=show_accepted,
-        as_json=as_json,
-        quiet=quiet,
-        trace=trace,
-    )
+    wanted = sys.stdout.isatty() if stream is None else stream
+    run(text, resolved, Showing(wanted and not as_json, show_accepted, as_json, quiet), trace)
 
 
-def run(
-    text: str,
-    resolved: Resolved,
-    *,
-    stream: bool,
-    show_accepted: bool,
-    as_json: bool,
-    quiet: bool,
-    trace: Path | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How a text is shown.
+
+    Attributes:
+        stream: print it as it comes.
+        show_accepted: mark the tokens that were drafted and accepted.
+        as_json: print everything as JSON instead.
+        quiet: print the result and errors only.
+    """
+
+    stream: bool
+    show_accepted: bool
+    as_json: bool
+    quiet: bool
+
+
+def run(text: str, resolved: Resolved, showing: Showing, trace: Path | None = None) -> None:
     """Load, decode, show. A signal keeps what was generated, and ends with the exit code that is its own."""
+    from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
     from specdec_cli.reporting.console import status
     from specdec_cli.runtime.session import Session
 
     with _tracing(trace, resolved.settings) as writing:
-        with status("Loading", quiet) as activity:
+        with status("Loading", showing.quiet) as activity:
             session = Session.load(resolved.settings, activity.update)
         interrupts.check()
-        _show(
-            text, session, writing, stream=stream, show_accepted=show_accepted, as_json=as_json, quiet=quiet
-        )
+        if not showing.quiet:
+            _show_notes(session, showing.show_accepted)
+        prompt = session.encode(text)
+        steps = session.steps(prompt) if writing is None else _traced(session, prompt, writing)
+        completion = session.completion(prompt)
+        full = _decode(steps, completion, showing)
+        _show(text, prompt, session, completion, showing)
+        if full is not None:
+            raise full
+        if completion.finish_reason == BROKEN_OFF:
+            raise typer.Exit(interrupts.exit_code())
 
 
-def _show(
-    text: str,
-    session: Session,
-    writing: TraceFile | None,
-    *,
-    stream: bool,
-    show_accepted: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def _decode(steps: Iterator[Step], completion: Completion, showing: Showing) -> ResourceError | None:
+    """Gather the text, and print it as it comes if it streams; what kept its trace from being written."""
+    from specdec_cli.reporting.generation import show_pieces
+
+    try:
+        for step in steps:
+            with interrupts.held():
+                pieces = completion.add(step)
+                if showing.stream:
+                    show_pieces(pieces, showing.show_accepted)
+            interrupts.check()
+    except KeyboardInterrupt:
+        pass
+    except ResourceError as error:  # no room for the trace is no reason to lose the text
+        return error
+    return None
+
+
+def _show(text: str, prompt: list[int], session: Session, completion: Completion, showing: Showing) -> None:
+    """What was not printed as it came: the rest of the text or all of it, and figures."""
     from specdec_cli.benchmarking.machine import fingerprint
-    from specdec_cli.engine.completion import INTERRUPTED as BROKEN_OFF
     from specdec_cli.reporting import generation as show
     from specdec_cli.reporting.console import print_json, report_line
     from specdec_cli.reporting.model_names import short_names
     from specdec_cli.reporting.streaming import link_note
 
-    settings = session.settings
-    short = short_names(session.members)
-    members = [short[name] for name in session.members]
-    if not quiet:
-        _show_notes(session, show_accepted)
-    prompt = session.encode(text)
-    completion = session.completion(prompt)
-    full: ResourceError | None = None
-    try:
-        for step in session.steps(prompt) if writing is None else _traced(session, prompt, writing):
-            with interrupts.held():
-                pieces = completion.add(step)
-                if stream:
-                    show.show_pieces(pieces, show_accepted)
-            interrupts.check()
-    except KeyboardInterrupt:
-        pass
-    except ResourceError as error:  # no room for the trace is no reason to lose the text
-        full = error
-    rest = completion.finish()
-    if as_json:
+    settings, rest = session.settings, completion.finish()
+    if showing.as_json:
         print_json(
             show.completion_record(text, prompt, completion, settings, session.describe(), fingerprint())
         )
     else:
-        show.show_pieces(rest if stream else completion.pieces, show_accepted)
+        show.show_pieces(rest if showing.stream else completion.pieces, showing.show_accepted)
         show.end_line()
-    if not quiet:
+    if not showing.quiet:
+        short = short_names(session.members)
+        members = [short[name] for name in session.members]
         show.report_stats(completion.stats, members, link_note(settings.link_gbps))
         for choice in session.pool.choices:
             report_line(choice.describe())
-    if full is not None:
-        raise full
-    if completion.finish_reason == BROKEN_OFF:
-        raise typer.Exit(interrupts.exit_code())
 
 
 def _show_notes(session: Session, show_accepted: bool) -> None:

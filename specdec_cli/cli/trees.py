@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,11 @@ from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.settings import Settings, load_settings
 from specdec_cli.storage.output import Output, claimed
+
+if TYPE_CHECKING:
+    from specdec_cli.benchmarking.acceptance import Costs
+    from specdec_cli.drafting.planning import Plan
+    from specdec_cli.runtime.session import Session
 
 # Of the others, how often a child is accepted depends on how many siblings it has.
 PLANNED = tuple(name for name, method in METHODS.items() if method.plannable)
@@ -97,23 +103,30 @@ def plan(
     if output is not None and output.suffix.lower() != ".json":
         raise InputError(f"--output {output} is no .json file.", "Name it tree.json, for example.")
     with claimed(output, "--output") as file:
-        run(settings, budget, max_depth, fastest, n_tests, file, as_json, quiet)
+        run(settings, Wanted(budget, max_depth, fastest), n_tests, file, as_json, quiet)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What tree is planned.
+
+    Attributes:
+        budget: guesses in it, at most.
+        max_depth: its levels, at most.
+        fastest: most tokens are counted for each second, and not for each pass.
+    """
+
+    budget: int
+    max_depth: int
+    fastest: bool
 
 
 def run(
-    settings: Settings,
-    budget: int,
-    max_depth: int,
-    fastest: bool,
-    n_tests: int,
-    output: Output | None,
-    as_json: bool,
-    quiet: bool,
+    settings: Settings, wanted: Wanted, n_tests: int, output: Output | None, as_json: bool, quiet: bool
 ) -> None:
     """Measure, plan, show, write."""
-    from specdec_cli.benchmarking.acceptance import measure_acceptance, measure_costs
+    from specdec_cli.benchmarking.acceptance import measure_acceptance
     from specdec_cli.benchmarking.machine import fingerprint
-    from specdec_cli.drafting.planning import best_plan, best_tree
     from specdec_cli.reporting.console import print_json, report_line, report_warning, status
     from specdec_cli.reporting.trees import show_plan
     from specdec_cli.resources import shipped_prompts
@@ -122,13 +135,7 @@ def run(
     with status("Loading", quiet) as activity:
         session = Session.load(settings, activity.update)
         acceptance = measure_acceptance(session, settings, shipped_prompts()[:n_tests], activity.update)
-        costs = None
-        if fastest:
-            sizes = sorted({2**power for power in range(13) if 2**power <= budget} | {budget + 1})
-            costs = measure_costs(session, settings, sizes, activity.update)
-            found = best_plan(acceptance, budget, max_depth, costs.pass_seconds, costs.draft_seconds)
-        else:
-            found = best_tree(acceptance, budget, max_depth)
+        found, costs = _planned(session, acceptance, wanted, activity.update)
     interrupts.check()
     if not quiet:
         for warning in session.warnings:
@@ -151,3 +158,19 @@ def run(
         show_plan(found, acceptance, costs)
     if output is not None and not quiet:
         report_line(f"Written to {output.given}")
+
+
+def _planned(
+    session: Session, acceptance: list[float], wanted: Wanted, report: Callable[[str], None]
+) -> tuple[Plan, Costs | None]:
+    """The best tree, and what passes cost where that decides."""
+    from specdec_cli.benchmarking.acceptance import measure_costs
+    from specdec_cli.drafting.planning import best_plan, best_tree
+
+    budget = wanted.budget
+    if not wanted.fastest:
+        return best_tree(acceptance, budget, wanted.max_depth), None
+    sizes = sorted({2**power for power in range(13) if 2**power <= budget} | {budget + 1})
+    costs = measure_costs(session, session.settings, sizes, report)
+    found = best_plan(acceptance, budget, wanted.max_depth, costs.pass_seconds, costs.draft_seconds)
+    return found, costs
