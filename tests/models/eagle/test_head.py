@@ -190,12 +190,14 @@ def test_the_likely_tokens_are_the_commonest_and_those_always_wanted():
     assert likely_tokens(counts, 99, frozenset()).tolist() == [0, 2, 3, 5]
 
 
-def test_a_text_told_bit_by_bit_reads_as_if_it_were_told_at_once(target, head):
+def test_a_text_told_bit_by_bit_reads_as_if_told_at_once_and_the_target_reads_it_before(target, head):
     text = random_tokens(9, 12)
-    _, drafting = runners(target, head)
+    of_target, drafting = runners(target, head)
     drafting.prepare(text)
+    before = of_target.forward_seconds
     drafting.begin(text[:5])
     for length in range(5, 9):
         (row,) = drafting.score(TokenTree())
         torch.testing.assert_close(row[KNOWN], by_definition(target, head, text[:length], [])[0], **EXACT)
         drafting.commit((), [text[length]])
+    assert of_target.forward_seconds == before
