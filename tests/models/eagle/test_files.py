@@ -172,8 +172,8 @@ def test_a_reduced_vocabulary_is_ids_in_order(target, tmp_path, content):
 
 
 def test_a_head_in_float16_can_be_held_in_8_bits(target, folder):
-    dense = load_feature_head("head", folder, target).model
-    low = load_feature_head("head", folder, target, quantize="int8").model
+    dense = load_eagle_head("head", folder, target).model
+    low = load_eagle_head("head", folder, target, quantize="int8").model
     assert any(isinstance(each, Int8Linear) for each in low.modules())
     assert not any(isinstance(each, Int8Linear) for each in dense.modules())
 
@@ -181,4 +181,4 @@ def test_a_head_in_float16_can_be_held_in_8_bits(target, folder):
 @pytest.mark.parametrize("folder", ["int4"], indirect=True)
 def test_a_head_in_4_bits_is_not_rounded_again(target, folder):
     with pytest.raises(SpecdecError, match="in 4 bits already"):
-        load_feature_head("head", folder, target, quantize="int8")
+        load_eagle_head("head", folder, target, quantize="int8")
