@@ -168,10 +168,10 @@ def test_a_model_may_be_named_twice_and_copies_of_it_may_be_members(ensemble):
     alone = tokens(ensemble("--models", "A", "--json"))
     assert tokens(ensemble("--models", "A,A", "--exec", "chef", "--json")) == alone
     for copy in ("self:int8", "self:noise:0.01", "layers:1"):
-        plain, ring = (
+        plain, chef = (
             tokens(ensemble("--models", f"A,{copy}", "--exec", kind, "--json")) for kind in ("plain", "chef")
         )
-        assert plain == ring
+        assert plain == chef
 
 
 def test_an_outsider_may_propose_to_all(ensemble):
