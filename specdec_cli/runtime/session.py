@@ -186,7 +186,7 @@ class Session:
         else:
             tokens = tokenizer.encode(prompt)
         require_tokens(len(tokens), settings.max_tokens, context, self.target.name)
-        self.runner().legible.require(tokens)
+        self.runner().readable_tokens.require(tokens)
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:

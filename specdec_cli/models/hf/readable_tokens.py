@@ -12,7 +12,7 @@ from specdec_cli.errors import MismatchError
 
 
 @dataclass(frozen=True, slots=True)
-class Legible:
+class ReadableTokens:
     """The tokens that a model can read.
 
     Attributes:

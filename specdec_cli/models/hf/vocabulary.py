@@ -53,7 +53,7 @@ def compare(target: Tokenizer, draft: Tokenizer, target_width: int, draft_width:
 
     It can if every id that both have means the same string in both and the draft has no token that the
     target lacks. A draft that lacks some of the target's is fine: it never proposes them, the target still
-    samples them by itself, and the draft then reads something in their place (`Readable`). The
+    samples them by itself, and the draft then reads something in their place (`ReadableTokens`). The
     numbers of logits may differ, since models pad them to round numbers.
     """
     target_tokens = _tokens(target, target_width)

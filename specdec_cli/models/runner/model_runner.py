@@ -18,7 +18,7 @@ from torch import Tensor
 from specdec_cli.errors import MismatchError
 from specdec_cli.models.forward.base import Forward, Pass
 from specdec_cli.models.hf.checkpoint import UNLIMITED
-from specdec_cli.models.hf.readable_tokens import Legible
+from specdec_cli.models.hf.readable_tokens import ReadableTokens
 from specdec_cli.models.runner.pass_costs import PassCosts
 from specdec_cli.sampling.distribution import require_finite
 from specdec_cli.sampling.vocabulary import spread
@@ -34,10 +34,10 @@ class Runner:
         forward: the model's pass.
         context: positions that the model can tell apart.
         name: what errors call the model, with its number format.
-        stand_in: id that is read in place of one that the model has no row for; see `Readable`.
+        stand_in: id that is read in place of one that the model has no row for; see `ReadableTokens`.
 
     Attributes:
-        legible: which tokens the model can read.
+        readable_tokens: which tokens the model can read.
         tokens: the committed text.
         forward_seconds: seconds spent in forward passes so far.
         rows_read: tokens that passes have read so far.
@@ -52,7 +52,7 @@ class Runner:
         self._forward = forward
         self._name = name
         self._context = context
-        self.legible = Legible(forward.readable, stand_in)
+        self.readable_tokens = ReadableTokens(forward.readable, stand_in)
         self.reuse = False
         self.rows_read = 0
         self.longest = 0
@@ -227,7 +227,7 @@ class Runner:
         fresh = self._depths[len(self._depths) - len(nodes) :]
         positions = [*range(self._read - len(text), self._read), *(self._read - 1 + depth for depth in fresh)]
         step = Pass(
-            tokens=torch.tensor(self.legible.read([*text, *nodes]), device=self._forward.device),
+            tokens=torch.tensor(self.readable_tokens.read([*text, *nodes]), device=self._forward.device),
             positions=torch.tensor(positions, device=self._forward.device),
             start=start,
             visible=self._visible(len(text), len(nodes)),
