@@ -8,6 +8,8 @@ import numpy as np
 import tiny_checkpoints as tiny
 import torch
 
+from specdec_cli.models.loader import load_model
+
 NAMES = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}
 TOKENS = tiny.WORDS
 
@@ -195,3 +197,16 @@ def logits(model, tokens):
     """(tokens, V), in float32."""
     with torch.no_grad():
         return model(torch.tensor([tokens])).logits[0].float()
+
+
+TEXT = list(range(2, 60))
+
+
+def converted(path):
+    """The model that is loaded from a file, in float32."""
+    return load_model(str(path), dtype="float32")
+
+
+def difference(path, model):
+    """The largest difference of the logits of a file's model from those of a model, over a text."""
+    return (logits(converted(path).model, TEXT) - logits(model, TEXT)).abs().max().item()

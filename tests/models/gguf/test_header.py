@@ -17,12 +17,6 @@ from specdec_cli.models.loader import load_model, load_tokenizer_only
 TEXT = list(range(2, 40))
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def logits(path):
     return files.logits(load_model(str(path), dtype="float32").model, TEXT)
 

@@ -28,12 +28,6 @@ SENTENCE_PIECE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def tokenizer(tmp_path, **words):
     tokens = words.get("tokens", tiny.WORDS)
     path, _ = files.llama(tmp_path / "m.gguf", words=words, vocab_size=len(tokens))

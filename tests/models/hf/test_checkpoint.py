@@ -1,11 +1,13 @@
-"""The context that a configuration stands for, its rotary scaling counted."""
+"""What a checkpoint says before it is read: its context, rotary scaling counted, and its weights' size."""
 
 from typing import Any
 
 import pytest
+import tiny_checkpoints as tiny
+import torch
 import transformers
 
-from specdec_cli.models.hf.checkpoint import UNLIMITED, context_length
+from specdec_cli.models.hf.checkpoint import UNLIMITED, context_length, weight_bytes
 
 THETA = {"rope_theta": 1e4}
 LISTS = {"short_factor": [1.0] * 32, "long_factor": [2.0] * 32}
@@ -59,3 +61,10 @@ def test_a_scaling_in_the_older_field_counts():
 
 def test_a_configuration_that_states_no_context_has_no_limit():
     assert context_length(transformers.BloomConfig()) == UNLIMITED
+
+
+def test_the_size_of_weights_follows_the_number_format(tmp_path):
+    folder = tiny.folder(tmp_path / "tiny-llama")
+    weights = sum(weight.numel() for weight in tiny.model().parameters())
+    for dtype in (torch.float32, torch.bfloat16):
+        assert weight_bytes(folder, dtype) == weights * dtype.itemsize

@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import tiny_checkpoints as tiny
+
+from specdec_cli.models.hub import hf_hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LOAD = """
@@ -136,3 +139,35 @@ def test_what_the_hub_refuses_is_one_line(hub):
         "1 gated/llama is given only to those who accept its licence.",
         "2 The hub has no model not a name.",
     ]
+
+
+def test_an_unreachable_hub_is_remembered_and_passed_on_to_the_hubs_client(monkeypatch):
+    from huggingface_hub import constants
+
+    asked = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setattr(hf_hub, "_answers", lambda endpoint: asked.append(endpoint))
+    hf_hub.hub_reachable.cache_clear()
+    assert not hf_hub.hub_reachable()
+    assert not hf_hub.hub_reachable()
+    assert len(asked) == 1
+    assert constants.HF_HUB_OFFLINE is True
+
+
+def test_a_hub_that_never_answers_is_given_up_on(monkeypatch):
+    class Silent:
+        def head(self, *_, **__):
+            time.sleep(0.5)
+
+    monkeypatch.setattr("huggingface_hub.get_session", Silent)
+    monkeypatch.setattr(hf_hub, "SECONDS_TO_ANSWER", 0.05)
+    start = time.perf_counter()
+    assert not hf_hub._answers("a hub")
+    assert time.perf_counter() - start < 0.4
+
+
+def test_a_hub_that_refuses_is_not_waited_for():
+    start = time.perf_counter()
+    assert not hf_hub._answers("http://127.0.0.1:9")
+    assert time.perf_counter() - start < 1
