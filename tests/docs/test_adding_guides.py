@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs").glob("adding-a*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-COPIED, LINKED = ("specdec_cli", "docs"), ("data", "presets")
+COPIED, LINKED = ("specdec_cli", "docs", "tests"), ("data", "presets", "benchmarks", "pyproject.toml")
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git applies the diffs")
 
@@ -61,15 +61,16 @@ def run(blocks: list[tuple[str, str]], folder: Path, endpoint: str) -> subproces
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the package that may be changed, and a program `specdec` that runs it."""
+    """A copy of the package and its tests that may be changed; `specdec` and `python` run it."""
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in LINKED:
         (tmp_path / name).symlink_to(ROOT / name)
-    program = tmp_path / "bin" / "specdec"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m specdec_cli "$@"\n')
-    program.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    for name, arguments in (("python", ""), ("specdec", "-m specdec_cli ")):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
+        program.chmod(0o755)
     return tmp_path
 
 
@@ -93,7 +94,9 @@ def hub() -> Iterator[str]:
 
 
 def test_there_is_a_guide_for_each_thing_that_is_added_in_one_place() -> None:
-    assert {"method", "metric", "dataset"} <= {guide.stem.rpartition("-")[2] for guide in GUIDES}
+    assert {"method", "metric", "dataset", "architecture"} <= {
+        guide.stem.rpartition("-")[2] for guide in GUIDES
+    }
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
