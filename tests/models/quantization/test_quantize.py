@@ -1,17 +1,15 @@
-"""A rounded model is the one with the weights that it stands for, whatever modules its architecture has."""
+"""A quantized model is the one with the weights that it stands for, whatever modules its architecture has."""
 
 import copy
-from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
 import torch
+from models_of_products import VARIANTS, logits, model
 from torch import nn
 
 from specdec_cli.errors import MismatchError, SpecdecError
-from specdec_cli.models.hf.decoder_layers import decoder_of
-from specdec_cli.models.hf.tokenizer import Tokenizer
-from specdec_cli.models.loader import LoadedModel, count_parameters
+from specdec_cli.models.loader import count_parameters
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear
 from specdec_cli.models.quantization.matrices import matrix_of, put_matrix
 from specdec_cli.models.quantization.quantize import (
@@ -20,49 +18,6 @@ from specdec_cli.models.quantization.quantize import (
     lower_precision,
     remarks_on,
 )
-from specdec_cli.models.self_drafts.noisy import noisy_copy
-
-SIZES = {"hidden_size": 64, "intermediate_size": 96, "initializer_range": 0.2, "pad_token_id": 0}
-EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 4}  # all chosen: near ties choose alike
-VARIANTS: dict[str, dict[str, Any]] = {
-    "Llama": {},
-    "Llama, odd head": {"vocab_size": 263},
-    "GPT2": {},
-    "Falcon": {"head_dim": ..., "new_decoder_architecture": True, "num_kv_heads": 2},
-    "GPTBigCode": {},
-    "GPTJ": {"rotary_dim": 4},
-    "OPT": {"ffn_dim": 96, "word_embed_proj_dim": 64},
-    "Mixtral": EXPERTS,
-    "GptOss": EXPERTS,
-    "Bert": {"is_decoder": True},
-    "ModernBertDecoder": {"head_dim": ...},
-    "Llama4Text": {**EXPERTS, "intermediate_size_mlp": 96},
-}
-TOKENS = torch.tensor([[5, 9, 30, 7, 7, 100, 42]])
-
-
-def model(variant):
-    made = tiny.model(variant.partition(",")[0], **{**SIZES, **VARIANTS[variant]})
-    return made.requires_grad_(False)
-
-
-def loaded(made):
-    return LoadedModel(
-        name="tiny",
-        model=made,
-        tokenizer=Tokenizer(tiny.tokenizer()),
-        context=128,
-        stop_tokens=frozenset({1}),
-        dtype=torch.float32,
-        device=torch.device("cpu"),
-        parameters=count_parameters(made),
-        source="memory",
-    )
-
-
-@torch.no_grad()
-def logits(made):
-    return made(TOKENS).logits
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -84,28 +39,6 @@ def test_its_logits_are_those_of_the_weights_it_stands_for(variant, kind):
     assert torch.equal(low.get_input_embeddings().weight, embedding)
     assert torch.equal(logits(original), before)  # the original keeps its weights
     assert count_parameters(low) >= count_parameters(original)  # a tied head is a matrix of its own then
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_noise_is_on_every_matrix_and_the_original_stays(variant):
-    original = model(variant)
-    before = logits(original)
-    noisy = noisy_copy(loaded(original), "self:noise:0.01", 0.01).model
-    assert torch.equal(logits(original), before)
-    assert not torch.equal(logits(noisy), before)
-    touched = {id(weight) for weight in original.parameters() if weight.dim() == 3}
-    touched |= {id(each.weight) for each in decoder_of(original).modules() if matrix_of(each) is not None}
-    for name, weight in original.named_parameters():
-        assert torch.equal(noisy.get_parameter(name), weight) == (id(weight) not in touched)
-
-
-def test_noise_has_the_level_that_was_asked_for_in_every_matrix():
-    original = model("Mixtral")
-    noisy = noisy_copy(loaded(original), "self:noise:0.1", 0.1).model
-    for name, weight in noisy.get_decoder().named_parameters():
-        mine = original.get_decoder().get_parameter(name)
-        for new, old in zip(weight, mine, strict=True) if weight.dim() == 3 else ():
-            assert abs(float((new - old).std() / old.std()) - 0.1) < 0.01
 
 
 def test_how_much_of_a_model_with_experts_is_rounded_is_said():
@@ -139,8 +72,6 @@ def test_weights_that_are_no_numbers_are_refused():
     for kind in ("int8", "int4"):
         with pytest.raises(SpecdecError, match="no numbers"):
             low_precision_copy(made, kind)
-    with pytest.raises(SpecdecError, match="no numbers"):
-        noisy_copy(loaded(made), "self:noise:0.01", 0.01)
 
 
 def test_the_matrix_of_a_module_is_what_it_multiplies_by():

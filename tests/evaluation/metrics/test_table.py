@@ -10,7 +10,7 @@ from specdec_cli.evaluation.metrics.bertscore import encoder_of
 from specdec_cli.evaluation.metrics.table import METRICS, heading, needs_in_words
 from specdec_cli.evaluation.results import Answer
 
-DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
+DOCS = Path(__file__).parents[3] / "docs" / "evaluation.md"
 BARE = [Answer(1, "1", False, "", "", "words", None, {})]
 
 
