@@ -198,17 +198,7 @@ def claimed_folder(folder: Path, named: str) -> Iterator[None]:
         ResourceError: the disk is full.
     """
     new = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = Lock(folder / ".lock")
-    except BusyError as error:
-        raise InputError(f"{named} is being written by another run.", "Wait until it has ended.") from error
-    except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no name of a folder"
-        kind = ResourceError if is_full(error) else InputError
-        raise kind(
-            f"{named} cannot be written: {why}.", MORE_ROOM if kind is ResourceError else ANOTHER
-        ) from error
+    lock = _lock_of(folder, named)
     try:
         for abandoned in folder.glob(f".*{PART}"):
             shutil.rmtree(abandoned) if abandoned.is_dir() else abandoned.unlink()
@@ -218,6 +208,21 @@ def claimed_folder(folder: Path, named: str) -> Iterator[None]:
         for each in new:
             with suppress(OSError):
                 each.rmdir()
+
+
+def _lock_of(folder: Path, named: str) -> Lock:
+    """The lock of a folder, which is made if need be; raises what `claimed_folder` does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Lock(folder / ".lock")
+    except BusyError as error:
+        raise InputError(f"{named} is being written by another run.", "Wait until it has ended.") from error
+    except (OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else "it is no name of a folder"
+        problem = f"{named} cannot be written: {why}."
+        if is_full(error):
+            raise ResourceError(problem, MORE_ROOM) from error
+        raise InputError(problem, ANOTHER) from error
 
 
 def _append(descriptor: int, content: bytes, over: int, sync: bool) -> None:

@@ -70,28 +70,29 @@ def blocks(text: str) -> list[str]:
     by as many, or by the end of the text. One that stands amid a line counts if no other does.
     """
     found: list[str] = []
-    lines = text.split("\n")
-    at = 0
-    while at < len(lines):
-        opening = OPENING.fullmatch(lines[at])
-        at += 1
-        if opening is None:
-            continue
-        mark = opening["mark"]
-        closing = re.compile(rf"[ \t>]*{mark[0]}{{{len(mark)},}}[ \t]*")
-        inside: list[str] = []
-        while at < len(lines) and not closing.fullmatch(lines[at]):
-            glued = lines[at].rstrip().endswith(mark)
-            inside.append(lines[at].rstrip().removesuffix(mark) if glued else lines[at])
-            if glued:
-                break
-            at += 1
-        at += 1
-        if ">" in opening["before"]:
-            inside = [line.lstrip().removeprefix(">") for line in inside]
-        found.append(textwrap.dedent("\n".join(inside)) + "\n")
+    lines = iter(text.split("\n"))
+    for line in lines:
+        opening = OPENING.fullmatch(line)
+        if opening is not None:
+            inside = _until_closed(lines, opening["mark"])
+            if ">" in opening["before"]:
+                inside = [each.lstrip().removeprefix(">") for each in inside]
+            found.append(textwrap.dedent("\n".join(inside)) + "\n")
     found += [textwrap.dedent(block) for block in TAGGED.findall(text)]
     return found or [textwrap.dedent(block) for block in ANYWHERE.findall(text)]
+
+
+def _until_closed(lines: Iterator[str], mark: str) -> list[str]:
+    """The lines up to the one that closes a fence, which is taken too; it may stand at the end of a line."""
+    closing = re.compile(rf"[ \t>]*{mark[0]}{{{len(mark)},}}[ \t]*")
+    inside: list[str] = []
+    for line in lines:
+        if closing.fullmatch(line):
+            break
+        if line.rstrip().endswith(mark):
+            return [*inside, line.rstrip().removesuffix(mark)]
+        inside.append(line)
+    return inside
 
 
 def _whole(found: Sequence[str], text: str, name: str) -> str | None:
