@@ -50,7 +50,7 @@ def quantised(weight, bits, size, order, version, symmetric):
     planes = PLANES[bits] if bits in (5, 6, 7) or (bits == 3 and version == "gptq_p") else None
     qzeros = words_of(zero, bits, planes)
     if version == "gptq":  # whole words less one in every field, as the format's own library subtracts it
-        ones = sum(1 << place for place in range(0, 32, bits))
+        ones = sum(1 << bit for bit in range(0, 32, bits))
         less = (qzeros.long() - ones) & (2**32 - 1)
         qzeros = torch.where(less >= 2**31, less - 2**32, less).to(torch.int32)
         if 32 % bits:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from specdec_cli.errors import InputError, MismatchError
-from specdec_cli.models.eagle.checkpoint import require_roundable, require_target
+from specdec_cli.models.eagle.checkpoint import require_quantizable, require_target
 from specdec_cli.models.eagle.checkpoint import require_vocabulary as require_head_vocabulary
 from specdec_cli.models.eagle.files import head_folder
 from specdec_cli.models.hardware import require_memory, resolve_device
@@ -126,7 +126,7 @@ def require_usable(settings: Settings, draft: DraftSpec) -> None:
         problem = f"The draft {draft.name} cannot be rounded to {settings.draft_quantize}."
         raise InputError(problem, f"Choose {' or '.join(OURS)}.")
     if head is not None and settings.draft_quantize != "none":
-        require_roundable(head, draft.name)
+        require_quantizable(head, draft.name)
     targets = resolve_device(device_of(settings))
     for precision in filter(None, (draft.precision, settings.draft_quantize)):
         if precision in OURS:

@@ -1,1 +1,1 @@
-"""Heads of the EAGLE kind: drafts that read the target's hidden states (Li et al. 2024, arXiv:2401.15077)."""
+"""EAGLE heads: drafts that read the target's hidden states (Li et al. 2024, arXiv:2401.15077)."""

@@ -153,7 +153,7 @@ def load_eagle_head(name: str, folder: Path, target: LoadedModel, quantize: str 
     _fill(head, dense, folder)
     head = head.eval().requires_grad_(False).to(target.device)
     if quantize != "none":
-        require_roundable(folder, name)
+        require_quantizable(folder, name)
         _quantize(head, name, quantize, target.device)
     elif target.device.type == "cpu":
         _put_in(head, low)
@@ -192,7 +192,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, FourBits]]:
     return dense, low
 
 
-def require_roundable(folder: Path, name: str) -> None:
+def require_quantizable(folder: Path, name: str) -> None:
     """Check that a head's weights are not of lower precision already.
 
     Raises:

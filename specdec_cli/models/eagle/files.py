@@ -38,7 +38,7 @@ class MadeFor:
 
     Attributes:
         name: of the target that it learned from.
-        hidden_size: width of the target's hidden states.
+        hidden_size: numbers in each of the target's hidden states.
         vocabulary: digest of the target's token strings and ids.
     """
 

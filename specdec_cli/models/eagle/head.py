@@ -22,7 +22,7 @@ EPS = 1e-5  # as in most models of the family, so that compiled kernels fit both
 
 
 class EagleHead(nn.Module):
-    """The draft; `inner` is a Llama-like model of its layers, so that the fused pass can compute it.
+    """An EAGLE head; `inner` is a Llama-like model of its layers, so that the fused pass can compute it.
 
     Args:
         inner: transformers' model, whose embedding is the target's and whose output layer is reduced.

@@ -51,6 +51,7 @@ class FusedBatch:
 
     @torch.inference_mode()
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BatchForward.read`."""
         weights, kernels = self._weights, self._kernels
         x = weights.embedding[tokens.to(weights.embedding.device)]
         if weights.embedding_scale != 1:
@@ -97,6 +98,7 @@ class HFBatch:
 
     @torch.inference_mode()
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BatchForward.read`."""
         output = self._model(
             input_ids=tokens[:, None].to(self._model.device),
             past_key_values=self._cache,

@@ -52,7 +52,7 @@ class LayerList(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FusedWeights:
-    """A whole model.
+    """The weights of a whole Llama-like model, as `fused.FusedForward` reads them.
 
     Attributes:
         shape: what its layers have in common.
@@ -62,7 +62,7 @@ class FusedWeights:
         norms: (hidden,) scales of the norm before each layer, and of the last norm.
         head: hidden states to logits, of the tokens of `vocabulary`.
         vocabulary: (R,) the ids, ascending, that the head knows; None where it knows all.
-        window: width of sliding-window attention in every layer, if any.
+        window: how many positions a row sees, its own included, in every layer; None for all.
     """
 
     shape: Shape
@@ -100,7 +100,7 @@ def around_layers(model: Any, layers: LayerList, before: Sequence[Tensor], head:
 
 
 def fits(model: Any) -> bool:
-    """Whether the fused forward computes this model: of the family, and all of it on one device."""
+    """Whether the fused pass computes this model: of the family, and all of it on one device."""
     return (
         of_family(model)
         and len({parameter.device for parameter in model.parameters()}) == 1
@@ -109,7 +109,7 @@ def fits(model: Any) -> bool:
 
 
 def of_family(model: Any) -> bool:
-    """Whether a model is one of these, wherever its weights are: plain products, fixed rotary angles."""
+    """Whether a model is Llama-like, wherever its weights are: plain products, fixed rotary angles."""
     config = model.config
     return (
         architecture_of(config).fusable

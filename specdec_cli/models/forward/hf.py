@@ -102,7 +102,7 @@ class HFForward:
 
 
 def sliding_window(config: Any) -> int | None:
-    """The width of sliding-window attention, where any layer uses it."""
+    """How many positions a row sees, its own included, in layers with a sliding window; None without any."""
     layer_types = getattr(config, "layer_types", None)
     if layer_types and SLIDING not in layer_types:
         return None

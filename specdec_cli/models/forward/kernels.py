@@ -17,8 +17,8 @@ class Shape:
     """What decides the kernels of a model.
 
     Attributes:
-        hidden: size of the residual stream.
-        inner: size of the gated product.
+        hidden: numbers in a row of the residual stream.
+        inner: numbers in a row of the gated product.
         heads, key_heads, head_size: shape of the attention.
         eps: what normalisation adds to the mean square.
         normed_heads: whether queries and keys are normalised before they are turned.

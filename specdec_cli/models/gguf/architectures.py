@@ -170,7 +170,7 @@ def _layer_types(keys: Keys, layers: int, every: int) -> list[str]:
 
 
 def _query_scale(config: dict[str, Any], layers_of_27b: int) -> None:
-    """The 27B models alone scale by the width of a head as if the heads shared the model's width."""
+    """The 27B models alone scale as if heads had the model's hidden size divided by their number."""
     large = config["num_hidden_layers"] == layers_of_27b
     shared = config["hidden_size"] // config["num_attention_heads"]
     config["query_pre_attn_scalar"] = shared if large else config["head_dim"]

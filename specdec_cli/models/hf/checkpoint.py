@@ -17,7 +17,7 @@ from specdec_cli.models.hf.small_files import damaged, read_model_json
 
 UNLIMITED = 1 << 30
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-GENERATION, QUANTISATION = "generation_config.json", "quantize_config.json"
+GENERATION, QUANTIZATION = "generation_config.json", "quantize_config.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
 POSITIONS = (
     "max_position_embeddings",
@@ -62,16 +62,16 @@ def read_config(folder: Path, *, trust_remote_code: bool = False) -> Any:
         raise InputError(f"{folder / 'config.json'} cannot be used: {first_line(error)}.", hint) from error
     _require_causal(config, folder)
     _require_stored(folder, sizes)
-    _add_quantisation(config, folder)
+    _add_quantization(config, folder)
     return config
 
 
-def is_quantised(config: Any) -> bool:
+def is_quantized(config: Any) -> bool:
     """Whether a model's configuration says that its weights are stored in a quantised form."""
-    return bool(quantisation(config))
+    return bool(quantization_settings(config))
 
 
-def quantisation(config: Any) -> dict[str, Any]:
+def quantization_settings(config: Any) -> dict[str, Any]:
     """How a configuration, or its text model's, says that weights are quantised; empty if it does not."""
     texts = config.get_text_config(decoder=True)
     settings = (
@@ -80,14 +80,14 @@ def quantisation(config: Any) -> dict[str, Any]:
     return dict(settings) if isinstance(settings, dict) else dict(settings.to_dict())
 
 
-def _add_quantisation(config: Any, folder: Path) -> None:
+def _add_quantization(config: Any, folder: Path) -> None:
     """Read the settings of GPTQ where they lie in a file of their own, as some writers leave them.
 
     Raises:
         InputError: that file is damaged.
     """
-    path = folder / QUANTISATION
-    if is_quantised(config) or not path.is_file():
+    path = folder / QUANTIZATION
+    if is_quantized(config) or not path.is_file():
         return
     settings = read_model_json(path, dict[str, Any])
     config.quantization_config = {"quant_method": "gptq"} | settings

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import InputError, SpecdecError
-from specdec_cli.models.hf.checkpoint import is_quantised, require_generation_config
+from specdec_cli.models.hf.checkpoint import is_quantized, require_generation_config
 from specdec_cli.models.hf.quiet import first_line, quiet
-from specdec_cli.models.hf.unused_tensors import require_all_weights, require_no_quantisation
+from specdec_cli.models.hf.unused_tensors import require_all_weights, require_no_quantization
 from specdec_cli.models.hf.weight_map import mismatch
 from specdec_cli.storage.failures import is_out_of_memory, out_of_memory
 
@@ -58,8 +58,8 @@ def read_pretrained(
             )
     except Exception as error:
         raise _unloadable(folder, quantization, error) from error
-    if not is_quantised(model.config):
-        require_no_quantisation(folder, info["unexpected_keys"])
+    if not is_quantized(model.config):
+        require_no_quantization(folder, info["unexpected_keys"])
     if info["mismatched_keys"]:
         raise mismatch(*min(info["mismatched_keys"]))
     require_all_weights(folder, info["missing_keys"])

@@ -15,7 +15,7 @@ HARMLESS = re.compile(
     r"|(^|\.)mtp(_layers|_block)?\."
 )
 # Without the settings that go with them, the numbers beside these would be taken for plain weights.
-QUANTISED = re.compile(
+QUANTIZED = re.compile(
     r"\.(weight_scale(_inv)?|weight_scale_2|input_scale|scales|qweight|qzeros|g_idx|weight_packed|SCB)$"
     r"|\.weight\.(absmax|quant_map|quant_state.*)$"
 )
@@ -33,13 +33,13 @@ def require_all_weights(folder: Path, missing: Iterable[str]) -> None:
         raise InputError(problem, AGAIN)
 
 
-def require_no_quantisation(folder: Path, unused: Iterable[str]) -> None:
+def require_no_quantization(folder: Path, unused: Iterable[str]) -> None:
     """Check that nothing left over belongs to quantised weights, which would be taken for plain ones.
 
     Raises:
         InputError: something does, and config.json says nothing of it.
     """
-    scales = sorted(name for name in unused if QUANTISED.search(name))
+    scales = sorted(name for name in unused if QUANTIZED.search(name))
     if scales:
         problem = f"{folder} holds quantised weights ({scales[0]}), and config.json does not say in what way."
         raise InputError(problem, "Add the settings that came with them, or choose another checkpoint.")

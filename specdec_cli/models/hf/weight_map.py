@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from specdec_cli.errors import InputError
 from specdec_cli.models.hf.quiet import first_line, quiet
-from specdec_cli.models.hf.unused_tensors import AGAIN, require_all_weights, require_no_quantisation
+from specdec_cli.models.hf.unused_tensors import AGAIN, require_all_weights, require_no_quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def map_weights(model: Any, stored: Iterable[str], folder: Path) -> WeightMap:
     missing = frozenset(wanted.keys() - made)
     said = SimpleNamespace(missing_keys=tie(model, missing), unexpected_keys=set(unused))
     model._adjust_missing_and_unexpected_keys(said)
-    require_no_quantisation(folder, said.unexpected_keys)
+    require_no_quantization(folder, said.unexpected_keys)
     require_all_weights(folder, said.missing_keys)
     return WeightMap(tuple(recipes), missing, tuple(sorted(said.unexpected_keys)))
 

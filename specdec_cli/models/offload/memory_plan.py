@@ -20,7 +20,7 @@ from specdec_cli.models.quantization.shapes import low_bytes
 SLOTS = 3  # one that computes, one that is ready, one that is on its way
 SHARE = 0.9  # of the free memory, where no limit is given
 PROMPT = 512  # rows of a prompt that the caches are planned for
-ACTIVATIONS = 4  # rows of hidden size that a pass holds at once beside the layers' inner ones
+ACTIVATIONS = 4  # rows of the hidden size that a pass holds at once beside the layers' inner ones
 LOGITS = 3  # times that a tree's logits are held: raw, as a distribution, and in between
 
 
@@ -179,9 +179,9 @@ def _workspace(config: Any, work: Workload, dtype: torch.dtype) -> int:
     text = config.get_text_config(decoder=True)
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     widest = max(inner) if isinstance(inner, list | tuple) else int(inner)
-    width = ACTIVATIONS * text.hidden_size + 3 * widest
-    tree = (work.tree + 1) * (LOGITS * 4 * logit_vocab_size(config) + width * dtype.itemsize)
-    return int(max(work.prefill_chunk * width * dtype.itemsize, tree))
+    numbers = ACTIVATIONS * text.hidden_size + 3 * widest
+    tree = (work.tree + 1) * (LOGITS * 4 * logit_vocab_size(config) + numbers * dtype.itemsize)
+    return int(max(work.prefill_chunk * numbers * dtype.itemsize, tree))
 
 
 def program_bytes() -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.hf.checkpoint import is_quantised, read_generation_config
+from specdec_cli.models.hf.checkpoint import is_quantized, read_generation_config
 from specdec_cli.models.hf.decoder_layers import stack_path
 from specdec_cli.models.hf.weight_map import (
     Recipe,
@@ -54,7 +54,7 @@ class Skeleton:
     """
 
     def __init__(self, folder: Path, config: Any, dtype: torch.dtype, trust_remote_code: bool) -> None:
-        if is_quantised(config):
+        if is_quantized(config):
             problem = f"The checkpoint in {folder} is quantised, and only plain weights are streamed."
             raise InputError(problem, "Choose the unquantised checkpoint, or leave out --offload.")
         self._locations = read_locations(folder)

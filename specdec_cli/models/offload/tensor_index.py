@@ -108,6 +108,9 @@ def read_tensor(location: TensorLocation, dtype: torch.dtype | None = None) -> T
     Args:
         location: where it lies.
         dtype: number format to convert to; None for its own.
+
+    Raises:
+        SpecdecError: the file became shorter.
     """
     result = torch.empty(location.numbers, dtype=dtype or location.dtype)
     step = max(1, PIECE // location.dtype.itemsize)

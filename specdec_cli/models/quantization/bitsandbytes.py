@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.hf.checkpoint import is_quantised
+from specdec_cli.models.hf.checkpoint import is_quantized
 
 CASTS = "bitsandbytes.autograd._functions"  # says on every pass that inputs are cast
 
@@ -33,7 +33,7 @@ def bitsandbytes_config(folder: Path, config: Any, dtype: torch.dtype, kind: str
     if find_spec("bitsandbytes") is None:
         hint = 'Install it with pip install "specdec-cli[quant]", or use --quantize int8 or int4 on a CPU.'
         raise InputError(f"--quantize {kind} needs bitsandbytes, which is not installed.", hint)
-    if is_quantised(config):
+    if is_quantized(config):
         hint = "Leave out --quantize for it."
         raise InputError(f"The checkpoint in {folder} is quantised already.", hint)
     from transformers import BitsAndBytesConfig

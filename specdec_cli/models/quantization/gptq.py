@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.hf.checkpoint import quantisation, read_generation_config, safetensors_files
+from specdec_cli.models.hf.checkpoint import quantization_settings, read_generation_config, safetensors_files
 from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.models.hf.unused_tensors import AGAIN
 from specdec_cli.models.hf.weight_map import (
@@ -29,7 +29,7 @@ from specdec_cli.models.hf.weight_map import (
     tie,
 )
 from specdec_cli.models.quantization.gptq_config import GptqSettings, Numbers
-from specdec_cli.models.quantization.gptq_layer import PARTS, Quantised, layer_shape, unpack
+from specdec_cli.models.quantization.gptq_layer import PARTS, QuantizedLayer, layer_shape, unpack
 
 Read = Callable[[str], Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -37,7 +37,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def is_gptq(config: Any) -> bool:
     """Whether a model's configuration says that its weights are in this format."""
-    return quantisation(config).get("quant_method") == "gptq"
+    return quantization_settings(config).get("quant_method") == "gptq"
 
 
 def read_gptq(
@@ -162,7 +162,7 @@ class _Filling:
             return self._unpacked(base).dense()
         return self._read(name)
 
-    def _unpacked(self, base: str) -> Quantised:
+    def _unpacked(self, base: str) -> QuantizedLayer:
         layer = self._layers[base]
         return unpack(base, {part: self._read(f"{base}.{part}") for part in layer.parts}, layer.numbers)
 

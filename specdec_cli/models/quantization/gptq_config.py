@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specdec_cli.errors import InputError
-from specdec_cli.models.hf.checkpoint import quantisation
+from specdec_cli.models.hf.checkpoint import quantization_settings
 from specdec_cli.models.hf.unused_tensors import AGAIN
 
 FORMATS = ("gptq", "gptq_v2", "gptq_p")
@@ -57,7 +57,7 @@ class GptqSettings:
     """
 
     def __init__(self, config: Any) -> None:
-        found = quantisation(config)
+        found = quantization_settings(config)
         form = str(found.get("checkpoint_format") or found.get("format") or "gptq").lower()
         if found.get("is_marlin_format"):
             form = "marlin"

@@ -30,7 +30,7 @@ PLANES = {3: (2, 1), 5: (4, 1), 6: (4, 2), 7: (4, 2, 1)}  # widths, of the lowes
 
 
 @dataclass(frozen=True, slots=True)
-class Quantised:
+class QuantizedLayer:
     """One layer: numbers (K, N), zero points and scales (groups, N), and the group of each input (K,)."""
 
     whole: Tensor
@@ -98,7 +98,7 @@ def layer_shape(name: str, shapes: Mapping[str, tuple[int, ...]], numbers: Numbe
     return outputs, inputs
 
 
-def unpack(name: str, parts: Mapping[str, Tensor], numbers: Numbers) -> Quantised:
+def unpack(name: str, parts: Mapping[str, Tensor], numbers: Numbers) -> QuantizedLayer:
     """A layer's numbers from its parts, whose shapes are sound.
 
     Raises:
@@ -117,7 +117,7 @@ def unpack(name: str, parts: Mapping[str, Tensor], numbers: Numbers) -> Quantise
         group = torch.arange(inputs) // (inputs if numbers.group == -1 else numbers.group)
     elif group.is_floating_point() or bool(((group < 0) | (group >= groups)).any()):
         raise InputError(f"{name}.g_idx names groups outside 0 to {groups - 1}.", AGAIN)
-    return Quantised(whole, _zeros(parts["qzeros"], numbers)[:, : scale.shape[1]], scale, group.long())
+    return QuantizedLayer(whole, _zeros(parts["qzeros"], numbers)[:, : scale.shape[1]], scale, group.long())
 
 
 def _zeros(words: Tensor, numbers: Numbers) -> Tensor:

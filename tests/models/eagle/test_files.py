@@ -43,11 +43,11 @@ def made(target, tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path, request):
-    place = tmp_path / "head"
-    place.mkdir()
+    copied = tmp_path / "head"
+    copied.mkdir()
     for path in made[getattr(request, "param", "float16")].iterdir():
-        (place / path.name).write_bytes(path.read_bytes())
-    return place
+        (copied / path.name).write_bytes(path.read_bytes())
+    return copied
 
 
 def refusal(call, *arguments):

@@ -64,11 +64,11 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def folder(whole, tmp_path):
     """A copy whose files can be changed one by one."""
-    place = tmp_path / "model"
-    place.mkdir()
+    made = tmp_path / "model"
+    made.mkdir()
     for path in whole.iterdir():
-        (place / path.name).write_bytes(path.read_bytes())
-    return place
+        (made / path.name).write_bytes(path.read_bytes())
+    return made
 
 
 def refusal(call, *arguments):

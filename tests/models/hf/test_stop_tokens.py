@@ -102,8 +102,8 @@ def steps(folder, method, **changes):
 @pytest.mark.parametrize("method", ["autoregressive", "sps", "specexec", "sequoia", "ngram"])
 def test_every_method_ends_at_a_special_token_that_is_a_stop(folder, method):
     whole = steps(folder, "autoregressive", ignore_eos=True)
-    place = next(place for place, token in enumerate(whole.tokens) if place > 5 and token > 1)
-    token = whole.tokens[place]
+    index = next(index for index, token in enumerate(whole.tokens) if index > 5 and token > 1)
+    token = whole.tokens[index]
     inner = load_model(str(folder)).tokenizer.inner
     inner.add_special_tokens({"additional_special_tokens": [inner.convert_ids_to_tokens(token)]})
     inner.save_pretrained(folder)

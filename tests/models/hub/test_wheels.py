@@ -200,11 +200,11 @@ def test_the_cache_folder_follows_its_variables(monkeypatch, tmp_path):
 
 
 def test_a_folder_replaces_what_lay_in_its_place(cache):
-    place = cache / "models" / "tiny"
+    folder = cache / "models" / "tiny"
     for text in ("old", "new"):
         with cache_folder.workspace("Testing") as work:
             (work / "built").mkdir()
             (work / "built" / "file").write_text(text)
-            cache_folder.put_folder(work / "built", place)
-    assert (place / "file").read_text() == "new"
+            cache_folder.put_folder(work / "built", folder)
+    assert (folder / "file").read_text() == "new"
     assert [path.name for path in cache.iterdir()] == ["models"]
