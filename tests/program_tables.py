@@ -140,7 +140,7 @@ def speedup_report():
 def tally():
     rounds: list[Any] = [SimpleNamespace(text="x" * 12345, winner=0, weights=(0.123, 0.877), candidates=())]
     found = Tally((FOLDER, "smollm2-135m"), ("smollm2-135m", "THUDM/glm-4-9b-chat-hf"), rounds)
-    object.__setattr__(found, "wins", lambda place: 123456)
+    object.__setattr__(found, "wins", lambda index: 123456)
     return found
 
 

@@ -136,8 +136,8 @@ def paired_ratio(own: Sequence[float], other: Sequence[float]) -> Ratio:
 def drift(records: Sequence[Record], baseline: str) -> float | None:
     """How much faster plain decoding was in the second half of a run than in the first; None if too short.
 
-    A machine that heats up or gets company makes later runs slower. Configurations are interleaved, so
-    ratios bear it; absolute speeds do not.
+    A machine that heats up, or that others begin to use, makes later runs slower. Configurations are
+    interleaved, so ratios bear it; absolute speeds do not.
     """
     runs = sorted((each for each in records if each.configuration == baseline), key=lambda each: each.order)
     if len(runs) < 4:

@@ -18,7 +18,7 @@ PLAIN = Record(
 )  # fmt: skip
 FAST = replace(
     PLAIN, configuration="sps", passes=4, drafted=8, accepted=3, seconds=0.5, accepted_lengths=(1, 0, 2, 0),
-    # steps: accepts 1 of 2; rejects the first; accepts both of 2, at places 3 and 4, then nothing was drafted
+    # steps: accepts 1 of 2; rejects the first; accepts both of 2 (positions 3 and 4); drafts nothing
     levels=Levels((0, 1, 2, 3, 4), (1, 2, 1, 1, 2), (0.05, 1.5, 5.0, 0.0, 0.4), (1, 0, 0, 1, 1)),
 )  # fmt: skip
 LATER = replace(

@@ -69,8 +69,8 @@ class Lookup:
         self.length = num_pred_tokens
 
     def __call__(self, text: list[int]) -> list[int]:
-        places = [place for place, token in enumerate(text[:-1]) if token == text[-1]]
-        return text[places[-1] + 1 :][: self.length] if places else []
+        indexes = [index for index, token in enumerate(text[:-1]) if token == text[-1]]
+        return text[indexes[-1] + 1 :][: self.length] if indexes else []
 
 
 @pytest.fixture

@@ -35,12 +35,12 @@ def test_figures_are_totals_over_the_rounds():
 
 
 @pytest.mark.parametrize(
-    ("tokens", "place"),
+    ("tokens", "position"),
     [([1, 2, 3], None), ([9, 2, 3], 0), ([1, 2, 9], 2), ([1, 2], 2), ([1, 2, 3, 4], 3), ([9], 0)],
 )
-def test_the_first_token_that_differs_is_told(tokens, place):
+def test_the_first_token_that_differs_is_told(tokens, position):
     _, other = comparisons({"plain": [[step([1, 2, 3], 1.0)]], "other": [[step(tokens, 1.0)]]})
-    assert other.first_difference == place
+    assert other.first_difference == position
 
 
 class ToySession:

@@ -203,7 +203,7 @@ def test_the_interval_holds_the_true_ratio_about_as_often_as_it_says() -> None:
 
 def test_drift_is_the_change_between_the_halves() -> None:
     records = [
-        replace(PLAIN, item=str(place), order=place, seconds=1.0 if place < 2 else 2.0) for place in range(4)
+        replace(PLAIN, item=str(order), order=order, seconds=1.0 if order < 2 else 2.0) for order in range(4)
     ]
     assert drift(records, "autoregressive") == -0.5
     assert drift(records[:3], "autoregressive") is None

@@ -113,7 +113,7 @@ def _variables(random: Random, inputs: Inputs) -> Run:
 
     _surroundings(inputs)
     names = [f"SPECDEC_{name.upper()}" for name in Settings.__slots__ if name != "compile"]
-    names += ["SPECDEC_CACHE", "SPECDEC_DEBUG", "SPECDEC_PRESET", "COLUMNS", "LINES", "TERM", "HOME", "TMPDIR", "LANG",
+    names += ["SPECDEC_CACHE", "SPECDEC_DEBUG", "SPECDEC_LOG", "SPECDEC_PRESET", "COLUMNS", "LINES", "TERM", "HOME", "TMPDIR", "LANG",
               "LC_ALL", "HF_HOME", "HF_ENDPOINT", "XDG_CACHE_HOME", "CI", "FORCE_COLOR", "PYTHONIOENCODING"]  # fmt: skip
     values = [value for value in VALUES if "\0" not in value]
     chosen = tuple((random.choice(names), random.choice(values)) for _ in range(random.choice((1, 1, 2))))

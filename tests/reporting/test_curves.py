@@ -29,7 +29,11 @@ def test_configurations_that_differ_in_one_number_are_a_line_in_its_order() -> N
 
 
 def test_other_swept_values_part_the_lines() -> None:
-    names = [f"specexec, T {heat}, budget {budget}, beams 4" for heat in (0, 0.6) for budget in (8, 16)]
+    names = [
+        f"specexec, T {temperature}, budget {budget}, beams 4"
+        for temperature in (0, 0.6)
+        for budget in (8, 16)
+    ]
     found = find_curves([row(name) for name in names])
     assert found is not None
     assert set(found.lines) == {"specexec, T 0, beams 4", "specexec, T 0.6, beams 4"}

@@ -36,9 +36,9 @@ def missing(table: FittedTable, width: int) -> list[str]:
     words = {word for line in lines for word in line.split()}
     whole = "\n".join(" ".join(line.split()) for line in lines)
     lost = [word for column in table.columns for word in column.heading.split() if word not in words]
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         for row in table.rows:
-            cell = plain(row[place])
+            cell = plain(row[index])
             if column.figures:
                 parts = [part for line in cell.split("\n") for part in line.replace(" (", "\n(").split("\n")]
                 lost += [part for part in parts if part not in whole]
