@@ -40,10 +40,12 @@ test-model: $(READY)  ## The tests on the real default model, fetched if need be
 test-gpu: $(READY)  ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -q -m gpu
 
-# Which modules no test reaches, by name: it fails if there is one that is not known for it.
+# Which modules no test reaches, by name: it fails if there is one that is not known for it. Random kills are
+# left out: they come by the time that a run takes, and what they kill leaves no data.
 coverage: $(READY)  ## The test suite, slow tests included, and what of the package no test reaches
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -q -n auto --dist worksteal -m 'not gpu and not model'
+	$(BIN)/python -m coverage run -m pytest -q -n auto --dist worksteal -m 'not gpu and not model' \
+		--ignore tests/test_kills.py
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python tests/unreached.py
 

@@ -193,3 +193,22 @@ def test_where_a_draft_ends(texts, window, count):
 def test_words_are_counted_in_both_scripts():
     assert count_words("Two words, 中文字 and more") == 7
     assert count_words("") == 0
+
+
+def bytes_of(tokens):
+    return bytes(tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "expected"),
+    [
+        pytest.param(b"S", Segment("S", None, finished=False), id="after what may begin a stop string"),
+        pytest.param(b"", Segment("\ufffd" * 10, (0xF0,) * 10, finished=False), id="from the first token on"),
+    ],
+)
+def test_a_draft_that_never_ends_a_character_is_cut_where_its_limit_is(beginning, expected):
+    """Its whole characters are kept; where there are none, the broken one is, so that the answer goes on."""
+    asking = Asking(lambda _: [], "", ("STOP",), frozenset(), (1,), joined=False)
+    steps = (Step((token,), 0, 0, 0, 0.0, 0.0, 0.0) for token in [*beginning, *[0xF0] * 50])
+    assert draft_limit(1, ("STOP",)) == 10
+    assert cut_draft(steps, Detokenizer(bytes_of), 1, asking) == expected
