@@ -130,9 +130,9 @@ def _attended(
         product(x).view(texts, length, -1, attention.head_dim).transpose(1, 2)
         for product in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    memory.append((_turned(keys, rotation), values))
+    memory.append((_rotated(keys, rotation), values))
     mixed = scaled_dot_product_attention(
-        _turned(queries, rotation),
+        _rotated(queries, rotation),
         torch.cat([keys for keys, _ in memory], 2),
         torch.cat([values for _, values in memory], 2),
         _unrolled_mask(length, len(memory), x.device),
@@ -152,7 +152,7 @@ def _unrolled_mask(length: int, steps: int, device: torch.device) -> Tensor:
     return torch.cat(parts, 1)
 
 
-def _turned(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def _rotated(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     first, second = x.chunk(2, dim=-1)
     return x * rotation[0] + torch.cat((-second, first), -1) * rotation[1]
 

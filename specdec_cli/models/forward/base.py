@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from specdec_cli.models.forward.rotary import Turning
+from specdec_cli.models.forward.rotary import RotaryScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Pass:
         depths: of those nodes, all of them.
         keep: how many of the last rows need logits.
         features: (n, hidden) the target's hidden state before each row, for a draft that reads them.
-        lengths: (n,) tokens of the text that each row's position is turned for; see `Forward.turning`.
+        lengths: (n,) tokens of the text that each row is rotated for; see `Forward.rotary_scaling`.
     """
 
     tokens: Tensor
@@ -76,7 +76,7 @@ class Forward(Protocol):
         ...
 
     @property
-    def turning(self) -> Turning | None:
+    def rotary_scaling(self) -> RotaryScaling | None:
         """How rotary positions depend on the length of the text; None where they do not."""
         ...
 

@@ -65,7 +65,7 @@ class FusedBatch:
 
     def _attend(self, index: int, layer: LayerWeights, ready: Tensor) -> Tensor:
         texts, position = ready.shape[0], self._read
-        queries = self._kernels.turn(
+        queries = self._kernels.rotate(
             layer.qkv(ready),
             self._cosines[position].expand(texts, -1, -1),
             self._sines[position].expand(texts, -1, -1),

@@ -22,7 +22,7 @@ from torch.export import Dim, export
 
 from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import kernels as source
-from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Kernels, Shape, Turn
+from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Kernels, Rotate, Shape
 from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.models.hub.cache import LARGER_CACHE, alone, cache_root, put_folder, workspace
@@ -34,7 +34,7 @@ from specdec_cli.storage.failures import FULL
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
 LARGEST = 1 << 20
-ATTEND, TURN = "attend", "turn"
+ATTEND, ROTATE = "attend", "rotate"
 HINT = "Leave out --compile; the results are the same."
 
 
@@ -139,7 +139,7 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
     stream, scale = (rows, shape.hidden), some_scale(shape.hidden)
     yield "add_norm", AddNorm(shape), (some(*stream), some(*stream), scale), (any_rows, any_rows, {})
     head, cache = some_scale(shape.head_size), (shape.key_heads, EXAMPLE_CAPACITY, shape.head_size)
-    turned = (
+    rotated = (
         some(rows, (shape.heads + 2 * shape.key_heads) * shape.head_size),
         some(rows, 1, shape.head_size),
         some(rows, 1, shape.head_size),
@@ -154,15 +154,15 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
         group = shape.heads // shape.key_heads
         seen = {2: group * any_rows[0] if group > 1 else any_rows[0], 3: Dim("seen", min=1, max=LARGEST)}
         mask = some(1, 1, group * rows, EXAMPLE_CAPACITY - 7)
-        yield ATTEND, Attend(shape), (turned, mask), (sizes, seen)
+        yield ATTEND, Attend(shape), (rotated, mask), (sizes, seen)
     else:
-        yield TURN, Turn(shape), turned, sizes
+        yield ROTATE, Rotate(shape), rotated, sizes
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
 
 
 def _attention(dtype: torch.dtype) -> str:
     """Which of the two: in 16 bits, scores written out would be rounded before they are compared."""
-    return ATTEND if dtype == torch.float32 else TURN
+    return ATTEND if dtype == torch.float32 else ROTATE
 
 
 def load_kernels(folder: Path, shape: Shape, dtype: torch.dtype) -> Kernels:
@@ -183,9 +183,9 @@ def load_kernels(folder: Path, shape: Shape, dtype: torch.dtype) -> Kernels:
     attends = _attention(dtype) == ATTEND
     return Kernels(
         lambda *arguments: tuple(add_norm(list(arguments))),
-        Turn(shape).forward if attends else _single(attention),
+        Rotate(shape).forward if attends else _single(attention),
         _single(gate),
-        (lambda turned, mask: attention([*turned, mask])[0]) if attends else None,
+        (lambda rotated, mask: attention([*rotated, mask])[0]) if attends else None,
     )
 
 

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.fused_weights import FusedWeights, LayerWeights, fused_weights
 from specdec_cli.models.forward.kernels import Kernels, eager_kernels, normed
-from specdec_cli.models.forward.rotary import Turning
+from specdec_cli.models.forward.rotary import RotaryScaling
 from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
 GROWTH = 1.5
@@ -79,7 +79,7 @@ class FusedForward:
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
         self.features = weights.embedding[:0]
-        self.turning: Turning | None = None
+        self.rotary_scaling: RotaryScaling | None = None
 
     def keep_features(self) -> None:
         """Nothing to do: they are a step of every pass."""
@@ -138,7 +138,7 @@ class FusedForward:
         if inputs.attend is not None:
             return layer.out(inputs.attend(arguments, inputs.mask))
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
-        queries = self._kernels.turn(*arguments)
+        queries = self._kernels.rotate(*arguments)
         mixed = scaled_dot_product_attention(queries, cache.seen_keys, cache.seen_values, inputs.mask)
         if ready.shape[0] > 1:  # a single row has its heads in order
             mixed = mixed.view(mixed.shape[1], self._group, -1, mixed.shape[3]).permute(2, 0, 1, 3)

@@ -12,7 +12,7 @@ from torch import Tensor
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.hf_cache import KeyValueCache
 from specdec_cli.models.forward.local_layers import row_counting_layers, seeing
-from specdec_cli.models.forward.rotary import length_rotaries, turned_for, turning_of
+from specdec_cli.models.forward.rotary import length_rotaries, rotary_scaling_of, rotated_for
 from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -36,7 +36,7 @@ class HFForward:
         self._keeps_features = False
         self._rotaries = length_rotaries(model)
         self._row_counting = row_counting_layers(model)
-        self.turning = turning_of(model)
+        self.rotary_scaling = rotary_scaling_of(model)
 
     def keep_features(self) -> None:
         self._keeps_features = True
@@ -55,7 +55,7 @@ class HFForward:
         options: dict[str, Any] = {"logits_to_keep": step.keep} if self._keeps else {}
         if self._keeps_features:
             options["output_hidden_states"] = True
-        with turned_for(self._rotaries, step.lengths), self._local_windows(step):
+        with rotated_for(self._rotaries, step.lengths), self._local_windows(step):
             output = self._model(
                 input_ids=step.tokens[None],
                 position_ids=step.positions[None],

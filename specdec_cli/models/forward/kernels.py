@@ -21,7 +21,7 @@ class Shape:
         inner: numbers in a row of the gated product.
         heads, key_heads, head_size: shape of the attention.
         eps: what normalisation adds to the mean square.
-        normed_heads: whether queries and keys are normalised before they are turned.
+        normed_heads: whether queries and keys are normalised before they are rotated.
         activation: name of the gate's activation in transformers.
         wide_scales: whether the scales of norms are wider than the weights.
     """
@@ -45,7 +45,7 @@ class Kernels:
     """
 
     add_norm: Callable[..., tuple[Tensor, Tensor]]
-    turn: Callable[..., Tensor]
+    rotate: Callable[..., Tensor]
     gate: Callable[[Tensor], Tensor]
     attend: Callable[..., Tensor] | None = None
 
@@ -63,8 +63,8 @@ class AddNorm(nn.Module):
         return x, normed(x, weight, self._eps)
 
 
-class Turn(nn.Module):
-    """Turn queries and keys by their positions, and put keys and values into the cache."""
+class Rotate(nn.Module):
+    """Rotate queries and keys by their positions, and put keys and values into the cache."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -94,17 +94,18 @@ class Turn(nn.Module):
             key_norm: likewise.
         """
         shape = self._shape
-        turning = shape.heads + shape.key_heads
+        first_value = shape.heads + shape.key_heads
         heads = qkv.view(qkv.shape[0], -1, shape.head_size)
-        turned = heads[:, :turning]
+        rotated = heads[:, :first_value]
         if shape.normed_heads:
             queries = normed(heads[:, : shape.heads], query_norm, shape.eps)
-            turned = torch.cat((queries, normed(heads[:, shape.heads : turning], key_norm, shape.eps)), 1)
-        first, second = turned.chunk(2, dim=-1)
-        turned = torch.addcmul(turned * cosines, torch.cat((-second, first), dim=-1), sines)
-        keys.index_copy_(1, rows, turned[:, shape.heads :].transpose(0, 1))
-        values.index_copy_(1, rows, heads[:, turning:].transpose(0, 1))
-        return turned[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
+            keys_alone = normed(heads[:, shape.heads : first_value], key_norm, shape.eps)
+            rotated = torch.cat((queries, keys_alone), 1)
+        first, second = rotated.chunk(2, dim=-1)
+        rotated = torch.addcmul(rotated * cosines, torch.cat((-second, first), dim=-1), sines)
+        keys.index_copy_(1, rows, rotated[:, shape.heads :].transpose(0, 1))
+        values.index_copy_(1, rows, heads[:, first_value:].transpose(0, 1))
+        return rotated[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
 
 
 class Attend(nn.Module):
@@ -116,17 +117,17 @@ class Attend(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self._shape = shape
-        self._turn = Turn(shape)
+        self._rotate = Rotate(shape)
 
-    def forward(self, turned: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+    def forward(self, rotated: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         """What the heads saw, side by side: (n, heads * head size).
 
         Args:
-            turned: the arguments of `Turn.forward`.
+            rotated: the arguments of `Rotate.forward`.
             mask: additive, (1, 1, group * n, seen rows); every row sees one at least.
         """
         shape = self._shape
-        queries, (qkv, _, _, _, keys, values, *_) = self._turn(*turned)[0], turned
+        queries, (qkv, _, _, _, keys, values, *_) = self._rotate(*rotated)[0], rotated
         count, seen = qkv.shape[0], mask.shape[3]
         scores = torch.bmm(queries, keys[:, :seen].transpose(1, 2)) * shape.head_size**-0.5 + mask[0]
         weights = (scores - scores.amax(-1, keepdim=True)).exp()
@@ -154,7 +155,7 @@ class Gate(nn.Module):
 
 def eager_kernels(shape: Shape) -> Kernels:
     """The kernels as they stand, one torch operation after another."""
-    return Kernels(AddNorm(shape).forward, Turn(shape).forward, Gate(shape).forward)
+    return Kernels(AddNorm(shape).forward, Rotate(shape).forward, Gate(shape).forward)
 
 
 def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:

@@ -1,10 +1,10 @@
 """Rotary positions that depend on how long the text is.
 
 LongRoPE (Ding et al. 2024, https://arxiv.org/abs/2402.13753) has one set of frequencies for texts up to a
-length and one beyond; dynamic NTK scaling has others for every length past a first one. transformers turns
-all rows of a call for the largest position in it, and keys stay as they were turned when they were cached.
+length and one beyond; dynamic NTK scaling has others for every length past a first one. transformers rotates
+all rows of a call for the largest position in it, and keys stay as they were rotated when they were cached.
 One call there is the whole prompt or a single token; here it is a chunk of the prompt or a tree, so each row
-brings the length that it is to be turned for.
+brings the length that it is to be rotated for.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
-class Turning:
+class RotaryScaling:
     """How a model's rotary positions depend on the length of the text.
 
     Attributes:
         scalings: of its layers.
         reread: tokens past which all that was read before is read again, for the new length; None where what
-            is in the cache stays as it was turned.
+            is in the cache stays as it was rotated.
     """
 
     scalings: tuple[Scaling, ...]
     reread: int | None
 
     def same(self, one: int, other: int) -> bool:
-        """Whether a row is turned for a text of the one length as for one of the other."""
+        """Whether a row is rotated for a text of the one length as for one of the other."""
         return all(scaling.regime(one) == scaling.regime(other) for scaling in self.scalings)
 
 
-def turning_of(model: Any) -> Turning | None:
+def rotary_scaling_of(model: Any) -> RotaryScaling | None:
     """How the model's rotary positions depend on the text's length; None where they do not."""
     scalings = {each for module in length_rotaries(model) for each in _scalings(module).values()}
     if not scalings:
         return None
     config, switch = model.config.get_text_config(decoder=True), "original_max_position_embeddings"
     reread = getattr(config, switch, None) if architecture_of(config).rereads else None
-    return Turning(tuple(sorted(scalings, key=lambda each: each.switch)), reread)
+    return RotaryScaling(tuple(sorted(scalings, key=lambda each: each.switch)), reread)
 
 
 def length_rotaries(model: nn.Module) -> list[nn.Module]:
@@ -91,8 +91,8 @@ def _scalings(module: nn.Module) -> dict[str | None, Scaling]:
 
 
 @contextmanager
-def turned_for(rotaries: Sequence[nn.Module], lengths: Sequence[int]) -> Iterator[None]:
-    """While this lasts, the modules turn each row of a call for its own length, whatever was read before.
+def rotated_for(rotaries: Sequence[nn.Module], lengths: Sequence[int]) -> Iterator[None]:
+    """While this lasts, the modules rotate each row of a call for its own length, whatever was read before.
 
     Args:
         rotaries: of `length_rotaries`.
@@ -102,7 +102,7 @@ def turned_for(rotaries: Sequence[nn.Module], lengths: Sequence[int]) -> Iterato
     def replace(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
         scaling = _scalings(module).get(given.get("layer_type"))
-        return output if scaling is None else _turned(module, given, scaling, lengths)
+        return output if scaling is None else _rotated(module, given, scaling, lengths)
 
     with ExitStack() as hooks:
         for module in rotaries:
@@ -110,7 +110,7 @@ def turned_for(rotaries: Sequence[nn.Module], lengths: Sequence[int]) -> Iterato
         yield
 
 
-def _turned(module: nn.Module, given: dict[str, Any], scaling: Scaling, lengths: Sequence[int]) -> Any:
+def _rotated(module: nn.Module, given: dict[str, Any], scaling: Scaling, lengths: Sequence[int]) -> Any:
     """What the module gives for its rows, those of a regime in a call of their own."""
     regimes = [scaling.regime(length) for length in lengths]
     order, parts = [], []

@@ -33,8 +33,8 @@ class Architecture:
         offset: norms are stored plus one.
         transposed: endings of weights whose two sides are swapped.
         fused: query, key and value are one product, its rows in an order of llama.cpp's own.
-        partial: a part of each head's numbers may turn.
-        turns: positions are rotary.
+        partial: a part of each head's numbers may be rotated.
+        rotary: positions are rotary.
     """
 
     model_type: str
@@ -46,7 +46,7 @@ class Architecture:
     transposed: tuple[str, ...] = ()
     fused: str = ""
     partial: bool = False
-    turns: bool = True
+    rotary: bool = True
 
 
 def configuration(
@@ -87,7 +87,7 @@ def configuration(
     if "expert_feed_forward_length" not in keys or "feed_forward_length" in keys:
         config["intermediate_size"] = keys.size("feed_forward_length")
     rotary = keys.size("rope.dimension_count", head_dim)
-    if architecture.turns:
+    if architecture.rotary:
         if rotary > head_dim or rotary % 2 or (rotary != head_dim and not architecture.partial):
             raise keys.refused(f"rope.dimension_count is {rotary} for heads of {head_dim}")
         config["rope_parameters"] = rotary_parameters(keys, head_dim, rotary, context, tables)
@@ -146,7 +146,7 @@ def _gemma2(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
 
 
 def _gemma3(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
-    """Every sixth layer sees all and turns by the file's scaling; the others by a base of their own."""
+    """Every sixth layer sees all and rotates by the file's scaling; the others by a base of their own."""
     config["final_logit_softcapping"] = keys.number("final_logit_softcapping", 0.0, positive=False) or None
     config["sliding_window"] = keys.size("attention.sliding_window")
     config["layer_types"] = _layer_types(keys, config["num_hidden_layers"], every=6)
@@ -248,7 +248,7 @@ def _cohere(keys: Keys, config: dict[str, Any], _: Collection[str]) -> None:
 
 
 ARCHITECTURES = {
-    "bloom": Architecture("bloom", LAYER, "layer_norm_epsilon", _bloom, fused="heads", turns=False),
+    "bloom": Architecture("bloom", LAYER, "layer_norm_epsilon", _bloom, fused="heads", rotary=False),
     "command-r": Architecture("cohere", LAYER, "layer_norm_eps", _cohere),
     "falcon": Architecture("falcon", LAYER, "layer_norm_epsilon", _falcon, fused="groups"),
     "gemma": Architecture("gemma", offset=True),
@@ -260,7 +260,7 @@ ARCHITECTURES = {
         "layer_norm_epsilon",
         _gpt2,
         transposed=("c_attn.weight", "c_proj.weight", "c_fc.weight"),
-        turns=False,
+        rotary=False,
     ),
     "gptneox": Architecture("gpt_neox", LAYER, "layer_norm_eps", _gptneox, fused="heads", partial=True),
     "granite": Architecture("granite", extra=_granite, paired=True),

@@ -40,7 +40,7 @@ def rotary_parameters(
     Args:
         keys: of the file.
         head_dim: numbers in a head.
-        rotary: how many of them turn.
+        rotary: how many of them are rotated.
         context: positions that the file states.
         tables: divisors that the file holds as tensors.
 

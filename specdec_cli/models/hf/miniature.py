@@ -14,7 +14,7 @@ import torch
 LAYERS = 4
 WINDOW = 8
 CONTEXT = 256
-SWITCH = 24  # tokens past which rotary positions are turned otherwise
+SWITCH = 24  # tokens past which rotary positions are rotated otherwise
 VOCABULARY = 64
 LEFT_OUT = ("per_layer_config", "transformers_version", "architectures", "dtype", "torch_dtype", "auto_map",
             "quantization_config", "id2label", "label2id", "model_type")  # fmt: skip

@@ -63,7 +63,7 @@ class Runner:
         self._depths: list[int] = []
         self._lineage = np.zeros((0, 0), dtype=np.bool_)
         self._features: Tensor | None = None
-        self._turned_for = 0  # tokens: what the rows of a shorter text than this are turned for
+        self._rotated_for = 0  # tokens: what the rows of a shorter text than this are rotated for
 
     @property
     def vocab_size(self) -> int:
@@ -83,10 +83,10 @@ class Runner:
     @property
     def reach(self) -> int:
         """Levels of a tree that one pass scores; a deeper one takes several, with all text read again."""
-        turning, length = self._forward.turning, len(self.tokens)
-        if turning is None or turning.reread is None or length > turning.reread:
+        scaling, length = self._forward.rotary_scaling, len(self.tokens)
+        if scaling is None or scaling.reread is None or length > scaling.reread:
             return UNLIMITED
-        return turning.reread - length
+        return scaling.reread - length
 
     def keep_features(self) -> None:
         """Keep the last hidden states of what is read from now on, for a draft that reads them."""
@@ -113,7 +113,7 @@ class Runner:
         self._read = self._shared(tokens) if self.reuse else 0
         self.tokens = list(tokens)
         self._drop_tree()
-        self._turned_for = len(tokens)
+        self._rotated_for = len(tokens)
         if self.free_positions >= 0:
             self._read_text()
 
@@ -177,11 +177,11 @@ class Runner:
 
     def _shared(self, tokens: Sequence[int]) -> int:
         """Rows that are in the cache and that a text of these tokens begins with, its last token apart."""
-        most, turning = max(0, min(self._read, len(tokens) - 1)), self._forward.turning
+        most, scaling = max(0, min(self._read, len(tokens) - 1)), self._forward.rotary_scaling
 
         def differs(row: int) -> bool:
-            turned, anew = max(row + 1, self._turned_for), max(row + 1, len(tokens))
-            return self.tokens[row] != tokens[row] or (turning is not None and not turning.same(turned, anew))
+            now, anew = max(row + 1, self._rotated_for), max(row + 1, len(tokens))
+            return self.tokens[row] != tokens[row] or (scaling is not None and not scaling.same(now, anew))
 
         return next(filter(differs, range(most)), most)
 
@@ -198,9 +198,9 @@ class Runner:
         Where what is read depends on the whole text's length, it is read as a text of that `length`.
         """
         self._drop_tree()
-        turning, length = self._forward.turning, length or len(self.tokens)
-        if turning and turning.reread is not None and not turning.same(self._turned_for, length):
-            self._read, self._turned_for = 0, length
+        scaling, length = self._forward.rotary_scaling, length or len(self.tokens)
+        if scaling and scaling.reread is not None and not scaling.same(self._rotated_for, length):
+            self._read, self._rotated_for = 0, length
             self._read_text()
         self._read = min(self._read, len(self.tokens) - 1)  # the last row again, if it was read before
         return self._pass(self.tokens[self._read :], tree.tokens, tree.parents)
@@ -235,7 +235,7 @@ class Runner:
             depths=tuple(self._depths),
             keep=len(nodes) + bool(text),
             features=self._before(len(text), parents),
-            lengths=tuple(max(position + 1, self._turned_for) for position in positions),
+            lengths=tuple(max(position + 1, self._rotated_for) for position in positions),
         )
         begun = time.perf_counter()
         logits = self._forward.run(step)

@@ -1,4 +1,4 @@
-"""Rotary positions that depend on the text length: rows are turned as in transformers' own decoding."""
+"""Rotary positions that depend on the text length: rows are rotated as in transformers' own decoding."""
 
 import pytest
 import torch
@@ -84,7 +84,7 @@ def test_rows_of_trees_are_turned_as_plain_decoding_turns_them(case, length, mon
     assert (found - expected).abs().max() <= ROUNDING
 
 
-def test_a_text_is_not_turned_for_the_longer_one_before_it(case):
+def test_a_text_is_not_rotated_for_the_longer_one_before_it(case):
     model = random_model(case())
     runner = Runner(new_forward(model), CONTEXT)
     for length in (SWITCH + 30, SWITCH + 5, 4):

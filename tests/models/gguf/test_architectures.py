@@ -156,7 +156,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {},
         {"attention.sliding_window": 8},
     ),
-    "phi3 that turns in part": (
+    "phi3 that rotates in part": (
         "Phi3",
         {"pad_token_id": None, "partial_rotary_factor": 0.75, **APART},
         {},

@@ -1,4 +1,4 @@
-"""Rotary scalings of a file turn as those of the checkpoint that it was written from."""
+"""Rotary scalings of a file rotate as those of the checkpoint that it was written from."""
 
 import math
 from typing import Any
@@ -142,7 +142,7 @@ SCALINGS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]
 
 
 @pytest.mark.parametrize("case", SCALINGS)
-def test_every_rotary_scaling_turns_as_the_checkpoints_does(tmp_path, case):
+def test_every_rotary_scaling_rotates_as_the_checkpoints_does(tmp_path, case):
     rope, keys, tensors = SCALINGS[case]
     path, model = files.llama(
         tmp_path / "m.gguf", keys=keys, more=tensors, rope_parameters={"rope_theta": 10000.0, **rope}

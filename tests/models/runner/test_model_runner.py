@@ -18,6 +18,7 @@ from random_models import (
 
 from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.select import new_forward
+from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
 from specdec_cli.models.runner import model_runner as runner_module
 from specdec_cli.models.runner.model_runner import Runner
 from specdec_cli.tree import ROOT, TokenTree
@@ -45,6 +46,11 @@ def llama():
 
 def new_runner(model):
     return Runner(HFForward(model), CONTEXT)
+
+
+def test_every_architecture_that_is_not_tried_out_is_among_those_tested_here():
+    claimed = {row.name for row in ROWS.values() if row.tree_exact}
+    assert {make().model_type for make in ALL.values()} == claimed
 
 
 def random_path(tree, chance):
