@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test coverage kills test-slow test-bfloat16 test-model test-gpu check format bench bench-engine \
-	bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz architectures clean
+.PHONY: help demo test coverage kills test-slow test-bfloat16 test-other-python test-model test-gpu check format \
+	bench bench-engine bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz \
+	architectures clean
 .DEFAULT_GOAL := help
 
 help:  ## What can be made
@@ -32,6 +33,12 @@ test-slow: $(READY)  ## The tests that compile, package, ask a hub of their own,
 # Processors differ in what `--dtype auto` is, and so in what fails: this part runs as on one that computes bfloat16.
 test-bfloat16: $(READY)  ## The tests of what loads models, as on a processor with bfloat16
 	SPECDEC_DTYPE=bfloat16 $(PYTEST) tests/cli tests/distillation tests/engine tests/models
+
+# The package is for both: the one that .venv was not made with, in an environment of its own.
+test-other-python: $(READY)  ## The test suite under the other of Python 3.11 and 3.12, where that is installed
+	@other=$$($(BIN)/python -c 'import sys; print("python3.11" if sys.version_info >= (3, 12) else "python3.12")'); \
+	if "$$other" -c '' 2>/dev/null; then $(MAKE) test VENV=.venv-other PYTHON="$$other"; \
+	else echo "There is no $$other here: the suite ran under $$($(BIN)/python -V) only."; fi
 
 test-model: $(READY)  ## The tests on the real default model, fetched if need be
 	$(BIN)/specdec models pull smollm2-135m
