@@ -173,6 +173,8 @@ def _applies(method: str, setting: str, is_plain: bool) -> bool:
         )
     if setting in OWN:
         return False
+    if setting == "draft":  # that of a trace; of plain decoding it is the one that other engines share
+        return known.drafter != NGRAM
     if setting == "tree":
         return known.takes_tree
     if setting == "hub_above":

@@ -52,6 +52,14 @@ def test_generate_writes_the_same_text_with_a_trace(specdec: Program, target: st
     assert "sps" in specdec("replay", "one.jsonl").out
 
 
+def test_n_grams_are_replayed_on_a_trace_of_another_draft(specdec: Program, target: str) -> None:
+    shared = ("-p", "ab ab ab ab ab", "-m", target, "-d", "layers:1", "--ignore-eos", "-n", "8")
+    assert specdec("generate", *shared, "--method", "sps", "--trace", "one.jsonl").code == 0
+    replayed = specdec("replay", "one.jsonl", "--methods", "ngram,sps", "--json")
+    assert replayed.code == 0, replayed.err
+    assert [row["method"] for row in json.loads(replayed.out)["rows"]] == ["", "ngram", "sps"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
