@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help demo test coverage kills test-slow test-bfloat16 test-other-python test-model test-gpu check format \
-	bench bench-engine bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz \
+.PHONY: help demo test coverage kills test-slow test-bfloat16 test-other-python test-model test-gpu check docs \
+	format bench bench-engine bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz \
 	architectures clean
 .DEFAULT_GOAL := help
 
@@ -65,6 +65,9 @@ check: $(READY)  ## Lint, format and types: what must pass before a commit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)  ## Write docs/cli.md from the commands as they are
+	$(BIN)/python tools/generate_cli_docs.py
 
 format: $(READY)  ## Put imports and layout in order
 	$(BIN)/ruff check --fix .

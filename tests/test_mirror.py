@@ -11,7 +11,7 @@ TESTS, PACKAGE = Path(__file__).parent, Path(specdec_cli.__file__).parent
 
 # Folders of tests that test no folder of the package.
 BESIDE = {
-    "docs": "the guides of docs/, and stand-ins for what these load",
+    "docs": "the documents of the project, and stand-ins for what guides load",
     "fuzzing": "the program of `make fuzz`, which benchmarks/fuzz.py runs",
 }
 # Folders of the package without a folder of tests.
