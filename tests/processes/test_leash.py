@@ -14,7 +14,8 @@ from specdec_cli.processes.leash import run_leashed
 
 PATIENCE = 10.0  # seconds for a process to end
 RUN = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test in the background inherits ignored
 from specdec_cli.processes.leash import run_leashed
 run_leashed(sys.argv[1:], os.environ)
 """
