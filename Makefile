@@ -36,9 +36,9 @@ test-bfloat16: $(READY)  ## The tests of what loads models, as on a processor wi
 
 # The package is for both: the one that .venv was not made with, in an environment of its own.
 test-other-python: $(READY)  ## The test suite under the other of Python 3.11 and 3.12, where that is installed
-	@other=$$($(BIN)/python -c 'import sys; print("python3.11" if sys.version_info >= (3, 12) else "python3.12")'); \
-	if "$$other" -c '' 2>/dev/null; then $(MAKE) test VENV=.venv-other PYTHON="$$other"; \
-	else echo "There is no $$other here: the suite ran under $$($(BIN)/python -V) only."; fi
+	@other=$$($(BIN)/python tools/other_python.py); \
+	if [ "$$other" ]; then $(MAKE) test VENV=.venv-other PYTHON="$$other"; \
+	else echo "The other of Python 3.11 and 3.12 is not here: the suite ran under $$($(BIN)/python -V) only."; fi
 
 test-model: $(READY)  ## The tests on the real default model, fetched if need be
 	$(BIN)/specdec models pull smollm2-135m
@@ -120,4 +120,4 @@ architectures: $(READY)  ## Every causal architecture of transformers on a tiny 
 	$(BIN)/python benchmarks/architectures.py --output architectures.md
 
 clean:  ## Remove the virtual environment and caches of tools
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist build
+	rm -rf $(VENV) .venv-other .pytest_cache .mypy_cache .ruff_cache dist build
