@@ -169,9 +169,9 @@ def trial(name: str, columns: Sequence[str] = COLUMNS) -> Iterator[Row]:
     row = Row(name)
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as place:
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as parent:
         warnings.simplefilter("ignore")
-        folder = Path(place) / name
+        folder = Path(parent) / name
         try:
             reference = build(name, folder)
         except Exception as error:  # whatever an architecture says of a configuration that it does not like
@@ -272,10 +272,10 @@ def decoded(folder: Path, fields: dict[str, Any], expected: Reference | None) ->
     if tokens == expected.tokens:
         return Outcome()
     pairs = enumerate(zip(tokens, expected.tokens, strict=False))
-    place = next((place for place, (ours, theirs) in pairs if ours != theirs), len(tokens))
-    if place < len(tokens) and expected.margins[place] < expected.tie:
-        return Outcome(TIED, f"at token {place}")
-    return Outcome(WRONG, f"from token {place} on")
+    index = next((index for index, (ours, theirs) in pairs if ours != theirs), len(tokens))
+    if index < len(tokens) and expected.margins[index] < expected.tie:
+        return Outcome(TIED, f"at token {index}")
+    return Outcome(WRONG, f"from token {index} on")
 
 
 def _tokens(settings: Settings) -> list[int]:

@@ -66,16 +66,16 @@ def main() -> None:
 
 
 def _write_shards(folder: Path, config: LlamaConfig) -> None:
-    places: dict[str, str] = {}
+    weight_map: dict[str, str] = {}
     total = 0
     for number, tensors in enumerate(_shards(config)):
         name = f"model-{number:05}.safetensors"
         part = folder / f"{name}.part"
         save_file(tensors, part)
         os.replace(part, folder / name)
-        places |= dict.fromkeys(tensors, name)
+        weight_map |= dict.fromkeys(tensors, name)
         total += sum(each.nbytes for each in tensors.values())
-    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}))
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}))
 
 
 def _shards(config: LlamaConfig) -> Iterator[dict[str, Tensor]]:

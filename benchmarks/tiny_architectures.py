@@ -139,7 +139,7 @@ def _scaled(config: Any, rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
     if kind == "dynamic":
         return {"rope_type": "dynamic", "factor": 4.0, **kept}
     count = int(_head_size(config) * rope.get("partial_rotary_factor", 1.0)) // 2
-    lists = {"short_factor": [1.0] * count, "long_factor": [1.0 + place for place in range(count)]}
+    lists = {"short_factor": [1.0] * count, "long_factor": [1.0 + index for index in range(count)]}
     scales = {"short_mscale": 1.0, "long_mscale": 1.2} if config.model_type == "phimoe" else {}
     switch = {"original_max_position_embeddings": SWITCH, "factor": CONTEXT / SWITCH}
     return {"rope_type": "longrope", **lists, **switch, **kept, **scales}

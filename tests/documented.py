@@ -10,9 +10,11 @@ How documents write commands, which CONTRIBUTING.md says too:
 - A word in capital letters stands for what the reader puts there; N is a number.
 """
 
+import ast
 import re
 import shlex
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -154,10 +156,13 @@ def mentioned(span: str) -> list[Command]:
     """The commands that a code span stands for: one for each choice among alternatives."""
     words = [word.removesuffix(",...") for word in shlex.split(span.replace("[", " ").replace("]", " "))]
     choices = [word.split("|") if re.fullmatch(r"[\w-]+(\|[\w-]+)+", word) else [word] for word in words]
-    return [
-        Command(tuple(_number(word) for word in chosen if word != "..."), is_whole=False)
-        for chosen in product(*choices)
-    ]
+    return [Command(tuple(map(_number, _told(chosen))), is_whole=False) for chosen in product(*choices)]
+
+
+def _told(words: Sequence[str]) -> list[str]:
+    """Words without the dots that stand for more of them; as the value of an option they are a text."""
+    before = ("", *words)
+    return [word for word, last in zip(words, before, strict=False) if word != "..." or last.startswith("-")]
 
 
 def commands(program: str, texts: dict[str, str]) -> list[tuple[Passage, Command]]:
@@ -184,6 +189,55 @@ def preset_commands(root: Path = ROOT) -> list[tuple[Passage, Command]]:
                 passage = Passage(path.relative_to(root).as_posix(), number, text)
                 found += [(passage, command) for command in parts(text)]
     return found
+
+
+def benchmark_commands(root: Path = ROOT) -> list[tuple[Passage, Command]]:
+    """The commands in the docstrings of benchmarks: lines by themselves, and code spans."""
+    found = []
+    for path in sorted((root / "benchmarks").glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=True) or ""
+        fenced = re.sub(r"(?m)^    (specdec .*)$", r"```console\n\1\n```", docstring)
+        found += commands("specdec", {path.relative_to(root).as_posix(): fenced})
+    return found
+
+
+def told_commands(root: Path = ROOT) -> list[tuple[Passage, Command]]:
+    """The commands that the program's texts and docstrings mention; what they fill in is left out."""
+    found = []
+    for path in sorted((root / "specdec_cli").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        inner = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
+        for node in ast.walk(tree):
+            text = "" if id(node) in inner else _literal(node)
+            if "`specdec " in text and isinstance(node, ast.expr):
+                name = f"{path.relative_to(root).as_posix()}:{node.lineno}"
+                found += commands("specdec", {name: text})
+    return found
+
+
+def _literal(node: ast.AST) -> str:
+    """The text of a literal; what it is formatted with stands as `...`."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) or "..." for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def make_commands(targets: Sequence[str], root: Path = ROOT) -> list[tuple[Passage, Command]]:
+    """The commands that targets of the Makefile run, its variables filled in; nothing is made."""
+    printed = subprocess.run(
+        ["make", "--dry-run", "--always-make", *targets], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.replace(".venv/bin/specdec ", "specdec ")
+    block = Passage("Makefile", 1, "".join(f"$ {line}\n" for line in joined(printed) if "specdec " in line))
+    return [
+        (line, each) for line in lines_of(block) for each in parts(line.text) if each.words[0] == "specdec"
+    ]
+
+
+def joined(text: str) -> list[str]:
+    """The lines of a text, those that end in a backslash in one with the next."""
+    return text.replace("\\\n", " ").splitlines()
 
 
 def links(document: str, text: str) -> list[Passage]:

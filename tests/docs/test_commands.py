@@ -7,6 +7,7 @@ it makes of its flags, its preset and its variables has been checked by then.
 import importlib
 import io
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
@@ -53,7 +54,9 @@ EVERY = [
     (where, command)
     for where, command in documented.commands("specdec", documented.documents())
     if not (where.document.startswith(GUIDES) and command.is_whole)
-] + documented.preset_commands()
+]
+EVERY += [*documented.preset_commands(), *documented.benchmark_commands(), *documented.told_commands()]
+MADE = ("demo", "bench", "bench-specem", "test-model")
 
 Taker = Callable[[Command], int]
 
@@ -118,7 +121,7 @@ def take(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Taker:
         leaf, path = found_command(click, words)
         if not command.is_whole and len(path) == len(words):
             return 0
-        if path and not command.is_whole:
+        if path and not command.is_whole and "--help" not in words:
             words = [*path, *completed(leaf, words[len(path) :])]
         if " ".join(path) in READERS:
             leaf.callback = None
@@ -171,6 +174,13 @@ def test_the_program_takes_every_command_of_the_documents(
     where: Passage, command: Command, take: Taker
 ) -> None:
     assert take(command) == 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make reads the Makefile")
+def test_the_program_takes_every_command_of_the_makefile(take: Taker) -> None:
+    made = documented.make_commands(MADE)
+    assert {command.words[1] for _, command in made} == {"demo", "models", "bench"}
+    assert [take(command) for _, command in made] == [0] * len(made)
 
 
 def costs_nothing(command: Command) -> bool:
@@ -254,44 +264,3 @@ def test_a_mention_that_the_program_does_not_take_is_seen(span: str, problem: st
         [take(command) for _, command in found]
     told = caught.value
     assert problem in (told.problem if isinstance(told, InputError) else str(told))
-
-
-TEXT = """Say `specdec bench` first, `specdec models list|pull`, or
-`specdec report LOG --plot
-FILE [--detail]`; `make bench` is no command of it.
-
-```console
-$ A=1 cat notes.txt | specdec generate -t "0, 1" \\
-    -p -   # a comment
-specdec says nothing here
-$ specdec presets list; specdec evaluate N > scores.json 2> errors.txt && specdec audit
-```
-
-```
-specdec is printed here
-```
-"""
-
-
-def test_commands_are_found_in_blocks_and_in_the_prose_and_nowhere_else() -> None:
-    found = documented.commands("specdec", {"a.md": TEXT})
-    assert [(where.line, " ".join(command.words[1:])) for where, command in found] == [
-        (6, "generate -t 0, 1 -p -"),
-        (9, "presets list"),
-        (9, "evaluate 8"),
-        (9, "audit"),
-        (1, "bench"),
-        (1, "models list"),
-        (1, "models pull"),
-        (2, "report LOG --plot FILE --detail"),
-    ]
-    assert [command.piped for _, command in found] == [True, *[False] * 7]
-    assert [command.is_whole for _, command in found] == [*[True] * 4, *[False] * 4]
-
-
-def test_variables_before_a_command_are_its_own() -> None:
-    (command,) = documented.parts('A=1 B="x y" specdec generate -p "A=2"')
-    assert (command.words, dict(command.variables)) == (
-        ("specdec", "generate", "-p", "A=2"),
-        {"A": "1", "B": "x y"},
-    )
