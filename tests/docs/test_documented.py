@@ -48,9 +48,9 @@ def test_variables_before_a_command_are_its_own() -> None:
 
 def test_commands_are_found_in_presets_benchmarks_the_program_and_the_makefile(tmp_path: Path) -> None:
     files = {
-        "presets/a.yaml": "# As published: specdec bench --preset a -t 1\nneeds: b (specdec models pull b)\nseed: 1\n",
-        "benchmarks/a.py": '"""Times `specdec audit`.\n\n    specdec bench --gamma 3\n"""\n',
-        "specdec_cli/room/a.py": 'HINT = f"Try `specdec models pull {name}`, or `specdec audit --seed {seed}`."\n',
+        "presets/a.yaml": "# Or: specdec bench --preset a -t 1\nneeds: b (specdec models pull b)\nseed: 1\n",
+        "benchmarks/a.py": '"""Times `specdec audit`.\n\n    specdec bench --gamma 3\n\nIn turn.\n"""\n',
+        "specdec_cli/room/a.py": 'HINT = f"Try `specdec models pull {a}`, or `specdec audit --seed {b}`."\n',
         "Makefile": "N ?= 2\nall:\n\t.venv/bin/specdec bench \\\n\t\t-n $(N)\n\techo specdec is here\n",
     }
     for name, text in files.items():
