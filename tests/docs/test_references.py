@@ -92,6 +92,21 @@ def unknown_targets(document: str, text: str, makefile: str = MAKEFILE) -> list[
     return found
 
 
+def missing_programs(document: str, text: str) -> list[str]:
+    """Programs of the project that documents run and that are not there."""
+    run = [
+        (where, command.words[1])
+        for interpreter in ("python", "bash")
+        for where, command in documented.commands(interpreter, {document: text})
+        if len(command.words) > 1
+    ]
+    return [
+        f"{where}: {name}"
+        for where, name in run
+        if PATH.fullmatch(name) and not re.search(r"\b[A-Z]{2,}\b", name) and not (ROOT / name).is_file()
+    ]
+
+
 def options_of(click: Any) -> dict[str, set[str]]:
     """Every option of every command, by the words that name the command."""
     subcommands = getattr(click, "commands", None)
@@ -127,6 +142,11 @@ def test_links_lead_somewhere(document: str) -> None:
 @pytest.mark.parametrize("document", TEXTS)
 def test_files_that_are_named_are_there(document: str) -> None:
     assert missing_files(document, TEXTS[document]) == []
+
+
+@pytest.mark.parametrize("document", TEXTS)
+def test_programs_that_are_run_are_there(document: str) -> None:
+    assert missing_programs(document, TEXTS[document]) == []
 
 
 @pytest.mark.parametrize("document", TEXTS)
@@ -185,6 +205,14 @@ def test_a_picture_of_a_folder_that_is_gone_is_seen() -> None:
     block = Passage("a.md", 1, text)
     assert is_layout(block)
     assert layout_problems(block) == ["a.md:1: lop.py", "a.md:1: motors/", "a.md:1: makefile.md"]
+
+
+def test_a_program_that_is_gone_is_seen() -> None:
+    text = (
+        "`bash findings/NAME.sh`, `bash findings/no.sh`\n```console\npython benchmarks/engin.py -n 1\n```\n"
+    )
+    text += "```console\npython -m pytest -q\npython benchmarks/engine.py\n```\n"
+    assert missing_programs("a.md", text) == ["a.md:3: benchmarks/engin.py", "a.md:1: findings/no.sh"]
 
 
 def test_targets_and_variables_that_the_makefile_lacks_are_seen() -> None:
