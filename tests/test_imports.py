@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import specdec_cli
-from specdec_cli.registry.methods import METHODS
 
 ROOT = Path(specdec_cli.__file__).parent
 
@@ -188,74 +187,6 @@ def test_the_check_sees_an_offence(file: str, source: str, offence: str) -> None
 )
 def test_the_check_lets_pass_what_is_allowed(file: str, source: str) -> None:
     assert offences(file, source) == []
-
-
-PREFIXES = {"ngram+", "layers:", "self:", "self:noise:"}
-DRAFTS_ARE_PARSED_IN = {"registry/drafts", "settings/draft_spec"}
-
-
-def compared_methods(source: str) -> list[str]:
-    """Names of methods that code compares with, looks for, or keys a table by."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare):
-            found += _names(*node.comparators, node.left)
-        elif isinstance(node, ast.Dict) and len(_names(*filter(None, node.keys))) > 1:
-            found += _names(*filter(None, node.keys))
-        elif isinstance(node, ast.MatchValue):
-            found += _names(node.value)
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("startswith", "endswith"):
-            found += _names(*node.args)
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple | ast.List | ast.Set):
-            found += _names(node.value)
-    return found
-
-
-def _names(*nodes: ast.AST) -> list[str]:
-    literal = ast.Tuple | ast.List | ast.Set
-    parts = [part for node in nodes for part in (node.elts if isinstance(node, literal) else [node])]
-    constants = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return [each for each in constants if isinstance(each, str) and each in METHODS]
-
-
-def draft_prefixes(source: str) -> list[str]:
-    """What code needs to read a draft's text by itself; what writes one is left out."""
-    nodes = list(ast.walk(ast.parse(source)))
-    written = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
-    constants = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in written]
-    return [each for each in constants if each in PREFIXES]
-
-
-@pytest.mark.parametrize("path", SOURCES)
-def test_only_the_registry_compares_with_a_methods_name(path: Path) -> None:
-    if not _file(path).startswith("registry/"):
-        assert compared_methods(path.read_text(encoding="utf-8")) == []
-
-
-@pytest.mark.parametrize("path", SOURCES)
-def test_a_drafts_text_is_parsed_in_one_module(path: Path) -> None:
-    if _file(path) not in DRAFTS_ARE_PARSED_IN:
-        assert draft_prefixes(path.read_text(encoding="utf-8")) == []
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "settings.method == 'sps'",
-        "'sps' != method",
-        "method in ('specexec', 'other')",
-        "SEEDED = ('specexec', 'ngram')",
-        "{'sps': 1, 'kseq': 2}[method]",
-        "match method:\n    case 'sps': pass",
-        "name.startswith('we')",
-    ],
-)
-def test_a_comparison_with_a_methods_name_is_seen(source: str) -> None:
-    assert compared_methods(source) != []
-
-
-def test_a_draft_that_is_parsed_elsewhere_is_seen() -> None:
-    assert draft_prefixes("name.startswith('layers:')") == ["layers:"]
 
 
 ROOMS_WITHOUT_TORCH = ["registry", "settings"]

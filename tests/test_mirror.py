@@ -25,6 +25,7 @@ TOPICS = {
     "test_imports": "who may import whom",
     "test_kills": "whole commands, killed at random",
     "test_mirror": "this file",
+    "test_one_place": "what stands in one module of the whole package",
     "test_other_python": "tools/other_python.py, which `make test-other-python` asks",
     "test_package": "what the wheel carries",
     "test_real_model": "the default target",
