@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from dying import full_after
@@ -21,9 +20,7 @@ from specdec_cli.evaluation.batch import NAMES, ResultsFile
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.storage.atomic import companion, write_whole
 from specdec_cli.storage.failures import FULL, writing
-from specdec_cli.storage.lines import parse_lines
 from specdec_cli.storage.locks import Lock, waited_for
-from specdec_cli.storage.names import LONGEST, require_file_name
 from specdec_cli.storage.output import Output, claimed_folder
 
 HOLD = """
@@ -181,34 +178,6 @@ def test_a_claimed_folder_is_made_swept_and_taken_away_if_nothing_came_of_it(tmp
     assert names(tmp_path / "a") == ["kept"]
 
 
-BAD_NAMES = (
-    "",
-    " ",
-    ".",
-    "..",
-    "../../x",
-    "a/b",
-    "/etc/x",
-    "a\\b",
-    "c:x",
-    "a\0b",
-    "a\nb",
-    "\x1b[31m",
-    "é" * LONGEST,
-)
-
-
-@pytest.mark.parametrize("name", BAD_NAMES)
-def test_a_name_that_is_a_path_or_unreadable_is_refused(name):
-    with pytest.raises(InputError, match="--exp-name"):
-        require_file_name(name, "--exp-name")
-
-
-@pytest.mark.parametrize("name", ["first-run", "v1.2", ".hidden", "中文 é", "x" * LONGEST])
-def test_other_names_are_names(name):
-    assert require_file_name(name, "--exp-name") == name
-
-
 @pytest.mark.parametrize("number", sorted(FULL))
 @pytest.mark.parametrize("room", [0, 1, 50])
 def test_a_full_disk_leaves_a_log_as_it_was(tmp_path, monkeypatch, number, room):
@@ -262,46 +231,3 @@ def test_other_failures_to_write_are_no_matter_of_room():
     with pytest.raises(SpecdecError) as caught, writing("The file"):
         raise OSError(errno.EIO, "x")
     assert (type(caught.value), caught.value.exit_code) == (SpecdecError, 1)
-
-
-ONE, TWO = '{"a": 1}', '{"b": 2}'
-
-
-@pytest.mark.parametrize(
-    ("content", "numbers", "size", "ended"),
-    [
-        ("", [], 0, True),
-        (f"{ONE}\n{TWO}\n", [1, 2], 18, True),
-        (f"{ONE}\n{TWO}", [1, 2], 17, False),
-        (ONE, [1], 8, False),
-        (f"{ONE}\n\n \n{TWO}\n\n", [1, 4], 22, True),
-        (f'{ONE}\n{{"b": ', [1], 9, True),
-        (f"{ONE}\n{{", [1], 9, True),
-        (f"{ONE}\n\0\0\0", [1], 9, True),
-        ('{"b": ', [], 0, True),
-        (f"{ONE}\n   ", [1], 9, True),
-        (f"{ONE}\r\n{TWO}\r\n", [1, 2], 20, True),
-        ('{"a": "\u2028\x85"}\n', [1], 15, True),
-    ],
-)
-def test_what_a_kill_left_at_the_end_is_told_apart_from_what_is_whole(content, numbers, size, ended):
-    found = parse_lines(Path("f"), content.encode())
-    assert [number for number, _ in found.lines] == numbers
-    assert (found.size, found.is_ended) == (size, ended)
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (f"{ONE}\n{{x\n{TWO}\n", "line 2: not valid JSON"),
-        (f"{ONE}\n{TWO}{ONE}\n", "line 2: not valid JSON"),
-        (f"{ONE}\n{{x\n", "line 2: not valid JSON"),
-        (f"{ONE}\nnotes of mine", "line 2: not valid JSON"),
-        ("\udcff\n", "line 1: not UTF-8"),
-        ("[" * 100_000 + "\n", "line 1: not valid JSON"),
-    ],
-)
-def test_any_other_damage_is_named_by_its_line(content, problem):
-    with pytest.raises(InputError) as caught:
-        parse_lines(Path("f"), content.encode(errors="surrogateescape"))
-    assert problem in caught.value.problem
