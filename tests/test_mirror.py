@@ -57,6 +57,7 @@ TOPICS = {
     "models/offload/test_streaming_failures": "what goes wrong between the disk and the pass",
     "models/quantization/test_damaged_gptq": "settings, layers and tensors of GPTQ checkpoints",
     "reporting/test_widths": "every table that is printed",
+    "runtime/test_refused_sessions": "sessions that are refused: settings, prompts and models",
     "runtime/test_self_drafts": "sessions whose drafts are cut or copied from the target",
     "runtime/test_unread_tokens": "sessions whose drafts cannot read all of the target's tokens",
     "sampling/test_finite": "what every function of the room does with numbers that are not finite",

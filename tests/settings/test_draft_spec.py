@@ -6,7 +6,9 @@ import pytest
 
 from specdec_cli.errors import InputError
 from specdec_cli.registry.drafts import EARLY_EXIT, MODEL, NGRAM, NOISY, QUANTIZED, DraftSpec
-from specdec_cli.settings.draft_spec import parse_draft, without_ngram_first
+from specdec_cli.registry.models import REGISTRY
+from specdec_cli.settings import Settings
+from specdec_cli.settings.draft_spec import default_draft, parse_draft, resolve_draft, without_ngram_first
 
 FORMS = {
     "ngram": DraftSpec(NGRAM, "ngram"),
@@ -69,3 +71,42 @@ def test_what_is_no_draft_is_refused_with_the_form_that_it_should_have(text, pro
 def test_what_goes_before_a_name_is_told_from_it():
     assert without_ngram_first("ngram+layers:2") == ("ngram+", "layers:2")
     assert without_ngram_first("layers:2") == ("", "layers:2")
+
+
+def test_a_registry_target_has_its_default_draft():
+    for entry in REGISTRY.values():
+        assert resolve_draft(Settings(target=entry.name)) == default_draft(entry.name)
+        draft = default_draft(entry.name)
+        assert draft is not None
+        assert draft.text == entry.default_draft
+    for method in ("sps", "specexec", "spechub"):  # a static tree wants samples, so nothing is copied into it
+        settings = Settings(target="smollm2-135m", method=method)
+        assert resolve_draft(settings) == DraftSpec(MODEL, "smollm2-head", ngram_first=method != "spechub")
+
+
+@pytest.mark.parametrize("method", ["sps", "specexec"])
+def test_n_grams_before_a_draft_leave_its_name_to_the_model(method):
+    settings = Settings(target="./any", method=method, draft="ngram+layers:2")
+    expected = DraftSpec(EARLY_EXIT, "layers:2", layers=2, ngram_first=True)
+    assert resolve_draft(settings) == expected
+    assert resolve_draft(replace(settings, draft="layers:2")) == replace(expected, ngram_first=False)
+
+
+@pytest.mark.parametrize("method", ["spechub", "kseq", "sequoia"])
+def test_n_grams_go_before_no_draft_whose_samples_are_wanted(method):
+    with pytest.raises(InputError, match="takes no copied guesses") as caught:
+        resolve_draft(Settings(target="./any", method=method, draft="ngram+layers:2"))
+    assert "--draft layers:2" in caught.value.hint
+
+
+@pytest.mark.parametrize("draft", ["ngram+", "ngram+ngram", "ngram+ngram+layers:2", "ngram+layers:0"])
+def test_what_stands_behind_n_grams_must_be_a_draft(draft):
+    with pytest.raises(InputError):
+        resolve_draft(Settings(target="./any", method="sps", draft=draft))
+
+
+def test_methods_without_a_draft_model_need_none_named():
+    assert resolve_draft(Settings(target="./any", method="autoregressive", draft="layers:3")) is None
+    draft = resolve_draft(Settings(target="./any", method="ngram"))
+    assert draft is not None
+    assert draft.is_ngram
