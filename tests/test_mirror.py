@@ -32,6 +32,7 @@ TOPICS = {
     "test_unreached": "the report of code that no test reaches",
     "benchmarking/test_damaged_logs": "whoever reads a log: bench, audits, replays",
     "cli/test_damaged_files": "every command that reads a file",
+    "cli/test_generate_refusals": "everything that keeps `specdec generate` from running",
     "cli/test_not_finite": "every command that computes",
     "cli/test_numbers_in_laws": "every flag and file whose numbers enter a law",
     "cli/test_outputs": "every flag that names a file to write",

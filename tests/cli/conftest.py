@@ -3,11 +3,16 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny_checkpoints as tiny
+from generating import PROMPT
 from program import Outcome, Program
 
 from specdec_cli.cli.app import main
+
+SHARP: dict[str, Any] = {"words": tiny.ASCII, "initializer_range": 0.5, "max_position_embeddings": 512}
 
 
 @pytest.fixture
@@ -39,3 +44,41 @@ def in_folder_with_prompts(
         (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
 
     return enter
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, float32: None) -> None:
+    """An empty cache."""
+    monkeypatch.setenv("SPECDEC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders: a target without and with a chat template, drafts of it, and a model of other words."""
+    root = tmp_path_factory.mktemp("models")
+    return {
+        name: str(tiny.folder(root / name, **changes))
+        for name, changes in {
+            "target": {**SHARP, "template": None},
+            "chat": SHARP,
+            "draft": {**SHARP, "template": None, "noise": 0.02},
+            "larger": {**SHARP, "template": None, "num_hidden_layers": 3},
+            "bytes": {"initializer_range": 0.5},
+            "long": {**SHARP, "template": None, "max_position_embeddings": 200_000},
+        }.items()
+    }
+
+
+@pytest.fixture
+def generate(specdec: Program, models: dict[str, str]) -> Program:
+    """Runs `specdec generate -p PROMPT -m TARGET ARGUMENTS`; the names of models stand for their folders."""
+
+    def run(*arguments: str) -> Outcome:
+        given = [models.get(argument, argument) for argument in arguments]
+        given += [] if "-p" in arguments else ["-p", PROMPT]
+        given += [] if "-m" in arguments else ["-m", models["target"]]
+        given += [] if {"-d", "--method"} & set(arguments) else ["-d", "layers:1"]
+        given += [] if "-n" in arguments else ["-n", "24"]
+        return specdec("generate", *given)
+
+    return run
