@@ -147,7 +147,9 @@ def _within(kind: str, low: float | None, high: float | None, above: float | Non
 
 
 def _variable(name: str, settings: Collection[str]) -> str:
-    return f"`{PREFIX}{name.upper()}`" if name in settings and name not in ONLY_BY_FLAG else ""
+    variable = f"{PREFIX}{name.upper()}"
+    is_read = variable in OTHER_VARIABLES or (name in settings and name not in ONLY_BY_FLAG)
+    return f"`{variable}`" if is_read else ""
 
 
 def _help(parameter: Any) -> tuple[str, str]:
@@ -199,8 +201,9 @@ def _exit_codes() -> str:
         "CHECK_FAILED": "an audit failed, or a comparison was below what was asked",
         "INTERRUPTED": "interrupted (Ctrl-C), with what was generated kept",
     }
+    ended = "ended by {}, with what was generated kept"
     codes = {getattr(errors, name): text for name, text in about.items()}
-    codes |= {OFFSET + each: f"ended by {each.name}, likewise" for each in HEEDED if each != signal.SIGINT}
+    codes |= {OFFSET + each: ended.format(each.name) for each in HEEDED if each != signal.SIGINT}
     rows = [("0", "done"), *((str(code), text) for code, text in sorted(codes.items()))]
     return f"## Exit codes\n\n{_table(('code', 'what it means'), rows)}"
 

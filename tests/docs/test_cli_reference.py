@@ -89,6 +89,8 @@ def test_ranges_choices_and_defaults_are_told() -> None:
     assert "| `--top-p` | number, above 0 and at most 1 |" in generate
     assert re.search(r"\| `--max-budget` \| whole number, 1 to 4096, or `auto` \|.*Default: 7\. \|", generate)
     assert re.search(r"\| `--dtype` \| `auto`, `float32`, .*Default: auto\. \| `SPECDEC_DTYPE` \|", generate)
+    assert re.search(r"\| `--preset` \|.*\| `SPECDEC_PRESET` \|", generate)
+    assert re.search(r"\| `--trust-remote-code`, .*\|  \|\n", generate)
     assert "Default: `--cache`." in SECTIONS["specdec ensemble"]
     assert "specdec distill [OPTIONS] --output OUTPUT" in SECTIONS["specdec distill"]
     assert "specdec evaluate [OPTIONS] FILES..." in SECTIONS["specdec evaluate"]

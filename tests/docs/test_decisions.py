@@ -33,7 +33,9 @@ def test_the_index_lists_every_decision_by_its_own_title() -> None:
     titles = [path.read_text(encoding="utf-8").partition("\n")[0] for path in DECISIONS]
     assert [f"# {int(number)}. {title}" for number, title, _ in listed] == titles
     assert [file for _, _, file in listed] == [path.name for path in DECISIONS]
-    assert [path.name[:3] for path in DECISIONS] == [f"{place:03}" for place in range(1, len(DECISIONS) + 1)]
+    assert [path.name[:3] for path in DECISIONS] == [
+        f"{number:03}" for number in range(1, len(DECISIONS) + 1)
+    ]
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)

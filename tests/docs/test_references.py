@@ -19,6 +19,10 @@ ROOMS = ("specdec_cli", "benchmarks", "data", "docs", "findings", "presets", "te
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 FLAGS_OF_OTHERS = "docs/from-other-tools.md"  # its first column has the flags of other programs
 
+# Paths from the root wherever they stand, in prose and comments too; links are looked up by themselves.
+FROM_ROOT = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, ROOMS))})/[\w./-]*\w")
+PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+
 # Files that a command makes, by how their paths begin.
 MADE = {
     "compiled/": "passes of --compile, in the cache folder",
@@ -52,6 +56,17 @@ def missing_files(document: str, text: str, root: Path = ROOT) -> list[str]:
         for span in documented.spans(document, text)
         if "/" in span.text and PATH.fullmatch(span.text) and not span.text.startswith(tuple(MADE))
         if not any(tail.endswith(f"/{span.text.rstrip('/')}") for tail in tails)
+    ]
+
+
+def missing_from_root(document: str, text: str, root: Path = ROOT) -> list[str]:
+    """Paths from the root, in code spans or not, that the project lacks; a guide's diff may add them."""
+    added = re.findall(r"^\+\+\+ b/(.*)$", text, re.M)
+    shown = documented.LINK.sub(lambda match: "\n" * match[0].count("\n"), text)
+    return [
+        f"{document}:{shown.count(chr(10), 0, match.start()) + 1}: {match[0]}"
+        for match in FROM_ROOT.finditer(shown)
+        if not (root / match[0]).exists() and match[0] not in added and not PLACEHOLDER.search(match[0])
     ]
 
 
@@ -103,7 +118,7 @@ def missing_programs(document: str, text: str) -> list[str]:
     return [
         f"{where}: {name}"
         for where, name in run
-        if PATH.fullmatch(name) and not re.search(r"\b[A-Z]{2,}\b", name) and not (ROOT / name).is_file()
+        if PATH.fullmatch(name) and not PLACEHOLDER.search(name) and not (ROOT / name).is_file()
     ]
 
 
@@ -142,6 +157,7 @@ def test_links_lead_somewhere(document: str) -> None:
 @pytest.mark.parametrize("document", TEXTS)
 def test_files_that_are_named_are_there(document: str) -> None:
     assert missing_files(document, TEXTS[document]) == []
+    assert missing_from_root(document, TEXTS[document]) == []
 
 
 @pytest.mark.parametrize("document", TEXTS)
@@ -198,6 +214,16 @@ def test_files_that_are_gone_are_seen_and_those_that_a_diff_adds_are_not() -> No
     assert missing_files("a.md", text) == [*gone, "a.md:2: policies/coin.py"]
     diff = "```diff\n+++ b/specdec_cli/drafting/policies/coin.py\n```\n"
     assert missing_files("a.md", text + diff) == gone
+
+
+def test_paths_from_the_root_that_are_gone_are_seen_outside_code_spans_too() -> None:
+    text = (
+        "See docs/gguf.md, docs/guf.md and (tests/test_import.py). [No path](docs/no.md#a), my-docs/a.md,\n"
+    )
+    text += "findings/NAME.sh\n```console\nmake test   # .ci/runs, tools/other_python.py\n```\n"
+    gone = ["a.md:1: docs/guf.md", "a.md:1: tests/test_import.py", "a.md:4: .ci/runs"]
+    assert missing_from_root("a.md", text) == gone
+    assert missing_from_root("a.md", f"{text}```diff\n+++ b/docs/guf.md\n```\n") == gone[1:]
 
 
 def test_a_picture_of_a_folder_that_is_gone_is_seen() -> None:
