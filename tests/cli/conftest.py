@@ -82,3 +82,20 @@ def generate(specdec: Program, models: dict[str, str]) -> Program:
         return specdec("generate", *given)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a target without a chat template; a module's TARGET says what is different there."""
+    changes = {**SHARP, "template": None, **getattr(request.module, "TARGET", {})}
+    return str(tiny.folder(tmp_path_factory.mktemp("models") / "target", **changes))
+
+
+@pytest.fixture
+def bench(specdec: Program, target: str) -> Program:
+    def run(*arguments: str) -> Outcome:
+        shared = ["-m", target, "--dataset", "prompts.jsonl", "--n-tests", "2", "-n", "8"]
+        draft = [] if "-d" in arguments else ["-d", "layers:1"]
+        return specdec("bench", *shared, *draft, *arguments)
+
+    return run
