@@ -10,7 +10,7 @@
 #       "resize_token_embeddings() drops it: True", "largest change of a logit: " and a number far from 0.
 #
 # For speculative decoding: a draft or target that was resized to a common vocabulary, or loaded by code that ties by the
-# flag (offloading, quantised loaders), is another model than the one in the file. As a target it changes the text; as a
+# flag (offloading, quantized loaders), is another model than the one in the file. As a target it changes the text; as a
 # draft it costs acceptance. Compare the head with the stored one after every step that resizes or ties.
 set -euo pipefail
 work=$(mktemp -d)
