@@ -1,4 +1,4 @@
-"""What tests of `specdec generate` ask and how they read its outcome; the fixture is in tests/cli."""
+"""What tests of `specdec generate` and `ensemble` ask, how they read outcomes; fixtures are in tests/cli."""
 
 import json
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from program import Outcome
 
 PROMPT = "the cat and the cat and the"
+COUNT = 20  # tokens of an ensemble
 
 
 def record(outcome: Outcome) -> dict[str, Any]:

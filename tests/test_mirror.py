@@ -33,6 +33,7 @@ TOPICS = {
     "benchmarking/test_damaged_logs": "whoever reads a log: bench, audits, replays",
     "cli/test_bench_logs": "logs under bench, compare and report",
     "cli/test_damaged_files": "every command that reads a file",
+    "cli/test_ensemble_refusals": "everything that keeps `specdec ensemble` from running",
     "cli/test_generate_offloaded": "generate with a target that is streamed",
     "cli/test_generate_refusals": "everything that keeps `specdec generate` from running",
     "cli/test_not_finite": "every command that computes",

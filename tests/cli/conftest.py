@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tiny_checkpoints as tiny
-from generating import PROMPT
+from generating import COUNT, PROMPT
 from program import Outcome, Program
 
 from specdec_cli.cli.app import main
@@ -97,5 +97,32 @@ def bench(specdec: Program, target: str) -> Program:
         shared = ["-m", target, "--dataset", "prompts.jsonl", "--n-tests", "2", "-n", "8"]
         draft = [] if "-d" in arguments else ["-d", "layers:1"]
         return specdec("bench", *shared, *draft, *arguments)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders: a model, one that mostly agrees, the same padded, a third, one of other words."""
+    root = tmp_path_factory.mktemp("models")
+    sharp = {**SHARP, "max_position_embeddings": 256, "template": None}
+    made = {
+        "A": tiny.folder(root / "a", **sharp),
+        "B": tiny.folder(root / "b", noise=0.05, **sharp),
+        "PADDED": tiny.folder(root / "padded", noise=0.05, vocab_size=len(tiny.ASCII) + 7, **sharp),
+        "C": tiny.folder(root / "c", noise=0.1, **sharp),
+        "OTHER": tiny.folder(root / "other", initializer_range=0.5),
+    }
+    return {name: str(path) for name, path in made.items()}
+
+
+@pytest.fixture
+def ensemble(specdec: Program, folders: dict[str, str]) -> Program:
+    """Runs `specdec ensemble`; the names of models stand for their folders."""
+
+    def run(*arguments: str, command: str = "ensemble") -> Outcome:
+        given = [",".join(folders.get(part, part) for part in argument.split(",")) for argument in arguments]
+        prompt = () if command == "bench" else ("-p", PROMPT)
+        return specdec(command, *given, *prompt, "-n", str(COUNT))
 
     return run
