@@ -12,12 +12,8 @@ Exits with 1 if anything is wrong, ends in an error of no kind of ours, or takes
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
-import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,12 +32,12 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 
 from tiny_checkpoints import WORDS, tokenizer  # noqa: E402
 
+from benchmarks.architecture_process import in_its_own_process  # noqa: E402
 from benchmarks.architecture_table import (  # noqa: E402
     ABSENT,
     CRASH,
     REFUSED,
     RIGHT,
-    SLOW,
     TIED,
     WRONG,
     Row,
@@ -120,48 +116,12 @@ def main() -> None:
         parser.error(f"transformers has no causal architecture {', '.join(sorted(unknown))}; see --list")
     rows = []
     for name in names:
-        rows.append(in_its_own_process(name, options.column or COLUMNS, options.seconds))
+        rows.append(in_its_own_process(trial, name, options.column or COLUMNS, options.seconds))
         print(line(rows[-1]), flush=True)
     if options.output:
         options.output.write_text(markdown(rows, COLUMNS))
     print(summary(rows))
     sys.exit(any(row.faults for row in rows))
-
-
-def in_its_own_process(name: str, columns: Sequence[str], seconds: float) -> Row:
-    """Try an architecture where it can neither hang nor take this process with it."""
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_send, args=(there, name, columns))
-    child.start()
-    there.close()
-    row, deadline = Row(name), time.monotonic() + seconds
-    with contextlib.suppress(EOFError):
-        while here.poll(max(deadline - time.monotonic(), 0)):
-            row = here.recv()
-    if time.monotonic() >= deadline:
-        child.kill()
-        row.add(_next(row, columns), SLOW, f"more than {seconds:.0f} s")
-    child.join()
-    if child.exitcode and not row.faults:
-        row.add(_next(row, columns), CRASH, f"the process ended with {child.exitcode}")
-    return row
-
-
-def _send(there: Any, name: str, columns: Sequence[str]) -> None:
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-        for row in trial(name, columns):
-            there.send(row)
-
-
-def _next(row: Row, columns: Sequence[str]) -> str:
-    return next((column for column in columns if column not in row.verdicts), columns[-1])
 
 
 def trial(name: str, columns: Sequence[str] = COLUMNS) -> Iterator[Row]:
