@@ -33,7 +33,7 @@ class Progress:
 
     step: Count = 0
     loss: float = math.nan
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """A target of a known law teaches it to a draft; a run that was stopped ends as one without a stop."""
 
+import json
+
 import pytest
 import torch
 from distilling import SMALL, Silent, Stop, StopsAfter, weights_of
@@ -80,7 +82,8 @@ def test_a_run_that_was_stopped_ends_where_one_without_a_stop_does(target, tmp_p
         distil(target, recipe, tmp_path / "stopped", None, None, StopsAfter(units))
     again = distil(target, recipe, tmp_path / "stopped", None, None, Silent())
     assert weights_of(tmp_path / "stopped") == weights_of(tmp_path / "whole")
-    assert again.history == whole.history
+    assert again.history[0]["step"] == 1
+    assert json.dumps(again.history) == json.dumps(whole.history)  # counts stay whole numbers
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_in_a_cosine():
