@@ -23,16 +23,7 @@ TREE = ("tree", "hub_above")  # that is drafted, where it does not grow
 GROWTH = ("max_budget", "max_n_beams", "max_beam_len", "max_branch_width", "min_log_prob", "decay", "coupled")
 SHAPE = ("gamma", *TREE, *GROWTH, "ngram_size")  # of what is drafted
 SEGMENTS = ensembles.SEGMENTS
-ENSEMBLE = (
-    "models",
-    "amateur",
-    "ensemble_fn",
-    "ensemble_target",
-    "weights",
-    "alpha",
-    "plausibility",
-    "exec",
-)
+ENSEMBLE = tuple(name for name in ensembles.OWN if name != "gammas")  # which --gamma gives
 
 NO_SEGMENTS = because(
     "only `specdec ensemble` runs algorithms of segments, and refuses what has no use without one",
