@@ -108,8 +108,11 @@ def test_a_stream_that_nobody_reads_any_more_stops_nothing(monkeypatch: pytest.M
     gone = io.StringIO()
     monkeypatch.setattr(sys, "stderr", gone)
     show_log("info")
+    log("Before")
+    assert "Before" in gone.getvalue()
     gone.close()
     log("Loading")
+    assert gone.closed
 
 
 def test_secrets_are_hidden_in_the_log(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:

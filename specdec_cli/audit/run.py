@@ -14,10 +14,9 @@ from specdec_cli.audit.statistical import StatisticalTest
 from specdec_cli.errors import InputError
 from specdec_cli.progress import Report
 from specdec_cli.registry.methods import METHODS
-from specdec_cli.runtime.build import tree_of
+from specdec_cli.runtime.preflight import preflight_drafts
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
-from specdec_cli.settings.draft_spec import resolve_draft
 
 SAMPLED = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
 
@@ -145,11 +144,8 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Report) -> None:
         problem = f"{ensembles[0]} is an ensemble, and these levels compare with the logits of one model."
         raise InputError(problem, "Use --level exact, which compares every ensemble with its declared law.")
     every = plan.settings_of()
-    for settings in every.values():
-        resolve_draft(settings)  # one that a method cannot take is known before anything is loaded
-        if METHODS[settings.method].takes_tree:
-            tree_of(settings)  # a tree that cannot be read is known before anything is loaded
-    # The session checks the draft of a method that needs one, if any does.
+    preflight_drafts(every.values(), report)
+    # The session checks the files of a method's draft, if any needs one.
     first = next((each for each in every.values() if METHODS[each.method].asks_draft), None)
     session = Session.load(first or next(iter(every.values())), report)
     result.models, result.warnings = session.describe(), session.warnings

@@ -17,6 +17,7 @@ from specdec_cli.models.offload.prefetch import Traffic
 from specdec_cli.progress import Report
 from specdec_cli.runtime.build import largest_tree
 from specdec_cli.runtime.offload import with_quarter_resident
+from specdec_cli.runtime.preflight import preflight_drafts
 from specdec_cli.runtime.session import Session
 
 
@@ -71,6 +72,7 @@ def load_for(wanted: Sequence[Configuration], report: Report) -> tuple[list[Conf
     """A session planned for the largest of the configurations; these, with the layers that stay."""
     settled = [replace(each, settings=with_quarter_resident(each.settings, report)) for each in wanted]
     largest = max(settled, key=lambda each: largest_tree(each.settings))
+    preflight_drafts((each.settings for each in settled), report)
     return settled, Session.load(largest.settings, report)
 
 

@@ -117,7 +117,6 @@ def run(
     """Load, measure, show."""
     from specdec_cli.benchmarking.records import Log
     from specdec_cli.benchmarking.run import Bench
-    from specdec_cli.settings.draft_spec import resolve_draft
     from specdec_cli.tracing.file import TraceFile
     from specdec_cli.tracing.record import require_traceable
 
@@ -126,8 +125,6 @@ def run(
         items = read_items(dataset, n_tests, start, showing.quiet)
         log = stack.enter_context(Log(log_path))
         trace = stack.enter_context(nullcontext() if trace_path is None else TraceFile(trace_path))
-        for each in wanted:
-            resolve_draft(each.settings)  # one that a method cannot take is known before anything is loaded
         for each in wanted if trace else ():
             require_traceable(each.settings)
         _measure(Bench(wanted, items, peers), log, trace, f"{len(items)} prompts of {dataset}", showing)
@@ -140,12 +137,14 @@ def _measure(bench: Bench, log: Log, trace: TraceFile | None, prompts: str, show
     from specdec_cli.reporting.console import report_line, report_warning, status
     from specdec_cli.reporting.model_names import short_name
     from specdec_cli.reporting.streaming import link_note
+    from specdec_cli.runtime.preflight import preflight_drafts
     from specdec_cli.runtime.session import Session
 
     wanted = bench.configurations
     drafting = next((each for each in reversed(wanted) if each.name != each.baseline), wanted[0])
     drafting = next((each for each in wanted if METHODS[each.settings.method].is_ensemble), drafting)
     with status("Loading", showing.quiet) as activity:
+        preflight_drafts((each.settings for each in wanted), activity.update)
         session = Session.load(drafting.settings, activity.update)
     interrupts.check()
     with BarProgress(showing.quiet) as progress:

@@ -202,6 +202,7 @@ def run(
     from specdec_cli.reporting.distill import Watch, show_report
     from specdec_cli.runtime.session import Session
 
+    settings = replace(settings, chat=None, system=None)  # of prompts, and no prompt is answered here
     watch = Watch(quiet)
     with status("Loading", quiet) as activity:
         teacher = Session.load(replace(settings, method=PLAIN), activity.update)

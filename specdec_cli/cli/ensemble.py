@@ -152,6 +152,7 @@ def ensemble(
 
 def token_level(algorithm: str | None, flags: Given, request: Request) -> None:
     """The models agree on every token: what `specdec generate` does with the same method."""
+    unused.require_no_shape(flags, "models propose chains here")
     given = _with_method(algorithm, flags, request.preset)
     resolved = load_settings(request.preset, flags=given, leave_out=("algorithm",))
     unused.require_used_by_tokens(given, resolved.settings, request.cache)
@@ -165,6 +166,10 @@ def token_level(algorithm: str | None, flags: Given, request: Request) -> None:
 def segment_level(algorithm: str | None, flags: Given, request: Request) -> None:
     """The models draft segments and judge each other's."""
     given = flags if algorithm is None else {**flags, "algorithm": algorithm}
+    if "method" not in flags and load_settings(request.preset, flags={}).origins["method"] == "default":
+        unused.require_no_shape(
+            flags, unused.PLAIN_MEMBERS, "Leave it out, or add a --method that drafts trees."
+        )
     resolved = load_settings(request.preset, flags=given)
     unused.require_used_by_segments(given, specem.settings_of(resolved), request.show_owners)
     shown = specem.Output(request.streams, request.as_json, request.quiet, request.cache)

@@ -62,12 +62,16 @@ def takes_settings(
         worded: setting to another whose panel, help and default describe it better here.
 
     Raises:
-        ValueError: a name that is no setting.
+        ValueError: a name that is no setting, one that is both taken and left out, one that sweeps and is not
+            taken or whose help says something else, or a command without a parameter `given`.
     """
     usual, worded = usual or {}, worded or {}
     unknown = {*settings, *leaves_out, *sweep, *usual, *worded, *worded.values()} - RULES.keys()
     if unknown:
         raise ValueError(f"there is no setting {', '.join(sorted(unknown))}")
+    contradictions = {*settings} & {*leaves_out} | {*sweep} - {*settings} | {*sweep} & {*usual, *worded}
+    if contradictions:
+        raise ValueError(f"these settings contradict each other: {', '.join(sorted(contradictions))}")
     options = [
         _swept(name) if name in sweep else _parameter(name, worded.get(name, name), usual.get(name))
         for name in _ordered(settings, sweep, worded)
@@ -81,6 +85,8 @@ def takes_settings(
             command(**arguments, given=given)
 
         inspected = signature(command, eval_str=True)
+        if "given" not in inspected.parameters:
+            raise ValueError(f"{command.__name__} has no parameter `given`")
         parameters = _placed(list(inspected.parameters.values()), options)
         attributes = run.__dict__
         attributes["__signature__"] = inspected.replace(parameters=parameters)

@@ -10,6 +10,7 @@ from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft
 from specdec_cli.settings.ensembles import execution_name
 
+PLAIN_MEMBERS = "without --method the models draft by plain decoding"
 NO_CHAINS = ("plain", "mixture", "auto")
 
 
@@ -23,6 +24,21 @@ def refuse_if(useless: object, flag: str, reason: str, hint: str) -> None:
         raise InputError(f"{flag} has no use: {reason}.", hint)
 
 
+def require_no_shape(flags: Given, reason: str, hint: str = "Leave it out.") -> None:
+    """Check that no flag says what trees are drafted, where none are.
+
+    Args:
+        flags: as given.
+        reason: why none are.
+        hint: what to do about it.
+
+    Raises:
+        InputError: one does.
+    """
+    for name in (*groups.TREE, *groups.GROWTH):
+        refuse_if(name in flags, f"--{name.replace('_', '-')}", reason, hint)
+
+
 def require_used_by_tokens(flags: Given, settings: Settings, cache: bool) -> None:
     """Check the flags of an algorithm that decodes token by token.
 
@@ -30,9 +46,6 @@ def require_used_by_tokens(flags: Given, settings: Settings, cache: bool) -> Non
         InputError: one of them changes nothing.
     """
     out = "Leave it out."
-    for name in (*groups.TREE, *groups.GROWTH):
-        flag = f"--{name.replace('_', '-')}"
-        refuse_if(name in flags, flag, "models propose chains here", out)
     copies = settings.draft is not None and parse_draft(settings.draft).is_ngram
     refuse_if("ngram_size" in flags and not copies, "--ngram-size", "no proposal is copied here", out)
     refuse_if(not cache, "--no-cache", "only the rounds of specem can read everything anew", out)
@@ -55,8 +68,8 @@ def require_used_by_segments(flags: Given, settings: Settings, show_owners: bool
         InputError: one of them changes nothing.
     """
     plain = METHODS[settings.method].is_plain
-    alone = "without --method the models draft by plain decoding"
-    hint = "Leave it out, or add --method sps."
+    alone, hint = PLAIN_MEMBERS, "Leave it out, or add --method sps."
+    refuse_if(plain and "ngram_size" in flags, "--ngram-size", alone, hint)
     refuse_if("max_tokens" in flags, "--max-tokens", "specem counts words", "Use --max-words.")
     refuse_if("target" in flags, "--target", "--models names all models", "Name it with --models.")
     refuse_if(plain and "draft" in flags, "--draft", alone, hint)

@@ -27,7 +27,11 @@ from specdec_cli.models.hub.resolve import resolve
 from specdec_cli.models.offload.load import Offload, PlannedModel, open_planned, plan_offloaded
 from specdec_cli.models.offload.memory_plan import Plan
 from specdec_cli.models.offload.stream import LayerStream
-from specdec_cli.models.quantization.bitsandbytes import bitsandbytes_config, packed_weights
+from specdec_cli.models.quantization.bitsandbytes import (
+    bitsandbytes_config,
+    packed_weights,
+    require_bitsandbytes,
+)
 from specdec_cli.models.quantization.gptq import gptq_bytes, is_gptq, read_gptq
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, require_cpu
 from specdec_cli.models.quantization.quantize import lower_precision, remarks_on
@@ -154,6 +158,8 @@ def check_model(
     number_format = resolve_dtype(dtype, resolved)
     found = resolve(name, revision=revision, report=report)
     config = read_config(found.folder, trust_remote_code=trust_remote_code)
+    if quantize in BITSANDBYTES:
+        require_bitsandbytes(found.folder, config, quantize)
     tokenizer = read_tokenizer(found.folder, trust_remote_code=trust_remote_code)
     needed, planned = 0, None
     if offload is None:
@@ -214,7 +220,7 @@ def _whole_model(checked: CheckedModel, drafts: bool, report: Report) -> tuple[A
     folder, config, dtype, device = checked.folder, checked.config, checked.dtype, checked.device
     quantize, trusted = checked.quantize, checked.trust_remote_code
     if quantize in BITSANDBYTES:
-        how = bitsandbytes_config(folder, config, dtype, quantize)
+        how = bitsandbytes_config(dtype, quantize)
         report(f"Rounding the weights to {quantize}")
         model, unused = read_pretrained(folder, dtype, trusted, quantization=how, device=device)
         return model.eval().requires_grad_(False), unused

@@ -78,6 +78,8 @@ def _own(preset: Preset, setting: str) -> str:
 def _shown(setting: str, value: object) -> str:
     if value is None:
         return f"({RULES[setting].unset})"
+    if value in RULES[setting].words.values():
+        return next(word for word, number in RULES[setting].words.items() if number == value)
     if value == ():
         return "-"
     if isinstance(value, tuple):

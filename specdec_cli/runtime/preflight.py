@@ -2,6 +2,7 @@
 
 What is left for later needs the weights themselves: numbers that are not finite, tensors that an architecture
 has no use for, matrices that a precision does not fit, and the trial of an architecture that no test covers.
+Whether a prompt and its answer fit into the context is known with the prompt (`runtime/prompt_limits.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from specdec_cli.registry.methods import METHODS
 from specdec_cli.registry.precisions import OURS
 from specdec_cli.runtime.build import largest_tree, tree_of
 from specdec_cli.runtime.offload import device_of, offload_of
+from specdec_cli.runtime.prompt_limits import require_chat
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 from specdec_cli.settings.ensembles import member_names
@@ -61,6 +63,33 @@ class Preflight:
 
     target: CheckedModel
     beside: tuple[CheckedDraft, ...]
+
+
+def preflight_drafts(every: Iterable[Settings], report: Report) -> None:
+    """Check what several settings of one run name beside its target, each draft once.
+
+    A run loads its models as it comes to them; what is wrong with the last draft or tree of a sweep is then
+    known before the first is loaded.
+
+    Args:
+        every: settings of one target.
+        report: is told what takes time.
+
+    Raises:
+        InputError: a draft or a tree that is none, or cannot be had.
+        MismatchError: token ids that mean different things.
+    """
+    checked: set[tuple[DraftSpec, bool]] = set()
+    for settings in every:
+        method = METHODS[settings.method]
+        if method.takes_tree:
+            tree_of(settings)
+        resolve_draft(settings)
+        for draft in _named(settings):
+            require_usable(settings, draft)
+            if (draft, method.is_ensemble) not in checked:
+                _require_fit(settings, draft, report)
+            checked.add((draft, method.is_ensemble))
 
 
 def preflight(settings: Settings, report: Report) -> Preflight:
@@ -97,6 +126,8 @@ def preflight(settings: Settings, report: Report) -> Preflight:
         report=report,
     )
     require_droppable_past(target.name, target.config)
+    if settings.algorithm is None:  # segments ask for one template among all models
+        require_chat(settings.chat, settings.system, target.tokenizer.has_chat_template)
     checked = tuple(_check_files(settings, each, target, report) for each in beside)
     _require_memory_together([target, *(each.model for each in checked if each.model is not None)])
     return Preflight(target, checked)

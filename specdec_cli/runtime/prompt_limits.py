@@ -27,6 +27,23 @@ def require_characters(prompt: str, context: int) -> None:
         raise InputError(problem, LONGER)
 
 
+def require_chat(asked: bool | None, system: str | None, has_template: bool) -> None:
+    """Refuse a conversation with a model that knows none, and a system message outside of one.
+
+    Args:
+        asked: whether prompts go into the chat template; None where the tokenizer decides.
+        system: message, if there is one.
+        has_template: whether the tokenizer has a chat template.
+
+    Raises:
+        InputError: it is so.
+    """
+    if asked and not has_template:
+        raise InputError("The model's tokenizer has no chat template.", "Continue plain text with --raw.")
+    if system is not None and not (has_template if asked is None else asked):
+        raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
+
+
 def require_tokens(length: int, wanted: int, context: int, name: str) -> None:
     """Refuse a prompt that has no tokens, or leaves no room in the context for the answer.
 

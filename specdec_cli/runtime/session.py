@@ -15,7 +15,6 @@ from specdec_cli.engine.roles import Roles, Step
 from specdec_cli.engine.stopping import Stopping
 from specdec_cli.engine.text import Stops
 from specdec_cli.ensemble.members import Member
-from specdec_cli.errors import InputError
 from specdec_cli.models.eagle.forward import eagle_forward
 from specdec_cli.models.eagle.head import EagleHead
 from specdec_cli.models.eagle.runner import EagleRunner
@@ -44,7 +43,7 @@ from specdec_cli.runtime.draft_loading import load_draft, model_record
 from specdec_cli.runtime.endings import JOINED, stops_of
 from specdec_cli.runtime.ensemble import MemberPool
 from specdec_cli.runtime.preflight import CheckedDraft, check_draft, preflight
-from specdec_cli.runtime.prompt_limits import require_characters, require_tokens
+from specdec_cli.runtime.prompt_limits import require_characters, require_chat, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
@@ -173,13 +172,13 @@ class Session:
         """Token ids of the prompt, in the chat template where the settings or the tokenizer ask for it.
 
         Raises:
-            InputError: the prompt is empty, or it leaves no room in the context for the tokens asked for.
+            InputError: the prompt is empty, or leaves no room in the context for the tokens asked for; or
+                a chat template is asked for, and there is none.
         """
         context = self.pool.context(self.members) if self.members else self.target.context
         require_characters(prompt, context)
         tokenizer, settings = self.target.tokenizer, self.settings
-        if not self.uses_chat and settings.system is not None:
-            raise InputError("A system message needs a chat template.", "Leave out --system, or use --chat.")
+        require_chat(settings.chat, settings.system, tokenizer.has_chat_template)
         if self.uses_chat:
             system = [] if settings.system is None else [{"role": "system", "content": settings.system}]
             tokens = tokenizer.encode_chat([*system, {"role": "user", "content": prompt}])

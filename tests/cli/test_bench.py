@@ -185,3 +185,18 @@ def test_a_system_message_is_read_before_the_prompt(specdec: Program, tmp_path: 
     [plain] = logged(bench, tmp_path, "plain")["autoregressive"]
     [said] = logged(bench, tmp_path, "said", "--system", "Be brief.")["autoregressive"]
     assert said["prompt_tokens"] >= plain["prompt_tokens"] + len("Be brief.")
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        ("--methods", "sps", "--draft", "layers:1,layers:99"),
+        ("--methods", "rrsw", "--draft", "layers:1", "--tree", "2^2,4xx2"),
+    ],
+)
+def test_what_the_last_of_a_sweep_cannot_have_is_said_before_anything_is_loaded(
+    bench: Program, monkeypatch: pytest.MonkeyPatch, sweep: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("specdec_cli.runtime.session.load_checked", lambda *_, **__: pytest.fail("loaded"))
+    refused = bench(*sweep)
+    assert (refused.code, refused.out, "Error: " in refused.err) == (2, "", True), refused.err

@@ -27,7 +27,15 @@ REFUSED = {
     "a budget": (["--models", "A,B", "--max-budget", "8"], 2, "--max-budget has no use"),
     "a depth": (["--models", "A,B", "--max-beam-len", "8"], 2, "--max-beam-len has no use"),
     "branches": (["--models", "A,B", "--max-branch-width", "2"], 2, "--max-branch-width has no use"),
-    "a tree": (["--models", "A,B", "--tree", "2^3"], 2, "--tree 2^3 has no use"),
+    "a tree": (["--models", "A,B", "--tree", "2^3"], 2, "--tree has no use: models propose"),
+    "hubs": (["--models", "A,B", "--hub-above", "0.4"], 2, "--hub-above has no use: models propose"),
+    "coupling": (["--models", "A,B", "--coupled"], 2, "--coupled has no use: models propose"),
+    "a tree of plain members": (
+        ["--models", "A,B", "--algorithm", "specem", "--tree", "2^3"], 2, "without --method the models"),
+    "a decay of plain members": (
+        ["--models", "A,B", "--algorithm", "specem", "--decay", "0.5"], 2, "without --method the models"),
+    "n-grams of plain members": (
+        ["--models", "A,B", "--algorithm", "specem", "--ngram-size", "2"], 2, "without --method the models"),
     "a decay": (["--models", "A,B", "--decay", "0.5"], 2, "--decay has no use"),
     "n-grams without copies": (
         ["--models", "A,B", "--exec", "sd", "--ngram-size", "2"], 2, "--ngram-size has no use"),

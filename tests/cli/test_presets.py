@@ -40,6 +40,16 @@ def test_show_gives_each_setting_its_value_and_origin(
     assert ["threads", "(one for each physical core)", "default"] in rows
 
 
+def test_a_word_that_stands_for_a_number_is_shown_as_one_writes_it(
+    specdec: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECDEC_MAX_BUDGET", "auto")
+    lines = specdec("presets", "show", "creative").out.splitlines()
+    assert [line.split() for line in lines if "max-budget" in line] == [
+        ["max-budget", "auto", "SPECDEC_MAX_BUDGET"]
+    ]
+
+
 def test_show_json_is_what_load_settings_gives(specdec: Program, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(

@@ -113,3 +113,26 @@ def test_a_name_that_is_no_setting_is_an_error_of_the_programmer(more: dict[str,
         takes_settings("seed", **more)
     with pytest.raises(ValueError, match="there is no setting sed"):
         takes_settings("sed", leaves_out={})
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "named"),
+    [
+        (("seed",), {"leaves_out": {"seed": "why"}}, "seed"),
+        (("seed",), {"sweep": ("gamma",)}, "gamma"),
+        (("seed", "gamma"), {"sweep": ("gamma",), "usual": {"gamma": 3}}, "gamma"),
+        (("seed", "gamma"), {"sweep": ("gamma",), "worded": {"gamma": "gammas"}}, "gamma"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_an_error(
+    settings: tuple[str, ...], more: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValueError, match=f"contradict each other: {named}"):
+        takes_settings(*settings, **({"leaves_out": {}} | more))
+
+
+def test_a_command_has_a_place_for_what_is_given() -> None:
+    def without() -> None: ...
+
+    with pytest.raises(ValueError, match="without has no parameter `given`"):
+        takes_settings("seed", leaves_out={})(without)

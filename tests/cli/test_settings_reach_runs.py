@@ -122,7 +122,10 @@ def sample_of(command: str, setting: str) -> Sample:
     found = OF_ENSEMBLES.get(setting) or SAMPLES[setting]
     models = () if setting in ("models", "target") else ("--models", "a,b")
     beside = tuple(each for each in found.beside if each not in models)
-    return found._replace(beside=(*beside, *models, *(SEGMENTS if setting in DRAFTING else ())))
+    drafting: tuple[str, ...] = SEGMENTS if setting in DRAFTING else ()
+    if drafting and "--method" not in beside and setting != "method":
+        drafting = (*drafting, "--method", "specexec", "--draft", "layers:1")
+    return found._replace(beside=(*beside, *models, *drafting))
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_the_readme_has_python() -> None:
 
 @pytest.mark.parametrize("document", PROGRAMS)
 def test_the_python_of_a_document_runs(document: str, run: Run) -> None:
-    run(PROGRAMS[document], document)
+    assert "Traceback" not in run(PROGRAMS[document], document)
 
 
 def test_the_readme_prints_the_prompt_and_what_follows_and_two_figures(run: Run) -> None:

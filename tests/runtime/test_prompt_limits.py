@@ -44,3 +44,5 @@ def test_a_prompt_that_leaves_no_room_is_refused(length, wanted, problem):
 
 def test_a_prompt_and_answer_that_fill_the_context_are_taken():
     require_tokens(100, 28, 128, "it")
+    with pytest.raises(InputError):
+        require_tokens(100, 29, 128, "it")

@@ -18,24 +18,33 @@ from specdec_cli.models.hf.checkpoint import is_quantized
 CASTS = "bitsandbytes.autograd._functions"  # says on every pass that inputs are cast
 
 
-def bitsandbytes_config(folder: Path, config: Any, dtype: torch.dtype, kind: str) -> Any:
-    """How transformers is to quantize a checkpoint's products; embedding, norms and head stay as they are.
+def require_bitsandbytes(folder: Path, config: Any, kind: str) -> None:
+    """Check that a checkpoint can be quantized as it is loaded.
 
     Args:
-        folder: of an unquantised checkpoint.
+        folder: of the checkpoint.
         config: its configuration.
-        dtype: number format of what stays, and of the activations.
         kind: "bnb-8bit" or "bnb-4bit".
 
     Raises:
-        InputError: bitsandbytes is not installed, or the checkpoint is quantised already.
+        InputError: bitsandbytes is not installed, or the checkpoint is quantized already.
     """
     if find_spec("bitsandbytes") is None:
-        hint = 'Install it with pip install "specdec-cli[quant]", or use --quantize int8 or int4 on a CPU.'
-        raise InputError(f"--quantize {kind} needs bitsandbytes, which is not installed.", hint)
+        hint = 'Install it with pip install "specdec-cli[quant]", or choose int8 or int4 on a CPU.'
+        raise InputError(f"{kind} needs bitsandbytes, which is not installed.", hint)
     if is_quantized(config):
-        hint = "Leave out --quantize for it."
-        raise InputError(f"The checkpoint in {folder} is quantised already.", hint)
+        hint = f"Load it without {kind}."
+        raise InputError(f"The checkpoint in {folder} is quantized already.", hint)
+
+
+def bitsandbytes_config(dtype: torch.dtype, kind: str) -> Any:
+    """How transformers is to quantize a checkpoint's products; embedding, norms and head stay as they are.
+
+    Args:
+        dtype: number format of what stays, and of the activations.
+        kind: "bnb-8bit" or "bnb-4bit".
+
+    """
     from transformers import BitsAndBytesConfig
 
     how: Any = BitsAndBytesConfig  # not annotated
