@@ -64,6 +64,7 @@ TOPICS = {
     "runtime/test_refused_sessions": "sessions that are refused: settings, prompts and models",
     "runtime/test_self_drafts": "sessions whose drafts are cut or copied from the target",
     "runtime/test_unread_tokens": "sessions whose drafts cannot read all of the target's tokens",
+    "sampling/test_batch_invariance": "every function of the room that the emitted token depends on",
     "sampling/test_finite": "what every function of the room does with numbers that are not finite",
     "storage/test_kills": "every writer, killed at every operation",
     "tracing/test_damaged_traces": "whoever reads a trace",

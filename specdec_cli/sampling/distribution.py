@@ -67,6 +67,8 @@ def require_finite(logits: Tensor, source: str, hint: str = BROKEN) -> None:
 def distribution(logits: Tensor, sampling: Sampling) -> Tensor:
     """Distribution of the next token: (..., V) logits to (..., V) probabilities in float32 or float64.
 
+    A row is the same bits whatever rows stand beside it.
+
     Raises:
         NotFiniteError: no distribution follows from the logits; see `require_finite`.
     """
@@ -155,8 +157,15 @@ def _keep_nucleus(probs: Tensor, mass: float) -> Tensor:
     """Zero everything outside the smallest set of likeliest tokens that holds `mass`."""
     vocab_size = probs.shape[-1]
     best, tokens = probs.topk(min(NUCLEUS_GUESS, vocab_size), dim=-1)
-    if best.shape[-1] < vocab_size and bool((best.sum(-1) < mass).any()):
-        best, tokens = probs.sort(dim=-1, descending=True)  # a flat distribution: sort it all
+    kept = _within(probs, best, tokens, mass)
+    flat = _row_sums(best) < mass
+    if best.shape[-1] < vocab_size and bool(flat.any()):  # those are sorted as a whole, and no others:
+        kept = torch.where(flat, _within(probs, *probs.sort(dim=-1, descending=True), mass), kept)
+    return kept  # of tokens that tie, the two ways may keep different ones
+
+
+def _within(probs: Tensor, best: Tensor, tokens: Tensor, mass: float) -> Tensor:
+    """Zero all of probs (..., V) but the first of some likeliest tokens (..., K) that hold `mass`."""
     before = best.cumsum(-1) - best
     kept = torch.where(before < mass, best, 0)
     kept[..., 0] = best[..., 0]  # a mass that float32 has no number for keeps the likeliest
@@ -164,7 +173,18 @@ def _keep_nucleus(probs: Tensor, mass: float) -> Tensor:
 
 
 def _normalised(probs: Tensor) -> Tensor:
-    return probs / probs.sum(-1, keepdim=True)
+    return probs / _row_sums(probs)
+
+
+def _row_sums(values: Tensor) -> Tensor:
+    """Sums over the last dimension, (..., V) to (..., 1), each row by a call of its own.
+
+    torch adds up a single long row in parts, one for each thread, but several rows each in one go, so a row's
+    last bits would depend on whether others stand beside it.
+    """
+    rows = values.reshape(-1, values.shape[-1])
+    sums = [values.new_empty(0), *(row.sum(-1, keepdim=True) for row in rows)]
+    return torch.cat(sums).view(*values.shape[:-1], 1)
 
 
 class Distributions:
