@@ -151,7 +151,7 @@ def bound(specdec: Program, target: str) -> Callable[..., dict[str, Any]]:
     """What a bound says of a method on a prompt that repeats itself."""
 
     def run(method: str, *more: str) -> dict[str, Any]:
-        asked = ("audit", "--bound", "--methods", method, "-m", target, "-n", "12", "-p", "a cat a cat a c")
+        asked = ("audit", "--bound", "--methods", method, "-m", target, "-n", "12", "-p", "dog1 hog2 dog")
         draft = () if method == "ngram" else ("-d", "layers:1")
         outcome = specdec(*asked, *draft, *more, "--json")
         assert outcome.code == 0, outcome.err
@@ -166,7 +166,7 @@ def bound(specdec: Program, target: str) -> Callable[..., dict[str, Any]]:
     [
         ("specexec", "--min-log-prob=0"),  # less than every guess has
         ("specexec", "--decay=0.0001"),  # wide instead of deep
-        ("ngram", "--ngram-size=12"),  # twelve: no more than is in the prompt
+        ("ngram", "--ngram-size=2"),  # "og" was last followed by 2, "dog" by 1
     ],
 )
 def test_the_shape_of_what_is_drafted_is_that_of_the_flags(

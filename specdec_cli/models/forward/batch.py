@@ -40,12 +40,14 @@ class FusedBatch:
         self._group = shape.heads // shape.key_heads
         self._keys = like.new_empty((len(weights.layers), texts, shape.key_heads, length, shape.head_size))
         self._values = torch.empty_like(self._keys)
-        fresh = like.new_empty((2, shape.key_heads, texts, shape.head_size))
-        self._fresh_keys, self._fresh_values = fresh.unbind(0)
+        self._fresh = like.new_empty((2 * shape.key_heads, texts, shape.head_size))
         self._rows = torch.arange(texts, device=like.device)
+        heads = torch.arange(shape.heads, device=like.device)[:, None]
+        self._chosen = (self._rows * (shape.heads + 2 * shape.key_heads) + heads).flatten()
         positions = torch.arange(length, device=like.device)
         cosines, sines = model.model.rotary_emb(like[:1, None], positions[None])
-        self._cosines, self._sines = cosines[0, :, None, None], sines[0, :, None, None]
+        low, high = sines.chunk(2, -1)
+        self._cosines, self._sines = cosines[0, :, None, None], torch.cat((-low, high), -1)[0, :, None, None]
         self._vocab_size = head_vocab_size(model.lm_head)
         self._read = 0
 
@@ -70,16 +72,16 @@ class FusedBatch:
             self._cosines[position].expand(texts, -1, -1),
             self._sines[position].expand(texts, -1, -1),
             self._rows,
-            self._fresh_keys,
-            self._fresh_values,
+            self._fresh,
             layer.query_norm,
             layer.key_norm,
+            self._chosen,
         )
         keys, values = self._keys[index], self._values[index]
-        keys[:, :, position] = self._fresh_keys.transpose(0, 1)
-        values[:, :, position] = self._fresh_values.transpose(0, 1)
+        fresh_keys, fresh_values = self._fresh.transpose(0, 1).chunk(2, 1)
+        keys[:, :, position], values[:, :, position] = fresh_keys, fresh_values
         # Query heads that share a key head become rows of one attention, so keys are never repeated.
-        queries = queries.view(queries.shape[1], self._group, texts, -1).permute(2, 0, 1, 3)
+        queries = queries.view(keys.shape[1], self._group, texts, -1).permute(2, 0, 1, 3)
         window = self._weights.window
         first = 0 if window is None else max(position + 1 - window, 0)
         seen = slice(first, position + 1)

@@ -22,7 +22,8 @@ from torch.export import Dim, export
 
 from specdec_cli.errors import ResourceError, SpecdecError
 from specdec_cli.models.forward import kernels as source
-from specdec_cli.models.forward.kernels import AddNorm, Attend, Gate, Kernels, Rotate, Shape
+from specdec_cli.models.forward.attention_rule import value_columns
+from specdec_cli.models.forward.kernels import AddNorm, Gate, Kernels, Rotate, Scores, Shape, Weigh
 from specdec_cli.models.hardware import dtype_name
 from specdec_cli.models.hf.quiet import first_line
 from specdec_cli.models.hub.cache import LARGER_CACHE, alone, cache_root, put_folder, workspace
@@ -34,7 +35,6 @@ from specdec_cli.storage.failures import FULL
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
 LARGEST = 1 << 20
-ATTEND, ROTATE = "attend", "rotate"
 HINT = "Leave out --compile; the results are the same."
 
 
@@ -128,9 +128,9 @@ def _compile_kernel(module: nn.Module, arguments: tuple[Any, ...], sizes: Any, p
 def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module, tuple[Any, ...], Any]]:
     """Each kernel with arguments to trace it by, and which of their sizes vary from pass to pass."""
     rows, any_rows = EXAMPLE_ROWS, {0: Dim("rows", min=1, max=LARGEST)}
-    room = {1: Dim("capacity", min=2, max=LARGEST)}
+    wide = torch.promote_types(dtype, torch.float32)  # what attention is computed in
 
-    def some(*size: int) -> Tensor:
+    def some(*size: int, dtype: torch.dtype = dtype) -> Tensor:
         return torch.randn(size, dtype=dtype)
 
     def some_scale(size: int) -> Tensor:
@@ -138,31 +138,35 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
 
     stream, scale = (rows, shape.hidden), some_scale(shape.hidden)
     yield "add_norm", AddNorm(shape), (some(*stream), some(*stream), scale), (any_rows, any_rows, {})
-    head, cache = some_scale(shape.head_size), (shape.key_heads, EXAMPLE_CAPACITY, shape.head_size)
-    rotated = (
-        some(rows, (shape.heads + 2 * shape.key_heads) * shape.head_size),
-        some(rows, 1, shape.head_size),
-        some(rows, 1, shape.head_size),
-        torch.arange(rows),
-        some(*cache),
-        some(*cache),
-        head,
-        head.clone(),
-    )
-    sizes: tuple[Any, ...] = (any_rows, any_rows, any_rows, any_rows, room, room, {}, {})
-    if _attention(dtype) == ATTEND:
-        group = shape.heads // shape.key_heads
-        seen = {2: group * any_rows[0] if group > 1 else any_rows[0], 3: Dim("seen", min=1, max=LARGEST)}
-        mask = some(1, 1, group * rows, EXAMPLE_CAPACITY - 7)
-        yield ATTEND, Attend(shape), (rotated, mask), (sizes, seen)
-    else:
-        yield ROTATE, Rotate(shape), rotated, sizes
+    yield "rotate", Rotate(shape), *_rotate_example(shape, some_scale(shape.head_size), some, wide)
+    seen, queries = Dim("seen", min=2, max=LARGEST), Dim("queries", min=1, max=LARGEST)
+    scores = some(shape.key_heads, rows, EXAMPLE_CAPACITY, dtype=wide)
+    yield "weigh", Weigh(), (scores, scores[0].clone()), ({1: queries, 2: seen}, {0: queries, 1: seen})
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)
 
 
-def _attention(dtype: torch.dtype) -> str:
-    """Which of the two: in 16 bits, scores written out would be rounded before they are compared."""
-    return ATTEND if dtype == torch.float32 else ROTATE
+def _rotate_example(
+    shape: Shape, scale: Tensor, some: Callable[..., Tensor], wide: torch.dtype
+) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+    """Arguments for `Rotate`, and which of their sizes vary."""
+    rows, any_rows, room = (
+        EXAMPLE_ROWS,
+        {0: Dim("rows", min=1, max=LARGEST)},
+        {1: Dim("capacity", min=2, max=LARGEST)},
+    )
+    columns = value_columns(shape.head_size)
+    arguments = (
+        some(rows, (shape.heads + 2 * shape.key_heads) * shape.head_size),
+        some(rows, 1, shape.head_size, dtype=wide),
+        some(rows, 1, shape.head_size, dtype=wide),
+        torch.arange(rows),
+        some(2 * shape.key_heads, EXAMPLE_CAPACITY, columns, dtype=wide)[..., : shape.head_size],
+        scale,
+        scale.clone(),
+        torch.arange(rows + 2),
+    )
+    chosen = {0: Dim("chosen", min=1, max=LARGEST)}
+    return arguments, (any_rows, any_rows, any_rows, any_rows, room, {}, {}, chosen)
 
 
 def load_kernels(folder: Path, shape: Shape, dtype: torch.dtype) -> Kernels:
@@ -176,16 +180,21 @@ def load_kernels(folder: Path, shape: Shape, dtype: torch.dtype) -> Kernels:
     try:
         # The loader's own `run` spares each of a pass's hundred calls a walk over nested arguments.
         run = {file.stem: aoti_load_package(str(file)).loader.run for file in sorted(folder.glob("*.pt2"))}
-        add_norm, gate, attention = run["add_norm"], run["gate"], run[_attention(dtype)]
+        add_norm, rotate, score, gate = (run[name] for name in ("add_norm", "rotate", "weigh", "gate"))
     except Exception as error:  # a damaged file shows in many ways
         hint = f"Delete {folder} and try again."
         raise SpecdecError(f"The compiled pass cannot be loaded: {first_line(error)}.", hint) from error
-    attends = _attention(dtype) == ATTEND
+
+    def weigh(scores: Scores) -> None:
+        assert scores.mask is not None, "compiled kernels have whole masks"
+        score([scores.all, scores.mask])
+
     return Kernels(
         lambda *arguments: tuple(add_norm(list(arguments))),
-        Rotate(shape).forward if attends else _single(attention),
+        _single(rotate),
+        weigh,
         _single(gate),
-        (lambda rotated, mask: attention([*rotated, mask])[0]) if attends else None,
+        whole_masks=True,
     )
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from specdec_cli.models.forward.base import Pass, causal
-from specdec_cli.models.forward.fused import AttentionInputs, FusedForward
+from specdec_cli.models.forward.fused import FusedForward
+from specdec_cli.models.forward.sdpa_attention import SdpaAttention, SdpaInputs
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)  # larger passes, as of a prompt, run as they are
 STRIDE = 1024  # rows that the cache grows by: every growth costs the graphs, which hold its address
@@ -56,13 +57,20 @@ class CudaGraphForward(FusedForward):
         self._record = record or partial(recorded, device=self.device)
         self._frames: dict[int, Frame] = {}
 
+    def _new_attention(self) -> SdpaAttention:
+        weights = self._weights
+        self._sdpa = SdpaAttention(
+            weights.shape, len(weights.layers), self._kernels, weights.window, weights.embedding
+        )
+        return self._sdpa
+
     @torch.inference_mode()
     def reserve(self, rows: int) -> None:
-        before = self._cache.shape[3]
+        before = self._sdpa.capacity
         if rows < before:
             return
         super().reserve((rows // STRIDE + 1) * STRIDE)  # and a row for padding
-        self._cache[:, :, :, before:] = 0.0  # what is masked must still be a number
+        self._sdpa.cache[:, :, :, before:] = 0.0  # what is masked must still be a number
         self._frames = {}
 
     @torch.inference_mode()
@@ -81,24 +89,24 @@ class CudaGraphForward(FusedForward):
 
     def _frame(self, size: int) -> Frame:
         """Tensors for passes of a size, and the recording of one."""
-        capacity, like = self._cache.shape[3], self._cache
+        capacity, like, group = self._sdpa.capacity, self._sdpa.cache, self._sdpa.group
         tokens, positions, rows = (torch.zeros(size, dtype=torch.int64, device=self.device) for _ in range(3))
         rows.fill_(capacity - 1)
-        mask = torch.zeros((1, 1, self._group * size, capacity), dtype=like.dtype, device=self.device)
+        mask = torch.zeros((1, 1, group * size, capacity), dtype=like.dtype, device=self.device)
 
         def compute() -> Tensor:
-            x = self._embedded(tokens)
-            inputs = AttentionInputs((self._cosines[positions], self._sines[positions]), rows, mask)
-            features[0] = self._read(x, inputs, capacity)
+            rotation = self._cosines[positions], self._sines[positions], rows
+            features[0] = self._read(self._embedded(tokens), rotation, inputs)
             return features[0]
 
+        inputs = SdpaInputs(self._sdpa.chosen(size), capacity, mask)
         features = [self._weights.embedding[:0]]
         return Frame(tokens, positions, rows, mask, features, self._record(compute))
 
     def _fill(self, frame: Frame, step: Pass) -> None:
         """Copy a pass into its frame."""
         count, end = step.tokens.numel(), step.start + step.tokens.numel()
-        capacity = self._cache.shape[3]
+        capacity, group = self._sdpa.capacity, self._sdpa.group
         frame.tokens[:count] = step.tokens
         frame.positions[:count] = step.positions
         frame.rows[:count] = torch.arange(step.start, end, device=self.device)
@@ -106,7 +114,7 @@ class CudaGraphForward(FusedForward):
         visible = causal(step.start, end, self.device) if step.visible is None else step.visible
         if self._weights.window is not None:
             visible = visible & (step.positions[:, None] - step.row_positions() < self._weights.window)
-        seen = frame.mask.view(self._group, len(frame.tokens), capacity)
+        seen = frame.mask.view(group, len(frame.tokens), capacity)
         seen.fill_(float("-inf"))
         seen[:, :count, :end].masked_fill_(visible, 0.0)
         seen[:, count:, -1] = 0.0  # padding looks at itself: a row that sees nothing would be no number

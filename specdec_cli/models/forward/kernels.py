@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import rms_norm
+
+from specdec_cli.models.forward.even_parts import in_even_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +42,36 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Scores:
+    """What the queries of a key head have in common with the keys, and by which keys they count.
+
+    Attributes:
+        all: (key heads, m, seen) logarithms to base 2, computed in place.
+        even: (k,) the same memory and what stands behind it, of an `even_parts.even_length`.
+        hidden: (key heads, m, j) the last of them, which the mask is for.
+        mask: additive, (m, j); None if all are visible.
+    """
+
+    all: Tensor
+    even: Tensor
+    hidden: Tensor
+    mask: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Kernels:
     """The kernels, as modules or compiled; arguments and results as in the modules' `forward`.
 
-    `attend` is None where torch's own attention is the better one.
+    Attributes:
+        weigh: turns scores into weights, in place.
+        whole_masks: whether `weigh` needs a mask, and one of all keys.
     """
 
     add_norm: Callable[..., tuple[Tensor, Tensor]]
     rotate: Callable[..., Tensor]
+    weigh: Callable[[Scores], Any]
     gate: Callable[[Tensor], Tensor]
-    attend: Callable[..., Tensor] | None = None
+    whole_masks: bool = False
 
 
 class AddNorm(nn.Module):
@@ -76,65 +100,51 @@ class Rotate(nn.Module):
         cosines: Tensor,
         sines: Tensor,
         rows: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        cache: Tensor,
         query_norm: Tensor,
         key_norm: Tensor,
+        chosen: Tensor,
     ) -> Tensor:
-        """The queries as (1, key heads, group * n, head size): those that share a key head side by side.
+        """The queries in the order that is asked for: (m, head size).
 
         Args:
-            qkv: (n, (heads + 2 * key heads) * head size).
+            qkv: (n, (heads + 2 * key heads) * head size), not used again by the caller.
             cosines: (n, 1, head size) of the rows' positions.
-            sines: likewise.
+            sines: likewise, the first half negative.
             rows: (n,) where in the cache the new keys and values go.
-            keys: (key heads, capacity, head size) one layer's cache, written to.
-            values: likewise.
+            cache: (2 * key heads, capacity, head size) one layer's keys and then values, written to; all is
+                computed in its number format.
             query_norm: (head size,) scale, read where the model normalises heads.
             key_norm: likewise.
+            chosen: (m,) the queries, by row * (heads + 2 * key heads) + head.
         """
         shape = self._shape
-        first_value = shape.heads + shape.key_heads
+        turned = shape.heads + shape.key_heads
         heads = qkv.view(qkv.shape[0], -1, shape.head_size)
-        rotated = heads[:, :first_value]
         if shape.normed_heads:
-            queries = normed(heads[:, : shape.heads], query_norm, shape.eps)
-            keys_alone = normed(heads[:, shape.heads : first_value], key_norm, shape.eps)
-            rotated = torch.cat((queries, keys_alone), 1)
-        first, second = rotated.chunk(2, dim=-1)
-        rotated = torch.addcmul(rotated * cosines, torch.cat((-second, first), dim=-1), sines)
-        keys.index_copy_(1, rows, rotated[:, shape.heads :].transpose(0, 1))
-        values.index_copy_(1, rows, heads[:, first_value:].transpose(0, 1))
-        return rotated[:, : shape.heads].transpose(0, 1).reshape(1, shape.key_heads, -1, shape.head_size)
+            queries, keys, values = heads.tensor_split((shape.heads, turned), 1)
+            queries, keys = normed(queries, query_norm, shape.eps), normed(keys, key_norm, shape.eps)
+            heads = torch.cat((queries, keys, values), 1)
+        heads = heads.to(cache.dtype)
+        rotated = heads[:, :turned]
+        swapped = rotated.roll(shape.head_size // 2, -1)
+        rotated.mul_(cosines).addcmul_(swapped, sines)
+        cache.index_copy_(1, rows, heads[:, shape.heads :].transpose(0, 1))
+        return heads.view(-1, shape.head_size).index_select(0, chosen)
 
 
-class Attend(nn.Module):
-    """All of a layer's attention between its products, written out for a compiler.
+class Weigh(nn.Module):
+    """How much each row takes of each value, not divided by their sum yet: written out for a compiler."""
 
-    One call in place of some ten operations: with few rows these cost more than the attention itself.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self._shape = shape
-        self._rotate = Rotate(shape)
-
-    def forward(self, rotated: tuple[Tensor, ...], mask: Tensor) -> Tensor:
-        """What the heads saw, side by side: (n, heads * head size).
+    def forward(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Turn scores (key heads, m, seen) in place into weights, of which the largest of a row is 1.
 
         Args:
-            rotated: the arguments of `Rotate.forward`.
-            mask: additive, (1, 1, group * n, seen rows); every row sees one at least.
+            scores: logarithms to base 2.
+            mask: additive, (m, seen); every row sees one key at least.
         """
-        shape = self._shape
-        queries, (qkv, _, _, _, keys, values, *_) = self._rotate(*rotated)[0], rotated
-        count, seen = qkv.shape[0], mask.shape[3]
-        scores = torch.bmm(queries, keys[:, :seen].transpose(1, 2)) * shape.head_size**-0.5 + mask[0]
-        weights = (scores - scores.amax(-1, keepdim=True)).exp()
-        # Divided by their sum after the product, whose rows are shorter than those of the weights.
-        mixed: Tensor = torch.bmm(weights, values[:, :seen]) / weights.sum(-1, keepdim=True)
-        mixed = mixed.view(shape.key_heads, -1, count, shape.head_size)
-        return mixed.permute(2, 0, 1, 3).reshape(count, -1)
+        masked = scores + mask
+        return scores.copy_((masked - masked.amax(-1, keepdim=True)).exp2())
 
 
 class Gate(nn.Module):
@@ -155,7 +165,16 @@ class Gate(nn.Module):
 
 def eager_kernels(shape: Shape) -> Kernels:
     """The kernels as they stand, one torch operation after another."""
-    return Kernels(AddNorm(shape).forward, Rotate(shape).forward, Gate(shape).forward)
+    gate = in_even_parts(Gate(shape).forward, shape.inner)
+    return Kernels(AddNorm(shape).forward, Rotate(shape).forward, weigh, gate)
+
+
+def weigh(scores: Scores) -> None:
+    """As `Weigh.forward`, where nothing is masked without a mask."""
+    if scores.mask is not None:
+        scores.hidden.add_(scores.mask)
+    scores.all.sub_(scores.all.amax(-1, keepdim=True))
+    scores.even.exp2_()
 
 
 def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -163,8 +182,6 @@ def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
     A scale that is wider than x is applied before the result is rounded to x's format, as Gemma does.
     """
-    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-    scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
-    if weight.dtype == wide.dtype:
-        return (wide * scale).mul_(weight).to(x.dtype)
-    return (wide * scale).to(x.dtype).mul_(weight)
+    if weight.dtype == x.dtype:
+        return rms_norm(x, weight.shape, None, eps).mul_(weight)
+    return rms_norm(x.to(weight.dtype), weight.shape, weight, eps).to(x.dtype)

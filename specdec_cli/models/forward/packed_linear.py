@@ -18,9 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear
+from specdec_cli.models.forward.batch_invariance import cancelling, invariant
+from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, SideBySide
 from specdec_cli.models.quantization.matrices import Product
 
+WIDE = 8192  # outputs of a product that is tried on itself: some of so many show a difference
 PACKED_FOR = 32  # rows that the layout is chosen for; one layout serves any number of rows
 
 
@@ -32,6 +34,21 @@ class PlainProduct:
 
     def __call__(self, x: Tensor) -> Tensor:
         return linear(x, self._weight, self._bias)
+
+
+class UnpackedProduct:
+    """By oneDNN, with weights as they lie; float32 and bfloat16 on a CPU.
+
+    For weights that come by once: slower than packed ones, and faster than torch's own for float32.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._multiply = torch.ops.mkldnn._linear_pointwise.default
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        product: Tensor = self._multiply(x, self._weight, self._bias, "none", [], "")
+        return product
 
 
 class OneDnnProduct:
@@ -62,6 +79,9 @@ class MklProduct:
         return product
 
 
+Kind = type[PlainProduct] | type[UnpackedProduct] | type[OneDnnProduct] | type[MklProduct]
+
+
 def fuses(parts: Sequence[nn.Module]) -> bool:
     """Whether `fused` takes them: all alike, and of a kind that it knows."""
     return len({type(part) for part in parts}) == 1 and type(parts[0]) in (nn.Linear, Int8Linear, Int4Linear)
@@ -77,22 +97,70 @@ def fused(parts: Sequence[Any]) -> Product:
     Packed weights are a second copy beside those of the module, which mostly stay on disk: mapped, not read.
     """
     if not isinstance(parts[0], nn.Linear):
-        low: Product = type(parts[0]).joined(parts).product()
-        return low
+        return quantized_product(type(parts[0]).joined(parts))
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
     weight = parts[0].weight if len(parts) == 1 else torch.cat([part.weight for part in parts])
     packed = packing(weight.dtype) if weight.device.type == "cpu" else None
     if packed is not None:
-        return packed(weight, bias)
+        return dense_product(packed, weight, bias)
     if len(parts) > 1:
         views = torch.split(weight, [part.out_features for part in parts])
         for part, view in zip(parts, views, strict=True):
             part.weight.data = view
-    return PlainProduct(weight, bias)
+    return dense_product(PlainProduct, weight, bias)
+
+
+def streamed(weight: Tensor, bias: Tensor | None) -> Product:
+    """A product by weights as they lie in a buffer."""
+    usable = weight.device.type == "cpu" and unpacked_works(weight.dtype)
+    return dense_product(UnpackedProduct if usable else PlainProduct, weight, bias)
+
+
+def dense_product(kind: Kind, weight: Tensor, bias: Tensor | None) -> Product:
+    """A product of that kind, on a CPU a batch-invariant one."""
+    product = kind(weight, bias)
+    if weight.device.type != "cpu":
+        return product
+    outputs, inputs = weight.shape
+
+    def trial() -> tuple[Product, Tensor]:
+        other, rows = cancelling(outputs, inputs, weight.dtype)
+        return product if outputs >= WIDE else kind(other, None if bias is None else bias * 0), rows
+
+    return invariant(product, (kind, weight.dtype, outputs, inputs, bias is None), trial)
+
+
+def quantized_product(part: Int8Linear | Int4Linear | SideBySide) -> Product:
+    """A batch-invariant product by weights in 8 or 4 bits."""
+    if isinstance(part, SideBySide):
+        products = [quantized_product(each) for each in part.parts]
+        return lambda x: torch.cat([product(x) for product in products], dim=-1)
+    product = part.product()
+    wide = part.out_features >= WIDE
+
+    def trial() -> tuple[Product, Tensor]:
+        twin, rows = _cancelling_twin(part)
+        return product if wide else twin.product(), rows
+
+    bits = (part.group, part.grid.dtype) if isinstance(part, Int4Linear) else ()
+    return invariant(product, (type(part), part.out_features, part.in_features, *bits), trial)
+
+
+def _cancelling_twin(part: Int8Linear | Int4Linear) -> tuple[Int8Linear | Int4Linear, Tensor]:
+    """A product of the same kind and shape as `part`, and rows, as `batch_invariance.cancelling`."""
+    outputs, inputs = part.out_features, part.in_features
+    weight, rows = cancelling(outputs, inputs, torch.bfloat16)
+    whole = (weight * 3).round().clamp_(-8, 7)
+    if isinstance(part, Int8Linear):
+        return Int8Linear(whole.to(torch.int8), torch.ones(outputs), None, part.dtype), rows.to(part.dtype)
+    scale = torch.ones(inputs // part.group, outputs)
+    numbers = (whole + 8, scale, torch.zeros_like(scale))
+    twin = Int4Linear.from_whole(*numbers, None, None, part.grid.dtype, part.dtype)
+    return twin, rows.to(part.dtype)
 
 
 @cache
-def packing(dtype: torch.dtype) -> type[OneDnnProduct] | type[MklProduct] | None:
+def packing(dtype: torch.dtype) -> Kind | None:
     """The packed product to use for weights of the type on this CPU, if any."""
     if dtype == torch.float32 and torch._C.has_mkl and _is_intel() and works(MklProduct, dtype):
         return MklProduct
@@ -101,7 +169,7 @@ def packing(dtype: torch.dtype) -> type[OneDnnProduct] | type[MklProduct] | None
     return None
 
 
-def works(product: type[OneDnnProduct] | type[MklProduct], dtype: torch.dtype) -> bool:
+def works(product: Kind, dtype: torch.dtype) -> bool:
     """Whether this torch has the product, and it is right for few rows and for many."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -113,6 +181,12 @@ def works(product: type[OneDnnProduct] | type[MklProduct], dtype: torch.dtype) -
     except (AttributeError, RuntimeError, TypeError):
         return False
     return all(torch.allclose(found.float(), right.float(), atol=0.1, rtol=0.02) for found, right in pairs)
+
+
+@cache
+def unpacked_works(dtype: torch.dtype) -> bool:
+    """Whether `UnpackedProduct` is to be had for weights of the type on this CPU."""
+    return dtype in (torch.float32, torch.bfloat16) and works(UnpackedProduct, dtype)
 
 
 def _is_intel() -> bool:

@@ -1,4 +1,4 @@
-"""The fused pass over layers that are streamed: plain products on weights as they lie in a buffer.
+"""The fused pass over layers that are streamed: products by weights as they lie in a buffer.
 
 Laying streamed weights out anew in every pass would cost more than the better layout saves.
 """
@@ -25,7 +25,7 @@ from specdec_cli.models.forward.fused_weights import (
 )
 from specdec_cli.models.forward.hf import HFForward
 from specdec_cli.models.forward.kernels import Kernels
-from specdec_cli.models.forward.packed_linear import PlainProduct
+from specdec_cli.models.forward.packed_linear import streamed
 from specdec_cli.models.hf.architectures import architecture_of
 from specdec_cli.models.offload.stream import LayerStream, Tensors
 from specdec_cli.models.offload.tensor_index import TensorLocation, read_tensor
@@ -52,7 +52,7 @@ def _weights(model: Any, stream: LayerStream) -> FusedWeights:
         layout.locations[f"{FIRST_NORM}.weight"] for layout in stream.layouts.values()
     ]
     before = [norm_scale(read_tensor(location, stream.dtype).to(device), architecture) for location in firsts]
-    head = PlainProduct(model.lm_head.weight, model.lm_head.bias)
+    head = streamed(model.lm_head.weight, model.lm_head.bias)
     return around_layers(model, _StreamedLayers(model, stream), before, head)
 
 
@@ -80,7 +80,7 @@ class _StreamedLayers:
 
 
 def _product(tensors: Tensors, parts: Sequence[str]) -> Product:
-    products = [PlainProduct(tensors[f"{part}.weight"], tensors.get(f"{part}.bias")) for part in parts]
+    products = [streamed(tensors[f"{part}.weight"], tensors.get(f"{part}.bias")) for part in parts]
     return products[0] if len(products) == 1 else _SideBySide(products)
 
 

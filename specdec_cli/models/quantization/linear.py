@@ -8,6 +8,7 @@ it changes nothing but the acceptance rate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -236,16 +237,11 @@ class Int4Linear(nn.Module):
         return multiply
 
 
+@dataclass(frozen=True, slots=True)
 class SideBySide:
-    """Several products over the same input, their outputs side by side."""
+    """Several products over the same input that cannot be joined, their outputs to lie side by side."""
 
-    def __init__(self, parts: Sequence[Int4Linear]) -> None:
-        self._parts = parts
-
-    def product(self) -> Product:
-        """As `Int8Linear.product`."""
-        products = [part.product() for part in self._parts]
-        return lambda x: torch.cat([product(x) for product in products], dim=-1)
+    parts: Sequence[Int4Linear]
 
 
 KINDS: dict[str, type[Int8Linear] | type[Int4Linear]] = {"int8": Int8Linear, "int4": Int4Linear}

@@ -66,7 +66,7 @@ def test_a_file_serves_one_shape_number_format_and_version(model, monkeypatch):
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"")], ids=["gone", "empty"])
 def test_a_folder_that_lost_a_piece_is_compiled_again(model, monkeypatch, cache, damage):
     def write(shape, dtype, folder):
-        for name in ("add_norm", "attend", "gate"):
+        for name in ("add_norm", "rotate", "weigh", "gate"):
             (folder / f"{name}.pt2").write_text("compiled")
 
     monkeypatch.setattr(shutil, "which", lambda name: name)
@@ -119,7 +119,7 @@ def test_a_failed_compilation_is_told_in_a_line_and_leaves_nothing(model, monkey
 
 
 def test_a_damaged_file_is_named(model, tmp_path):
-    for name in ("add_norm", "attend", "gate"):
+    for name in ("add_norm", "rotate", "weigh", "gate"):
         (tmp_path / f"{name}.pt2").write_bytes(b"nothing")
     with pytest.raises(SpecdecError, match="cannot be loaded") as caught:
         compiled.load_kernels(tmp_path, kernel_shape(model), torch.float32)

@@ -18,12 +18,12 @@ from random_models import (
 )
 from transformers import LlamaConfig, Qwen3Config
 
-from specdec_cli.models.forward import fused, packed_linear
+from specdec_cli.models.forward import packed_linear
 from specdec_cli.models.forward.base import Forward
 from specdec_cli.models.forward.fused import FusedForward
 from specdec_cli.models.forward.fused_weights import fits, kernel_shape
 from specdec_cli.models.forward.hf import HFForward
-from specdec_cli.models.forward.kernels import Attend, eager_kernels
+from specdec_cli.models.forward.kernels import Weigh, eager_kernels
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.hf.architectures import ARCHITECTURES as ROWS
 from specdec_cli.models.runner.model_runner import Runner
@@ -100,24 +100,24 @@ def test_it_equals_the_module_without_packing(config, monkeypatch):
         assert torch.equal(weight, before[name]), name
 
 
-@pytest.mark.parametrize(
-    "limits", [{}, {"FEW": 8}, {"MOST_SCORES": 3000}], ids=["all", "few rows", "few scores"]
-)
-def test_it_equals_the_module_with_its_attention_written_out(config, limits, monkeypatch):
-    """What `--compile` makes one kernel of, here as it stands."""
-    for name, value in limits.items():
-        monkeypatch.setattr(fused, name, value)
-    model = random_model(config)
-    shape = kernel_shape(model)
-    kernels = replace(eager_kernels(shape), attend=Attend(shape).forward)
-    assert largest_difference(model, FusedForward(model, kernels)) < 1e-4
+def written_out(shape):
+    """The kernels that `--compile` makes native code of, here as they stand."""
+    weigh = Weigh()
+    return replace(
+        eager_kernels(shape), weigh=lambda scores: weigh(scores.all, scores.mask), whole_masks=True
+    )
 
 
-def test_a_single_token_is_text_enough_for_the_written_out_attention():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_equals_the_module_with_its_kernels_written_out(config, dtype):
+    model = random_model(config).to(dtype)
+    assert largest_difference(model, FusedForward(model, written_out(kernel_shape(model)))) < 1e-4
+
+
+def test_a_single_token_is_text_enough_for_written_out_kernels():
     model = random_model(ARCHITECTURES["llama"]())
-    shape = kernel_shape(model)
     rows = []
-    for kernels in (None, replace(eager_kernels(shape), attend=Attend(shape).forward)):
+    for kernels in (None, written_out(kernel_shape(model))):
         runner = Runner(FusedForward(model, kernels), CONTEXT)
         runner.begin([3])
         rows.append(runner.score(TokenTree.chain([5, 6])))

@@ -12,6 +12,7 @@ from transformers import LlamaConfig
 
 from specdec_cli.models.forward.fused import FusedForward
 from specdec_cli.models.forward.hf import HFForward
+from specdec_cli.models.forward.packed_linear import fused
 from specdec_cli.models.forward.select import new_forward
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, SideBySide
 from specdec_cli.models.quantization.quantize import lower_precision
@@ -68,7 +69,7 @@ def test_joined_products_lie_side_by_side(kind, outputs, bias):
     parts = [kind.quantized(some_linear(64, each, bias, seed)) for seed, each in enumerate(outputs)]
     x = torch.randn(5, 64)
     expected = torch.cat([part(x) for part in parts], -1)
-    torch.testing.assert_close(kind.joined(parts).product()(x), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(fused(parts)(x), expected, atol=1e-6, rtol=0)
 
 
 def test_4_bit_products_of_whole_blocks_become_one():

@@ -1,0 +1,215 @@
+"""The attention of the fused pass on a CPU, of which a row is the same bits in every pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from specdec_cli.models.forward.attention_plan import Block, Part, Planner
+from specdec_cli.models.forward.attention_rule import attention_rule, value_columns
+from specdec_cli.models.forward.base import Pass
+from specdec_cli.models.forward.even_parts import even_length
+from specdec_cli.models.forward.kernels import Kernels, Scores, Shape
+
+GROWTH = 1.5
+LEAST = 64  # rows that the cache has at least, and grows by: compiled kernels want two
+
+
+class Attention(Protocol):
+    """Keeps keys and values of all layers, and mixes values for a pass."""
+
+    @property
+    def capacity(self) -> int:
+        """Rows that there is room for."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What keys and values are kept in."""
+        ...
+
+    @property
+    def rotation_scale(self) -> float:
+        """What cosines and sines of positions are multiplied by."""
+        ...
+
+    def reserve(self, rows: int) -> None:
+        """Make room for this many rows, keeping those in use."""
+        ...
+
+    def move(self, rows: Tensor, to: int) -> None:
+        """As `base.Forward.move`."""
+        ...
+
+    def prepare(self, step: Pass) -> Any:
+        """What all layers read of a pass beside the rows themselves."""
+        ...
+
+    def mix(
+        self, layer: int, rotated: tuple[Tensor, ...], norms: tuple[Tensor, Tensor], prepared: Any
+    ) -> Tensor:
+        """What the heads of each row saw, side by side: (n, heads * head size).
+
+        Args:
+            layer: its number.
+            rotated: the first arguments of `kernels.Rotate`: queries, keys and values, cosines, sines, rows.
+            norms: of queries and keys.
+            prepared: by `prepare`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A part of a pass, and the memory that it is computed in.
+
+    Attributes:
+        part: which one.
+        keys: (key heads, head size, seen) of each layer.
+        scores: of the part.
+        weights: (key heads, m, k) of each block.
+        values: (key heads, k, columns) of each block and layer.
+        mixed: (key heads, m, columns) the weighted sum of values.
+        own, total: the values proper in that, and the sum of weights.
+        divided, rows: what the values proper come to, as (key heads, m, head size) and with one row a query.
+    """
+
+    part: Part
+    keys: Sequence[Tensor]
+    scores: Scores
+    weights: Sequence[Tensor]
+    values: Sequence[Sequence[Tensor]]
+    mixed: Tensor
+    own: Tensor
+    total: Tensor
+    divided: Tensor
+    rows: Tensor
+
+
+class InvariantAttention:
+    """Attention of which a row's result depends on what it sees alone; see `attention_plan` for the order.
+
+    All of it is computed in float32 at least, and keys and values are kept so. Behind each value stands a 1,
+    whose weighted sum is what the others are divided by. Scores are logarithms to base 2, and their scale is
+    shared by queries and keys.
+
+    Args:
+        shape: of the attention.
+        layers: how many.
+        kernels: between the products.
+        window: how many positions a row sees, its own included; None for all.
+        dtype: of the result.
+    """
+
+    def __init__(
+        self, shape: Shape, layers: int, kernels: Kernels, window: int | None, dtype: torch.dtype
+    ) -> None:
+        self._shape, self._kernels, self._result = shape, kernels, dtype
+        wide = torch.promote_types(dtype, torch.float32)
+        rule = attention_rule(shape.key_heads, shape.heads // shape.key_heads, shape.head_size, wide)
+        self._planner = Planner(shape, rule, window, wide, kernels.whole_masks)
+        self._columns = value_columns(shape.head_size)
+        self._cache = torch.empty((layers, 2, shape.key_heads, 0, self._columns), dtype=wide)
+        self._written: Sequence[Tensor] = ()
+        self._memory = [self._cache.new_empty(0) for _ in range(3)]
+
+    @property
+    def capacity(self) -> int:
+        return self._cache.shape[3]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._cache.dtype
+
+    @property
+    def rotation_scale(self) -> float:
+        return math.sqrt(math.log2(math.e) / math.sqrt(self._shape.head_size))
+
+    def reserve(self, rows: int) -> None:
+        """Hidden keys and values must be numbers, so that nothing comes of them."""
+        if rows <= self.capacity:
+            return
+        more = -(-max(rows, int(self.capacity * GROWTH)) // LEAST) * LEAST - self.capacity
+        self._cache = pad(self._cache, (0, 0, 0, more))
+        self._cache[..., self._shape.head_size] = 1.0
+        self._written = self._cache.flatten(1, 2)[..., : self._shape.head_size].unbind()
+
+    def move(self, rows: Tensor, to: int) -> None:
+        self._cache[:, :, :, to : to + rows.numel()] = self._cache.index_select(3, rows)
+
+    def prepare(self, step: Pass) -> tuple[Tensor, Sequence[_Work]]:
+        plan = self._planner.plan(step)
+        return plan.chosen, [self._work(part) for part in plan.parts]
+
+    def mix(
+        self,
+        layer: int,
+        rotated: tuple[Tensor, ...],
+        norms: tuple[Tensor, Tensor],
+        prepared: tuple[Tensor, Sequence[_Work]],
+    ) -> Tensor:
+        chosen, works = prepared
+        queries = self._kernels.rotate(*rotated, self._written[layer], *norms, chosen)
+        if len(works) == 1:
+            return self._part(layer, queries, works[0])
+        parts = [self._part(layer, queries[work.part.begin : work.part.end], work) for work in works]
+        return torch.cat(parts)
+
+    def _part(self, layer: int, queries: Tensor, work: _Work) -> Tensor:
+        """What the heads of a part's rows saw, side by side: (n, heads * head size)."""
+        shape = self._shape
+        keys, values = work.keys[layer], [each[layer] for each in work.values]
+        if work.part.path is not None:  # what the work has of a layer are all its rows
+            keys, values = keys.index_select(2, work.part.path), [values[0].index_select(1, work.part.path)]
+        torch.bmm(queries.view(shape.key_heads, -1, shape.head_size), keys, out=work.scores.all)
+        self._kernels.weigh(work.scores)
+        for number, block in enumerate(work.part.blocks):
+            weights, summed = _of_block(block, work.weights[number], values[number])
+            if number:
+                work.mixed.baddbmm_(weights, summed)
+            else:
+                torch.bmm(weights, summed, out=work.mixed)
+        torch.div(work.own, work.total, out=work.divided)
+        taken = work.rows.index_select(0, work.part.given)
+        return taken.view(-1, shape.heads * shape.head_size).to(self._result)
+
+    def _work(self, part: Part) -> _Work:
+        shape, seen = self._shape, part.seen
+        queries = (part.end - part.begin) // shape.key_heads
+        read = slice(seen if part.path is None else None)
+        keys = self._cache[:, 0, :, read, : shape.head_size].transpose(2, 3).unbind()
+        values = [self._cache[:, 1, :, _span(block, part)].unbind() for block in part.blocks]
+        even = self._room(0, even_length(shape.key_heads * queries * seen))
+        scores = even[: shape.key_heads * queries * seen].view(shape.key_heads, queries, seen)
+        hidden = scores if part.mask is None else scores[..., seen - part.mask.shape[1] :]
+        mixed = self._room(1, shape.key_heads * queries * self._columns).view(shape.key_heads, queries, -1)
+        weights = [scores[..., _span(block)] for block in part.blocks]
+        own, total = mixed[..., : shape.head_size], mixed[..., shape.head_size, None]
+        rows = self._room(2, shape.key_heads * queries * shape.head_size).view(-1, shape.head_size)
+        masked = Scores(scores, even, hidden, part.mask)
+        return _Work(part, keys, masked, weights, values, mixed, own, total, rows.view(own.shape), rows)
+
+    def _room(self, use: int, size: int) -> Tensor:
+        """Memory of its own for each use, the same in all layers and passes: (size,)."""
+        if len(self._memory[use]) < size:
+            self._memory[use] = self._cache.new_zeros(2 * size)
+        return self._memory[use][:size]
+
+
+def _span(block: Block, part: Part | None = None) -> slice:
+    """The keys that a block lies between; all where they are to be gathered, for it or for its part."""
+    gathered = block.rows is not None or (part is not None and part.path is not None)
+    return slice(None) if gathered else slice(block.begin, block.end)
+
+
+def _of_block(block: Block, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights (key heads, m, k) and values (key heads, k, columns) that are multiplied."""
+    if block.rows is not None:
+        weights, values = weights.index_select(2, block.rows), values.index_select(1, block.rows)
+    return weights, values if block.keeps is None else values * block.keeps

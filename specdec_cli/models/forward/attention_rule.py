@@ -1,0 +1,130 @@
+"""By which shapes of products attention is batch-invariant on this machine: found by trying.
+
+A library's product of small matrices adds up the terms of a number in order, one after another, if there are
+rows enough and the sum is not too long. Then a key that a row does not see, of weight 0, is as good as absent
+wherever it stands between the others: a path through a tree counts like the same keys in a text. Where that
+does not hold for any shape tried here, each row is computed by itself, its keys gathered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+ROWS = 80  # of the text or tree in one part of a pass: a tree of 64 nodes and what is read with it
+LEAST = 16  # keys of a block, and numbers of a value, at least: fewer are computed by other kernels
+MULTIPLES, BLOCKS = (4, 8, 16), (128, 64, 32)  # what is tried, the fastest first
+SPARE = 64  # keys that a block's may stand between
+LONG = 2048  # keys of a long text
+SEED = 21
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRule:
+    """How to call the products.
+
+    Attributes:
+        multiple: of query rows in a call; others are padded up to one.
+        block: keys by position that are summed together; blocks are added up in order.
+    """
+
+    multiple: int
+    block: int
+
+    @property
+    def room(self) -> int:
+        """Keys among which those of a block may stand."""
+        return self.block + SPARE
+
+    def seen(self, rows: int) -> int:
+        """Keys that are read of a text of so many rows; those beyond are hidden."""
+        return max(rows, (rows - 1) // self.block * self.block + LEAST)
+
+    def padded(self, count: int) -> int:
+        """Query rows of a call for `count` ones."""
+        return -(-count // self.multiple) * self.multiple
+
+
+def value_columns(head_size: int) -> int:
+    """Numbers of a value in the cache: its own, a 1 that the weights are summed up by, and 0s."""
+    return max(head_size + 1, LEAST)
+
+
+def attention_rule(key_heads: int, group: int, head_size: int, dtype: torch.dtype) -> AttentionRule | None:
+    """The fastest rule that makes attention batch-invariant; None where none of those tried does.
+
+    Args:
+        key_heads: heads of keys and values.
+        group: query heads to each.
+        head_size: numbers in each.
+        dtype: that it is computed in.
+    """
+    return _found(key_heads, group, head_size, dtype, torch.get_num_threads())
+
+
+@cache
+def _found(
+    key_heads: int, group: int, head_size: int, dtype: torch.dtype, threads: int
+) -> AttentionRule | None:
+    rules = [AttentionRule(multiple, block) for block in BLOCKS for multiple in MULTIPLES]
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(SEED)
+        most = max(rule.padded(group * ROWS) for rule in rules)
+        queries = torch.randn(key_heads, most, head_size, dtype=dtype)
+        keys, values = torch.randn(2, key_heads, LONG, value_columns(head_size), dtype=dtype)
+        keys = keys[..., :head_size]
+        weights = torch.rand(key_heads, most, max(BLOCKS), dtype=dtype)
+        holds = (
+            rule for rule in rules if scores_agree(rule, queries, keys) and sums_agree(rule, weights, values)
+        )
+        return next(holds, None)
+
+
+def scores_agree(rule: AttentionRule, queries: Tensor, keys: Tensor) -> bool:
+    """Whether a score is the same among any number of rows and of keys."""
+
+    def scores(rows: int, seen: int) -> Tensor:
+        return torch.bmm(queries[:, :rows], keys[:, :seen].transpose(1, 2))
+
+    most, some = queries.shape[1] // rule.multiple * rule.multiple, rule.room + 5
+    expected = scores(most, some)
+    for rows in range(rule.multiple, most + 1, rule.multiple):
+        if not torch.equal(scores(rows, some), expected[:, :rows]):
+            return False
+    for seen in (*range(LEAST, 40), *range(40, some, 9)):
+        for rows in (rule.multiple, 3 * rule.multiple, most):
+            if not torch.equal(scores(rows, seen), expected[:, :rows, :seen]):
+                return False
+    return torch.equal(scores(rule.multiple, LONG)[:, :, :some], expected[:, : rule.multiple])
+
+
+def sums_agree(rule: AttentionRule, weights: Tensor, values: Tensor) -> bool:
+    """Whether a weighted sum is the same among any number of rows, wherever keys of weight 0 stand."""
+    most = weights.shape[1] // rule.multiple * rule.multiple
+    weights = weights[:, :most, : rule.block]
+    expected = torch.bmm(weights, values[:, : rule.block])
+    doubled = expected.clone().baddbmm_(weights, values[:, : rule.block])
+    for length in (rule.block, rule.block - 1, rule.block // 2 + 3, LEAST):
+        for width in (length, length + 1, length + 7, rule.room):
+            slots = torch.randperm(width)[:length].sort().values
+            apart = values.new_zeros(weights.shape[0], most, width).index_copy_(
+                2, slots, weights[..., :length]
+            )
+            around = values[:, -width:].index_copy(1, slots, values[:, :length])
+            short = torch.bmm(weights[..., :length], values[:, :length])
+            if not torch.equal(torch.bmm(apart, around), short):
+                return False
+            more = expected.clone().baddbmm_(apart, around)
+            if length == rule.block and not torch.equal(more, doubled):
+                return False
+    for rows in range(rule.multiple, most + 1, rule.multiple):
+        few, block = weights[:, :rows], values[:, : rule.block]
+        alone = torch.bmm(few, block)
+        if not torch.equal(alone, expected[:, :rows]):
+            return False
+        if not torch.equal(alone.baddbmm_(few, block), doubled[:, :rows]):
+            return False
+    return True
