@@ -80,6 +80,11 @@ class Forward(Protocol):
         """How rotary positions depend on the length of the text; None where they do not."""
         ...
 
+    @property
+    def bitwise(self) -> bool:
+        """Whether a row's logits are the same bits in every pass that holds it: batch invariance."""
+        ...
+
     def keep_features(self) -> None:
         """Make `features` from now on."""
         ...

@@ -44,6 +44,7 @@ class FusedForward:
         self.readable = len(weights.embedding)
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
+        self.bitwise = self.device.type == "cpu"
         self.features = weights.embedding[:0]
         self.rotary_scaling: RotaryScaling | None = None
 

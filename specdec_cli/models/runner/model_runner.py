@@ -76,6 +76,11 @@ class Runner:
         return self._forward.vocabulary
 
     @property
+    def bitwise(self) -> bool:
+        """Whether a row's logits are the same bits in every pass that holds it."""
+        return self._forward.bitwise
+
+    @property
     def free_positions(self) -> int:
         """Positions left after the committed text; 0 or less where it is longer than the context."""
         return self._context - len(self.tokens)

@@ -168,6 +168,11 @@ def test_a_text_longer_than_the_context_is_kept_but_not_read(llama):
     assert runner.forward_seconds == 0
 
 
+def test_the_same_bits_are_claimed_of_the_fused_pass_on_a_cpu_and_of_no_module(llama):
+    claims = [Runner(forward, CONTEXT).bitwise for forward in (HFForward(llama), new_forward(llama))]
+    assert claims == [False, True]
+
+
 @pytest.mark.parametrize("forward", [HFForward, new_forward])
 def test_rows_move_after_a_text_of_one_token(model, forward):
     """The cache is first written inside a pass here, and moved outside of one."""
