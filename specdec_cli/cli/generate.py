@@ -127,9 +127,8 @@ def _show(text: str, prompt: list[int], session: Session, completion: Completion
 
     settings, rest = session.settings, completion.finish()
     if showing.as_json:
-        print_json(
-            show.completion_record(text, prompt, completion, settings, session.describe(), fingerprint())
-        )
+        facts = session.describe(), fingerprint(), session.identical()
+        print_json(show.completion_record(text, prompt, completion, settings, *facts))
     else:
         show.show_pieces(rest if showing.stream else completion.pieces, showing.show_accepted)
         show.end_line()

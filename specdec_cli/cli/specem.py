@@ -65,13 +65,15 @@ def run_prompt(prompt: str, resolved: Resolved, output: Output) -> None:
     from specdec_cli.reporting import specem as show
     from specdec_cli.reporting.console import print_json
     from specdec_cli.reporting.generation import end_line
+    from specdec_cli.runtime.specem import identical_of
 
     settings = settings_of(resolved)
     ensemble = _loaded(settings, output)
     tally = _answer(ensemble, prompt, show_rounds=output.stream and not output.as_json)
     if output.as_json:
         machine: dict[str, object] = {**fingerprint(), "dtype": number_format(settings)}
-        print_json(show.answer_record(prompt, tally, asdict(settings), machine))
+        identical = identical_of(ensemble, settings)
+        print_json(show.answer_record(prompt, tally, asdict(settings), machine, identical))
     else:
         for each in () if output.stream else tally.rounds:
             show.show_round(each, tally.drafters)

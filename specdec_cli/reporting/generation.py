@@ -12,6 +12,7 @@ from specdec_cli.engine.completion import Completion
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.engine.text import Piece
 from specdec_cli.reporting.console import err, out
+from specdec_cli.runtime.promise import Promise
 from specdec_cli.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -117,8 +118,9 @@ def completion_record(
     settings: Settings,
     models: Mapping[str, object],
     machine: Mapping[str, str | int],
+    identical: Promise | None,
 ) -> dict[str, Any]:
-    """Everything about a run, for JSON; times are in seconds."""
+    """Everything about a run, for JSON; times are in seconds, `identical` is of `runtime.promise`."""
     stats = completion.stats
     return {
         "schema_version": SCHEMA_VERSION,
@@ -126,6 +128,7 @@ def completion_record(
         "text": completion.text,
         "token_ids": completion.tokens,
         "finish_reason": completion.finish_reason,
+        "identical": identical,
         "accepted_lengths": stats.accepted_lengths,
         "stats": {
             "prompt_tokens": len(prompt_tokens),

@@ -11,6 +11,7 @@ from rich.text import Text
 from specdec_cli.reporting.console import err, out
 from specdec_cli.reporting.model_names import short_names
 from specdec_cli.reporting.table import FittedTable, figures, names
+from specdec_cli.runtime.promise import Promise
 from specdec_cli.specem.rounds import Round
 
 SCHEMA_VERSION = 1
@@ -104,14 +105,19 @@ def summary(tally: Tally) -> dict[str, Any]:
 
 
 def answer_record(
-    prompt: str, tally: Tally, settings: dict[str, object], machine: dict[str, object]
+    prompt: str,
+    tally: Tally,
+    settings: dict[str, object],
+    machine: dict[str, object],
+    identical: Promise | None,
 ) -> dict[str, Any]:
-    """Everything about one answer, for --json."""
+    """Everything about one answer, for --json; `identical` is of `runtime.promise`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "prompt": prompt,
         "text": tally.text,
         **summary(tally),
+        "identical": identical,
         "segments": [_segment(each, tally.drafters) for each in tally.rounds],
         "settings": settings,
         "machine": machine,

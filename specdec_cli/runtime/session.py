@@ -43,6 +43,7 @@ from specdec_cli.runtime.draft_loading import load_draft, model_record
 from specdec_cli.runtime.endings import JOINED, stops_of
 from specdec_cli.runtime.ensemble import MemberPool
 from specdec_cli.runtime.preflight import CheckedDraft, check_draft, preflight
+from specdec_cli.runtime.promise import Promise, identical
 from specdec_cli.runtime.prompt_limits import require_characters, require_chat, require_tokens
 from specdec_cli.sampling.randomness import SeededRandomness
 from specdec_cli.settings import Settings
@@ -126,6 +127,13 @@ class Session:
     def number_format(self) -> str:
         """What the target computes in, by name: what the setting "auto" came to."""
         return dtype_name(self.target.dtype)
+
+    def identical(self, settings: Settings | None = None) -> Promise | None:
+        """What is promised of a text beside plain decoding's, with other settings if given; see `promise`."""
+        settings = settings or self.settings
+        names = member_names(settings) if METHODS[settings.method].is_ensemble else (self.settings.target,)
+        models = [None if name == self.settings.target else parse_draft(name) for name in names]
+        return identical(settings, all(self.runner(each).bitwise for each in models))
 
     @property
     def uses_chat(self) -> bool:

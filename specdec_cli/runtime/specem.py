@@ -10,6 +10,7 @@ from specdec_cli.errors import InputError
 from specdec_cli.models.loader import LoadedModel
 from specdec_cli.progress import Report
 from specdec_cli.registry.methods import METHODS
+from specdec_cli.runtime.promise import Promise, identical
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
@@ -86,6 +87,12 @@ def load_ensemble(settings: Settings, report: Report, *, reuse: bool = True) -> 
         [members[label] for label, _ in _labelled(verifiers)],
         rules,
     )
+
+
+def identical_of(ensemble: SpecEM, settings: Settings) -> Promise | None:
+    """What is promised of an answer beside the one of members that draft by plain decoding; see `promise`."""
+    members = *ensemble.drafters, *ensemble.verifiers
+    return identical(settings, all(member.bitwise for member in members))
 
 
 def _labelled(names: Sequence[str]) -> list[tuple[str, str]]:

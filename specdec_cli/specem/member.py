@@ -63,6 +63,11 @@ class SegmentRunner(Protocol):
 
     reuse: bool
 
+    @property
+    def bitwise(self) -> bool:
+        """Whether a row's logits are the same bits in every pass that holds it."""
+        ...
+
     def begin(self, tokens: Sequence[int]) -> None:
         """Start a text."""
         ...
@@ -103,6 +108,11 @@ class SpecEMMember:
         self._tokenizer = tokenizer
         self._answering = False
         self._tree: dict[tuple[int, ...], int] = {}
+
+    @property
+    def bitwise(self) -> bool:
+        """Whether a row's logits are the same bits in every pass that holds it."""
+        return self._runner.bitwise
 
     @property
     def room(self) -> int:

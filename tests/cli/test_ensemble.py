@@ -52,6 +52,7 @@ def average(rows: list[torch.Tensor]) -> torch.Tensor:
 )
 def test_a_greedy_average_is_that_of_transformers(ensemble, folders, names, algorithm):
     made = ensemble("--models", ",".join(names), "--algorithm", algorithm, "--json")
+    assert json.loads(made.out)["identical"] == "bitwise"
     assert tokens(made) == expected(folders, names, average)
 
 

@@ -41,6 +41,7 @@ def test_the_text_goes_to_stdout_and_who_wrote_it_to_stderr(specdec: Program, mo
     assert outcome.code == 0
     made = json.loads(specdec(*arguments(models, "-p", "Hello?", "--json")).out)
     assert outcome.out == made["text"] + "\n" == "".join(each["text"] for each in made["segments"]) + "\n"
+    assert made["identical"] == "bitwise"
     assert "weight" in outcome.err
     assert "rounds/s" in outcome.err
     assert specdec(*arguments(models, "-p", "Hello?", "--quiet", "--stream")).out == outcome.out

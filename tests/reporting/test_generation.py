@@ -99,7 +99,7 @@ def test_the_record_is_json_of_the_whole_run() -> None:
     completion.finish()
     settings = Settings(stop=("x",))
     models = {"target": {"name": "tiny"}, "draft": None}
-    record = completion_record("語", [7, 8], completion, settings, models, {"cores": 2})
+    record = completion_record("語", [7, 8], completion, settings, models, {"cores": 2}, "bitwise")
     record = json.loads(json.dumps(record))
     assert record == {
         "schema_version": SCHEMA_VERSION,
@@ -107,6 +107,7 @@ def test_the_record_is_json_of_the_whole_run() -> None:
         "text": "abcd",
         "token_ids": [1, 2, 3, 4],
         "finish_reason": "length",
+        "identical": "bitwise",
         "accepted_lengths": [2, 0],
         "stats": {
             "prompt_tokens": 2,
