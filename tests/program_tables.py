@@ -60,6 +60,7 @@ def row(configuration, **changes):
         "draft_seconds": 123.4567, "verify_seconds": 123.4567, "draft_share": 1.0, "verify_share": 1.0,
         "overhead_share": 1.0, "tree_depth": 128.5, "tree_size": 4096.5, "least_score": -123.45,
         "first_token_seconds": 1234.56, "memory_bytes": 1234 << 30, "seconds": 123456.7, "same_text": 1000,
+        "identical": "up to ties",
     }  # fmt: skip
     return Row(configuration, **figures | changes)
 
@@ -107,8 +108,8 @@ def demo():
     step = Step((1, 2, 3), 2, 4, 4, 0.5, 0.1, 0.3)
     stats = RunStats.of([step])
     drafts = ("autoregressive", "specexec, ngram", "sps, ngram+layers:15", f"sps, ngram+{FOLDER}")
-    standings = [MethodComparison(name, stats, (12.34, 10.01, 14.56), 1234) for name in drafts]
-    return method_comparison_table(standings, f"{FOLDER}, bfloat16, 80 tokens at most", "bfloat16", 0.0)
+    standings = [MethodComparison(name, stats, (12.34, 10.01, 14.56), 1234, "up to ties") for name in drafts]
+    return method_comparison_table(standings, f"{FOLDER}, bfloat16, 80 tokens at most", "bfloat16")
 
 
 def scores():

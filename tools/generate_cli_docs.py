@@ -198,7 +198,8 @@ def _exit_codes() -> str:
         "USAGE": "a flag, a preset, a variable or a file that cannot be used as given",
         "MISMATCH": "models that do not fit together, or that a method cannot drive",
         "NO_ROOM": "not enough memory or disk",
-        "CHECK_FAILED": "an audit failed, or a comparison was below what was asked",
+        "CHECK_FAILED": "an audit failed, texts differ that `identical` says are the same bit for bit, or a "
+        "comparison was below what was asked",
         "INTERRUPTED": "interrupted (Ctrl-C), with what was generated kept",
     }
     ended = "ended by {}, with what was generated kept"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from specdec_cli.benchmarking.interleaving import turned, warm_up
 from specdec_cli.engine.roles import Step
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.progress import Report
+from specdec_cli.runtime.promise import BITWISE, Promise
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
@@ -31,17 +32,24 @@ class MethodComparison:
         stats: totals of all rounds.
         speedups: its tokens per second over the first contender's, round by round.
         first_difference: where its tokens leave the first contender's; None if they are the same.
+        identical: whether they have to be the same; see `runtime.promise`.
     """
 
     name: str
     stats: RunStats
     speedups: tuple[float, ...]
     first_difference: int | None
+    identical: Promise | None = None
 
     @property
     def speedup(self) -> float:
         """Median over the rounds."""
         return median(self.speedups)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the tokens are others, though the same bits are promised."""
+        return self.identical == BITWISE and self.first_difference is not None
 
 
 def compare_methods(
@@ -62,7 +70,8 @@ def compare_methods(
         for contender in turned(contenders, number):
             report(f"Round {number + 1} of {rounds}: {contender.name}")
             runs[contender.name].append(list(session.steps(prompt, contender.settings)))
-    return comparisons(runs)
+    promises = {each.name: session.identical(each.settings) for each in contenders}
+    return [replace(each, identical=promises[each.name]) for each in comparisons(runs)]
 
 
 def comparisons(runs: dict[str, list[list[Step]]]) -> list[MethodComparison]:

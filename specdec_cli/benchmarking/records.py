@@ -13,6 +13,7 @@ from specdec_cli.benchmarking.levels import Levels
 from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.registry.methods import PLAIN
+from specdec_cli.runtime.promise import Promise
 from specdec_cli.settings import Settings, settings_from
 from specdec_cli.storage.lines import REPAIR, LinesFile, read_lines
 from specdec_cli.storage.numbers import Amount, Count, Number, Positive
@@ -57,6 +58,8 @@ class Record:
         wait_seconds: of it, while the computation stood still for them.
         link_bandwidth: bytes per second at which they came right after the run, when nothing was computed.
         prompt_hash: of the prompt's text, since ids may be mere numbers; empty in old logs.
+        identical: whether the text has to be the baseline's, as `runtime.promise` says; None where nothing is
+            promised, for peers and in old logs.
     """
 
     configuration: str
@@ -91,6 +94,7 @@ class Record:
     link_bandwidth: Amount = 0.0
     shares: tuple[tuple[Count, Count, Count], ...] = ()
     prompt_hash: str = ""
+    identical: Promise | None = None
 
     @property
     def speed(self) -> float:

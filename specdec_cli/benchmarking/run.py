@@ -92,6 +92,8 @@ def measure(
             if not log.has(each.name, item.id):
                 made, memory = maker.make(each, item, prompts[item.id])
                 record = _record(each, item, prompts[item.id], made, len(log.records), memory)
+                if each.name in own:
+                    record = replace(record, identical=session.identical(each.settings))
                 log.add(record, _logged(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from specdec_cli.benchmarking.intervals import Numbers, interval
 from specdec_cli.benchmarking.records import Record
+from specdec_cli.runtime.promise import BITWISE, UP_TO_TIES, Promise
 
 DRIFT = 0.1  # relative change of plain decoding's speed between the halves of a run that is worth a warning
 
@@ -42,6 +43,8 @@ class Row:
         memory_bytes: greatest use.
         seconds: of all its runs, prompts included.
         same_text: of the prompts, how many gave the baseline's tokens.
+        identical: whether all of them have to; see `runtime.promise`. None where nothing is promised, or not
+            of all runs.
         calls_per_token: passes of all models of an ensemble over its tokens; None for a single model.
         member_acceptance: of each of its models, accepted over drafted; None where it drafted nothing.
     """
@@ -64,6 +67,7 @@ class Row:
     memory_bytes: int
     seconds: float
     same_text: int
+    identical: Promise | None = None
     calls_per_token: float | None = None
     member_acceptance: tuple[float | None, ...] = ()
 
@@ -107,11 +111,23 @@ def _row(name: str, own: Mapping[str, Record], plain: Mapping[str, Record]) -> R
         memory_bytes=max(run.memory_bytes for run in runs),
         seconds=seconds + _sum(runs, "prefill_seconds"),
         same_text=sum(own[item].text_hash == plain[item].text_hash for item in items) if plain else len(runs),
+        identical=_promise([*runs, *(plain[item] for item in items if plain)]),
         calls_per_token=sum(share[0] for run in runs for share in run.shares) / tokens
         if any(run.shares for run in runs)
         else None,
         member_acceptance=_member_acceptance(runs),
     )
+
+
+def _promise(runs: Sequence[Record]) -> Promise | None:
+    """What is promised of all runs: a log may have been begun by an older version, or with other kernels."""
+    found = {run.identical for run in runs}
+    return None if None in found else UP_TO_TIES if UP_TO_TIES in found else BITWISE
+
+
+def broken_promises(rows: Iterable[Row]) -> list[str]:
+    """Configurations that some text is another than the baseline's of, though the same bits are promised."""
+    return [row.configuration for row in rows if row.identical == BITWISE and row.same_text < row.prompts]
 
 
 def _member_acceptance(runs: Sequence[Record]) -> tuple[float | None, ...]:

@@ -193,7 +193,7 @@ def compare(
         report_warning(f"The logs were made with other settings: {', '.join(changed)}.")
     formats = [str(machine_in(log).get("dtype", "")) for log in (before, after)]
     if all(formats) and formats[0] != formats[1]:
-        report_warning(f"The logs were measured in {' and '.join(formats)}: greedy texts may part at ties.")
+        report_warning(f"The logs were measured in {' and '.join(formats)}, in which texts may differ.")
     if not found:
         raise InputError("The logs have no configuration and prompt in common.", "Measure the same twice.")
     if unpaired := not_in_both(*logs):

@@ -11,6 +11,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli import setting_groups as groups
 from specdec_cli.cli.inputs import require_text
+from specdec_cli.cli.results import require_kept
 from specdec_cli.cli.setting_options import Given, because, takes_settings
 from specdec_cli.cli.usual import or_usual
 from specdec_cli.errors import MismatchError
@@ -108,7 +109,8 @@ def run(prompt: str, settings: dict[str, Settings], rounds: int, quiet: bool) ->
     with status("Warming up", quiet) as activity:
         standings = compare_methods(session, tokens, contenders, rounds, report=activity.update)
     title = f"{short_name(session.target.name)}, {session.number_format}, {live.max_tokens} tokens at most"
-    out().print(method_comparison_table(standings, title, session.number_format, live.temperature))
+    out().print(method_comparison_table(standings, title, session.number_format))
+    require_kept([each.name for each in standings if each.is_broken])
 
 
 def _own_draft(session: Session, report: Report) -> DraftSpec:

@@ -13,7 +13,7 @@ from specdec_cli.cli import interrupts
 from specdec_cli.cli import options as opt
 from specdec_cli.cli import setting_groups as groups
 from specdec_cli.cli.inputs import log_file, names_of, read_items
-from specdec_cli.cli.results import Format
+from specdec_cli.cli.results import Format, require_kept
 from specdec_cli.cli.setting_options import Given, because, swept_and_shared, takes_settings
 from specdec_cli.cli.usual import method_of
 from specdec_cli.errors import InputError
@@ -172,7 +172,7 @@ def _show(
     """The table of the bench, and the table of the streaming."""
     from specdec_cli.benchmarking.machine import fingerprint
     from specdec_cli.benchmarking.streaming import has_link, most_memory, stream_rows
-    from specdec_cli.benchmarking.summary import drift, summarise
+    from specdec_cli.benchmarking.summary import broken_promises, drift, summarise
     from specdec_cli.reporting import bench as show
     from specdec_cli.reporting import streaming as show_streaming
     from specdec_cli.reporting.console import out, print_json, report_warning
@@ -195,6 +195,7 @@ def _show(
     if format is Format.JSON:
         record = show.record(rows, settings, fingerprint() | {"dtype": session.number_format}, moved)
         print_json(record | show_streaming.stream_record(*facts, plan, peak))
+        require_kept(broken_promises(rows))
         return
     short = short_configurations(settings)
     rows = [replace(row, configuration=short[row.configuration]) for row in rows]
@@ -207,3 +208,4 @@ def _show(
         out().print(table)
     out().print(show_streaming.stream_table(streaming, *facts[1:]))
     out().print(show_streaming.memory_line(peak, plan))
+    require_kept(broken_promises(rows))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from specdec_cli.errors import CHECK_FAILED
 from specdec_cli.settings import Settings
 from specdec_cli.storage.output import claimed
 
@@ -81,9 +82,9 @@ def show_results(
     title: str,
     showing: Showing,
 ) -> None:
-    """Print a benchmark, and draw it where asked to."""
+    """Print a benchmark, and draw it where asked to; a broken promise ends in exit code 5."""
     from specdec_cli.benchmarking.detail import explain, unexplained
-    from specdec_cli.benchmarking.summary import DRIFT, drift, summarise
+    from specdec_cli.benchmarking.summary import DRIFT, broken_promises, drift, summarise
     from specdec_cli.reporting import bench as show
     from specdec_cli.reporting import detail as why
     from specdec_cli.reporting.console import out, print_json, report_warning
@@ -117,3 +118,20 @@ def show_results(
     elif showing.format is Format.MARKDOWN:
         parts = [show.markdown(rows, settings), why.detail_markdown(groups)]
         out().out("\n\n".join(filter(None, parts)), highlight=False)
+    require_kept(broken_promises(rows))
+
+
+def require_kept(broken: Sequence[str]) -> None:
+    """End with exit code 5 where texts are promised to be the baseline's bit for bit, and are not.
+
+    That is a bug, whatever the figures are worth, so it is said even where nothing else is.
+
+    Args:
+        broken: names of the configurations that it is so of; none if all is well.
+    """
+    from specdec_cli.reporting.console import report_warning
+
+    if broken:
+        report_warning(f"Texts are not plain decoding's, though `identical` is bitwise: {', '.join(broken)}.")
+        report_warning("That is a bug: `specdec audit --level greedy` with the same settings looks for it.")
+        raise typer.Exit(CHECK_FAILED)

@@ -78,6 +78,7 @@ def columns(row: Row, settings: Settings) -> dict[str, str]:
         "accepted": NOTHING if row.acceptance_rate is None else f"{row.acceptance_rate:.0%}",
         "calls": NOTHING if row.calls_per_token is None else f"{row.calls_per_token:.2f}",
         "by model": _by_model(row),
+        "identical": row.identical or NOTHING,
         "speed-up (95%)": "1.00x" if row.speedup is None else ratio_text(row.speedup),
         "draft/verify/rest": f"{row.draft_share:.0%}/{row.verify_share:.0%}/{row.overhead_share:.0%}",
         "ttft": f"{row.first_token_seconds:.2f}",
@@ -97,11 +98,14 @@ def ratio_text(ratio: Ratio) -> str:
     return f"{ratio.value:.2f}x ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
-RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "calls", "accepted", "by model")
+RESULT = ("gen_speed", "speed-up (95%)", "gen_rate", "calls", "accepted", "by model", "identical")
 TIMES = ("t0", "t1", "draft/verify/rest", "ttft", "exp_time", "mem_use")
 RESULT_CAPTION = (
     "gen_speed: tokens per second, the prompt apart. speed-up: over plain decoding of the same prompts, "
     "paired, geometric mean. gen_rate: tokens per target pass. accepted: of the drafted tokens."
+)
+IDENTICAL_CAPTION = (
+    " identical: texts are plain decoding's token for token (bitwise), or but for rounding (up to ties)."
 )
 ENSEMBLE_CAPTION = (
     " Ensembles: speed-up over asking every model for every token (plain); calls: passes of all models per "
@@ -121,7 +125,8 @@ def bench_tables(rows: Sequence[Row], settings: Mapping[str, Settings], title: s
     """The result, the times and the trees; a column or a table that says nothing of any row is left out."""
     cells = [columns(row, settings[row.configuration]) for row in rows]
     ensembles = any(row.calls_per_token is not None for row in rows)
-    caption = RESULT_CAPTION + (ENSEMBLE_CAPTION if ensembles else "")
+    promised = any(row.identical for row in rows)
+    caption = RESULT_CAPTION + IDENTICAL_CAPTION * promised + ENSEMBLE_CAPTION * ensembles
     parts: list[tuple[Sequence[str], str, str]] = [(RESULT, title, caption), (TIMES, "Times", TIMES_CAPTION)]
     if any(row.tree_size for row in rows):
         parts.append((TREE, "Trees", TREE_CAPTION))

@@ -6,25 +6,23 @@ from collections.abc import Sequence
 
 from specdec_cli.benchmarking.method_comparison import MethodComparison
 from specdec_cli.reporting.table import FittedTable, figures, names
+from specdec_cli.runtime.promise import UP_TO_TIES
 
 NOTHING = "-"
 
 
-def method_comparison_table(
-    found: Sequence[MethodComparison], title: str, number_format: str, temperature: float
-) -> FittedTable:
+def method_comparison_table(found: Sequence[MethodComparison], title: str, number_format: str) -> FittedTable:
     """One row a method; speed-ups are over the first row, paired round by round.
 
     Args:
         found: what was measured, the baseline first.
         title: of the table.
-        number_format: that the target computes in, which decides whether greedy texts may part at ties.
-        temperature: above 0, methods draw by chance of their own, and texts part by that.
+        number_format: that the target computes in: in float32, texts that may part at ties seldom do.
     """
     baseline, rounds = found[0], len(found[0].speedups)
     caption = f"Speed-up over {baseline.name}: median of {rounds} paired rounds (least-greatest)."
-    caption += _why_texts_part(found, number_format, temperature)
-    headings = figures("tok/s", "speed-up", "tokens per pass", "acceptance rate", "same tokens")
+    caption += _why_texts_part(found, number_format)
+    headings = figures("tok/s", "speed-up", "tokens per pass", "acceptance rate", "identical", "same tokens")
     table = FittedTable([*names("method"), *headings], title, caption)
     for each in found:
         stats = each.stats
@@ -34,16 +32,18 @@ def method_comparison_table(
             "1.00x" if each is baseline else _speedup(each),
             f"{stats.tokens_per_pass:.2f}",
             NOTHING if stats.acceptance_rate is None else f"{stats.acceptance_rate:.0%}",
+            each.identical or NOTHING,
             NOTHING if each is baseline else _agreement(each),
         )
     return table
 
 
-def _why_texts_part(found: Sequence[MethodComparison], number_format: str, temperature: float) -> str:
+def _why_texts_part(found: Sequence[MethodComparison], number_format: str) -> str:
     parted = any(each.first_difference is not None for each in found)
-    if temperature > 0:
+    promises = {each.identical for each in found}
+    if None in promises:
         why = "above temperature 0, methods draw otherwise, from the same distribution"
-    elif parted or number_format != "float32":
+    elif UP_TO_TIES in promises and (parted or number_format != "float32"):
         why = f"in {number_format}, passes of other sizes round otherwise, and near-ties may fall either way"
     else:
         return ""

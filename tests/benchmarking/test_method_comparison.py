@@ -53,6 +53,9 @@ class ToySession:
         self.ran.append((settings.seed, settings.max_tokens))
         yield step([settings.seed] * settings.max_tokens, 1.0)
 
+    def identical(self, settings):
+        return "bitwise" if settings.seed < 2 else None
+
 
 @pytest.mark.parametrize("length", [3, 20])
 def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
@@ -68,6 +71,14 @@ def test_each_warms_up_and_then_the_order_turns_from_round_to_round(length):
     assert said[:4] == [
         "Round 1 of 4: c0", "Round 1 of 4: c1", "Round 1 of 4: c2", "Round 2 of 4: c1",
     ]  # fmt: skip
+
+
+def test_tokens_that_differ_break_a_promise_where_there_is_one():
+    session: Any = ToySession()
+    contenders = [Contender(f"c{seed}", Settings(seed=seed, max_tokens=3)) for seed in range(3)]
+    result = compare_methods(session, [1, 2], contenders, 1, lambda _: None)
+    assert [each.identical for each in result] == ["bitwise", "bitwise", None]
+    assert [each.is_broken for each in result] == [False, True, False]  # all but the first write another
 
 
 def test_a_contender_runs_with_its_own_settings_and_not_those_of_the_warm_up():

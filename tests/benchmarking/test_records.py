@@ -3,13 +3,14 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from one_record import RECORD as PLAIN
 
 from specdec_cli.benchmarking.log_comparison import compare_logs
 from specdec_cli.benchmarking.records import Log, read_log
-from specdec_cli.benchmarking.summary import drift, paired_ratio, summarise
+from specdec_cli.benchmarking.summary import broken_promises, drift, paired_ratio, summarise
 from specdec_cli.errors import InputError
 
 FAST = replace(
@@ -29,6 +30,20 @@ def test_a_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert not Log(path).has("sps", "b")
     line = json.loads(path.read_text().splitlines()[1])
     assert (line["settings"], line["machine"]) == ({"gamma": 4}, {"cores": 2})
+
+
+@pytest.mark.parametrize("promise", ["bitwise", "up to ties", None])
+def test_a_record_says_what_its_text_has_to_be_and_an_old_one_nothing(tmp_path: Path, promise: Any) -> None:
+    path = tmp_path / "one.jsonl"
+    Log(path).add(replace(PLAIN, identical=promise), {}, {})
+    assert [record.identical for record in read_log(path)] == [promise]
+    line = json.loads(path.read_text())
+    path.write_text(json.dumps(line | {"identical": "perhaps"}))
+    with pytest.raises(InputError, match="identical"):
+        read_log(path)
+    del line["identical"]
+    path.write_text(json.dumps(line))
+    assert [record.identical for record in read_log(path)] == [None]
 
 
 def test_without_a_file_records_are_kept_in_memory(tmp_path: Path) -> None:
@@ -177,6 +192,26 @@ def test_a_row_has_the_totals_and_the_paired_speedup() -> None:
     assert fast.same_text == 1
     assert fast.draft_seconds == pytest.approx(0.2 / 8)
     assert plain.draft_share + plain.verify_share + plain.overhead_share == pytest.approx(1.0, rel=0.4)
+
+
+@pytest.mark.parametrize(
+    ("promises", "row", "broken"),
+    [
+        (["bitwise"] * 4, "bitwise", ["sps"]),
+        (["bitwise", "bitwise", "bitwise", "up to ties"], "up to ties", []),
+        (["bitwise", None, "bitwise", "bitwise"], None, []),  # plain decoding by an older version
+        ([None, "up to ties", None, None], None, []),
+    ],
+)
+def test_a_row_promises_what_all_its_runs_and_the_baselines_do(
+    promises: list[Any], row: str | None, broken: list[str]
+) -> None:
+    texts = [PLAIN, replace(PLAIN, item="b"), FAST, replace(FAST, item="b", text_hash="y")]
+    records = [replace(text, identical=each) for text, each in zip(texts, promises, strict=True)]
+    rows = summarise(records, BASELINES)
+    assert (rows[1].identical, broken_promises(rows)) == (row, broken)
+    same = [replace(record, text_hash="x") for record in records]
+    assert broken_promises(summarise(same, BASELINES)) == []
 
 
 def test_only_prompts_that_both_decoded_are_compared() -> None:

@@ -11,6 +11,9 @@ import pytest
 import tiny_checkpoints as tiny
 from program import Outcome, Program
 
+from specdec_cli.errors import CHECK_FAILED
+from specdec_cli.verification.base import Verdict
+
 
 @pytest.fixture(autouse=True)
 def surroundings(in_folder_with_prompts: Callable[[int], None]) -> None:
@@ -36,7 +39,27 @@ def test_json_has_rows_settings_and_machine(bench: Program) -> None:
     assert rows["sps, gamma 2"]["settings"]["gamma"] == 2
     assert rows["sps, gamma 1"]["prompts"] == 2
     assert rows["sps, gamma 1"]["same_text"] == 2  # greedy texts agree
+    assert {row["identical"] for row in rows.values()} == {"bitwise"}
     assert record["machine"]["torch"]
+
+
+def test_a_text_that_is_another_though_bits_are_promised_ends_in_five(
+    bench: Program, specdec: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from specdec_cli.runtime.build import VERIFIERS
+
+    def wrong(tree: Any, target: Any, randomness: Any, position: int) -> Verdict:
+        return Verdict((), 5)
+
+    monkeypatch.setitem(VERIFIERS, "rejection", wrong)
+    asked = ("--methods", "sps,specexec", "--exp-name", "log", "--quiet")
+    for outcome in (bench(*asked), specdec("report", "logs/log.jsonl", "--format", "json", "--quiet")):
+        assert outcome.code == CHECK_FAILED
+        assert "not plain decoding's, though `identical` is bitwise: sps." in outcome.err
+        assert "sps" in outcome.out  # the figures are shown all the same
+    drawn = bench("--method", "sps", "-t", "1", "--format", "json")  # by chance of its own
+    promises = {row["configuration"]: row["identical"] for row in json.loads(drawn.out)["rows"]}
+    assert (drawn.code, promises) == (0, {"autoregressive": "bitwise", "sps": None})
 
 
 def test_csv_and_markdown_hold_the_same_rows(bench: Program) -> None:

@@ -8,6 +8,9 @@ import tiny_checkpoints as tiny
 from program import Program
 
 from specdec_cli.cli.demo import METHODS, PROMPT
+from specdec_cli.errors import CHECK_FAILED
+from specdec_cli.runtime.build import VERIFIERS
+from specdec_cli.verification.base import Verdict
 
 DEEP = {"words": tiny.ASCII, "initializer_range": 0.2, "num_hidden_layers": 16}
 
@@ -37,6 +40,7 @@ def test_it_writes_a_text_and_compares_every_method(specdec: Program, target: st
     table = rows(outcome.out)
     assert [row[0] for row in table] == [*METHODS, "sps, ngram+self:int4", "sps, self:int4"]
     assert [row[-1] for row in table] == ["-", *["all"] * (len(METHODS) + 1)]
+    assert {row[-2] for row in table} == {"bitwise"}
     assert table[0][2] == "1.00x"
     assert "median of 2 paired rounds" in outcome.out
     written = outcome.out.partition("\n")[0]
@@ -59,6 +63,17 @@ def test_the_prompt_and_the_temperature_can_be_chosen(specdec: Program, target: 
     outcome = specdec("demo", "-m", target, "-n", "6", "--rounds", "1", "-p", "[i]hello[/i] 語", "-t", "1")
     assert outcome.code == 0
     assert "[i]hello[/i] 語" in outcome.err
+
+
+def test_a_text_that_is_another_though_bits_are_promised_ends_in_five(
+    specdec: Program, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VERIFIERS, "rejection", lambda *_: Verdict((), 5))
+    outcome = specdec("demo", "-m", target, "-n", "6", "--rounds", "1", "--quiet")
+    assert outcome.code == CHECK_FAILED
+    told = " ".join(outcome.err.split())
+    assert "`identical` is bitwise: sps, ngram+self:int4, sps, self:int4." in told
+    assert rows(outcome.out)[-1][-1].startswith("first ")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_json_has_the_same_text_for_all_and_the_bytes_of_a_pass(bench: Program) 
     assert {name: row["same_text"] for name, row in rows.items()} == {
         "autoregressive": 2, "sps": 2, "specexec": 2,
     }  # fmt: skip
+    assert {row["identical"] for row in rows.values()} == {"bitwise"}
     assert rows["sps"]["settings"]["gamma"] == 24  # of the target's own copy, a long chain
     assert rows["specexec"]["settings"]["offload"] == "disk"
     streaming = {row["configuration"]: row for row in record["streaming"]}
