@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from specdec_cli.audit.exact import ExactCheck
-from specdec_cli.audit.greedy import GreedyCheck
+from specdec_cli.audit.greedy import BitCheck, GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditResult
 from specdec_cli.audit.self_test import FaultVerdict
@@ -94,11 +94,13 @@ def audit():
     test = StatisticalTest("token 12 given those before it", 123456, 4096, 0.99, None, 0.123, impossible=1234)
     sound = StatisticalTest("text", 123456, 4096, 0.99, 0.123, 0.123)
     greedy = GreedyCheck(123456, 123456, 12345, 12345, 1.2e-3, 1e-2, 1.2e-3, {})
+    bits = replace(greedy, bits=BitCheck(123456, 2, 0))
     paths = ExactCheck("specinfer", "traversal", "[-1, -1, 0, 0, 1, 1]", "t0.7 top-p 0.9", 12345678, 1e-16)
     wrong = replace(paths, error="12345 paths of chance leave the tree")
     bug = FaultVerdict("accepts with the target's probability alone", "specinfer", True, True, True, False)
     result = AuditResult(
-        exact=[paths, wrong], statistical={"specexec": [test, sound]}, greedy={"specexec": greedy},
+        exact=[paths, wrong], statistical={"specexec": [test, sound]},
+        greedy={"specexec": greedy, "sps": bits},
         bound={"specexec": BoundCheck(123456, 0.999, 0.999, 12.34)}, self_test=[bug],
     )  # fmt: skip
     return audit_tables(result)

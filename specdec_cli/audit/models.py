@@ -10,12 +10,23 @@ from functools import partial
 import torch
 
 from specdec_cli.audit.acceptance_bound import AcceptanceCounter
-from specdec_cli.audit.greedy import CEILINGS, GreedyCheck, check_gaps, gaps, noise
+from specdec_cli.audit.greedy import (
+    CEILINGS,
+    BitCheck,
+    GreedyCheck,
+    check_bits,
+    check_gaps,
+    chosen,
+    gaps,
+    moved,
+    noise,
+)
 from specdec_cli.audit.statistical import StatisticalTest, compare_texts
 from specdec_cli.engine.observation import observed
 from specdec_cli.progress import Report
-from specdec_cli.registry.methods import PLAIN
+from specdec_cli.registry.methods import METHODS, PLAIN
 from specdec_cli.runtime.build import sampling_of
+from specdec_cli.runtime.promise import BITWISE
 from specdec_cli.runtime.session import Session
 from specdec_cli.sampling.distribution import Sampling, distribution
 from specdec_cli.settings import Settings
@@ -96,7 +107,8 @@ def statistical(
         texts.append(_text(session, tokens, replace(settings, seed=settings.seed + number), size.length))
     logits = session.logits(tokens, texts[0][:1])[0]
     sampling = sampling_of(settings)
-    law, relaxed = distribution(logits, sampling), distribution(logits, _relaxed(sampling))
+    law = distribution(logits, sampling)
+    relaxed = law if session.runner().bitwise else distribution(logits, _relaxed(sampling))
     return compare_texts(texts, plain, law.tolist(), (relaxed > 0).tolist(), size.methods)
 
 
@@ -110,19 +122,67 @@ def _relaxed(sampling: Sampling) -> Sampling:
     )
 
 
-def greedy(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> GreedyCheck:
-    """Decode prompts at temperature 0 and force the target along what was emitted; see `audit.greedy`."""
+def greedy(
+    session: Session,
+    settings: Settings,
+    prompts: Sequence[str],
+    seeded: tuple[int, int],
+    report: Report,
+) -> GreedyCheck:
+    """Decode prompts at temperature 0 and force the target along what was emitted; see `audit.greedy`.
+
+    Args:
+        session: with the target.
+        settings: of the method.
+        prompts: to decode.
+        seeded: what `parted_texts` says of the method, where the target promises the same bits.
+        report: told what is going on.
+    """
     settings = replace(settings, temperature=0.0)
-    found, moves = [], []
+    found, moves, best, other_bits = [], [], 0, 0
     for number, prompt in enumerate(prompts):
         report(f"{settings.method}: prompt {number + 1} of {len(prompts)}")
         tokens = session.encode(prompt)
         emitted = _text(session, tokens, settings)
         alone = session.logits(tokens, emitted, together=False)
-        moves.append(noise(session.logits(tokens, emitted), alone))
+        together = session.logits(tokens, emitted)
+        moves.append(noise(together, alone))
         found.append(gaps(alone, emitted))
+        best += chosen(alone, emitted)
+        other_bits += moved(together, alone)
     most = max(moves) if all(map(math.isfinite, moves)) else math.inf
-    return check_gaps(torch.cat(found), most, CEILINGS.get(session.target.dtype, 1e-2))
+    check = check_gaps(torch.cat(found), most, CEILINGS.get(session.target.dtype, 1e-2))
+    exact = session.identical(settings) == BITWISE
+    return check_bits(check, best, BitCheck(other_bits, *seeded)) if exact else check
+
+
+def seeded_texts(
+    session: Session, settings: Settings, prompts: Sequence[str], report: Report
+) -> list[list[int]]:
+    """A text of each prompt by plain decoding with the settings' seed; none where bits are not promised."""
+    plain = replace(settings, method=PLAIN, verify="token", tree=None, hub_above=0.0, coupled=False)
+    if session.identical(plain) != BITWISE:
+        return []
+    report("Plain decoding, seeded")
+    return [_text(session, session.encode(prompt), plain) for prompt in prompts]
+
+
+def parted_texts(
+    session: Session,
+    settings: Settings,
+    prompts: Sequence[str],
+    plain: Sequence[Sequence[int]],
+    report: Report,
+) -> tuple[int, int]:
+    """How many texts of a method were compared with plain decoding's of the same seed, and are others.
+
+    None are where the method's text is not promised to be that one, or is plain decoding's own.
+    """
+    if session.identical(settings) != BITWISE or METHODS[settings.method].is_plain:
+        return 0, 0
+    report(f"{settings.method}, seeded")
+    texts = [_text(session, session.encode(prompt), settings) for prompt in prompts[: len(plain)]]
+    return len(texts), sum(text != other for text, other in zip(texts, plain, strict=True))
 
 
 def bound(session: Session, settings: Settings, prompts: Sequence[str], report: Report) -> BoundCheck:

@@ -15,9 +15,11 @@ from specdec_cli.errors import InputError
 from specdec_cli.progress import Report
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.preflight import preflight_drafts
+from specdec_cli.runtime.promise import Promise
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 
+SEEDED = 2  # prompts whose seeded texts level greedy compares bit for bit
 SAMPLED = 1.0  # temperature of level statistical where the settings are greedy: then there is a law to test
 
 
@@ -89,6 +91,7 @@ class AuditResult:
     bound: dict[str, BoundCheck] = field(default_factory=dict)
     self_test: list[FaultVerdict] = field(default_factory=list)
     models: dict[str, object] | None = None
+    identical: dict[str, Promise | None] = field(default_factory=dict)  # at the settings' temperature
     warnings: list[str] = field(default_factory=list)
     temperature: float = SAMPLED  # of level statistical and of the bound
 
@@ -153,12 +156,17 @@ def _on_models(plan: AuditPlan, result: AuditResult, report: Report) -> None:
     asked = plan.settings if plan.settings.temperature > 0 else replace(plan.settings, temperature=SAMPLED)
     result.temperature = asked.temperature
     plain: list[list[int]] = []
+    seeded: list[list[int]] = []
+    if "greedy" in plan.levels:
+        seeded = models.seeded_texts(session, asked, plan.prompts[:SEEDED], report)
     if "statistical" in plan.levels:
         plain = models.plain_texts(session, asked, plan.prompts[0], size, report)
     for name, settings in every.items():
-        if "greedy" in plan.levels:
-            result.greedy[name] = models.greedy(session, settings, plan.prompts, report)
+        result.identical[name] = session.identical(settings)
         sampled = replace(settings, temperature=asked.temperature)
+        if "greedy" in plan.levels:
+            parted = models.parted_texts(session, sampled, plan.prompts, seeded, report)
+            result.greedy[name] = models.greedy(session, settings, plan.prompts, parted, report)
         if "statistical" in plan.levels:
             found = models.statistical(session, sampled, plan.prompts[0], plain, size, report)
             result.statistical[name] = found

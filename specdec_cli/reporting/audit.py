@@ -7,15 +7,24 @@ from dataclasses import asdict
 from typing import Any
 
 from specdec_cli.audit.exact import ExactCheck
-from specdec_cli.audit.greedy import GreedyCheck
+from specdec_cli.audit.greedy import BitCheck, GreedyCheck
 from specdec_cli.audit.models import BoundCheck
 from specdec_cli.audit.run import AuditPlan, AuditResult
 from specdec_cli.audit.self_test import FaultVerdict
 from specdec_cli.audit.statistical import LEVEL, POWER, StatisticalTest
 from specdec_cli.reporting.table import FittedTable, figures, names, texts
+from specdec_cli.runtime.promise import BITWISE, UP_TO_TIES
 
 SCHEMA_VERSION = 1
 MARKS = {True: "pass", False: "FAIL"}
+NOTHING = "-"
+GREEDY_RULES = {
+    BITWISE: "Bitwise: nothing is excused. Each token is the likeliest, of equals the first. other bits: "
+    "tokens before which logits differ between a pass of one token and one of many. seeded: of the texts "
+    "drawn above temperature 0, those that are plain decoding's of the same seed.",
+    UP_TO_TIES: "Up to ties: a tie lies below the likeliest by no more than twice what logits move between "
+    "passes (noise).",
+}
 
 
 def exact_table(checks: Sequence[ExactCheck]) -> FittedTable:
@@ -54,14 +63,21 @@ def statistical_table(found: Mapping[str, Sequence[StatisticalTest]], temperatur
 def greedy_table(found: Mapping[str, GreedyCheck]) -> FittedTable:
     """One row a method."""
     table = _table("Greedy, temperature 0: each emitted token beside the target's likeliest", ["method"],
-                   ["tokens", "likeliest", "ties", "wrong", "noise", "largest gap", ""])  # fmt: skip
-    table.caption = (
-        "A tie lies below the likeliest by no more than twice what logits move between passes (noise)."
-    )
+                   ["identical", "tokens", "likeliest", "ties", "wrong", "noise", "other bits", "seeded",
+                    "largest gap", ""])  # fmt: skip
+    rules = {check.identical for check in found.values()}
+    table.caption = " ".join(GREEDY_RULES[rule] for rule in GREEDY_RULES if rule in rules)
     for method, check in found.items():
-        table.add_row(method, str(check.tokens), str(check.best), str(check.ties), str(check.wrong),
-                      f"{check.noise:.1e}", f"{check.worst:.1e}", MARKS[check.passed])  # fmt: skip
+        table.add_row(method, check.identical, str(check.tokens), str(check.best), str(check.ties),
+                      str(check.wrong), f"{check.noise:.1e}", *_bits(check.bits), f"{check.worst:.1e}",
+                      MARKS[check.passed])  # fmt: skip
     return table
+
+
+def _bits(bits: BitCheck | None) -> tuple[str, str]:
+    if bits is None:
+        return NOTHING, NOTHING
+    return str(bits.moved), f"{bits.seeded - bits.parted} of {bits.seeded}" if bits.seeded else NOTHING
 
 
 def bound_table(found: Mapping[str, BoundCheck], temperature: float) -> FittedTable:
@@ -121,6 +137,7 @@ def certificate(plan: AuditPlan, result: AuditResult, machine: Mapping[str, str 
             if plan.needs_models
             else {},
         },
+        "identical": dict(result.identical),
         "temperature": {"statistical": result.temperature, "bound": result.temperature, "greedy": 0.0},
         "prompts": list(plan.prompts) if plan.needs_models else [],
         "exact": _plain(result.exact),
@@ -146,7 +163,8 @@ def _plain(level: object) -> object:
     if isinstance(level, FaultVerdict):
         return asdict(level) | {"caught": level.caught}
     if isinstance(level, ExactCheck | StatisticalTest | GreedyCheck):
-        return asdict(level) | {"passed": level.passed}
+        rule = {"identical": level.identical} if isinstance(level, GreedyCheck) else {}
+        return asdict(level) | rule | {"passed": level.passed}
     return level
 
 

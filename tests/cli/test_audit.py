@@ -45,6 +45,9 @@ def test_all_levels_on_models_leave_a_certificate(specdec: Program, target: str,
     assert set(record["greedy"]) == set(record["statistical"]) == set(record["methods"]["models"]) == checked
     assert all(check["passed"] for check in record["exact"])
     assert record["greedy"]["spechub"]["wrong"] == 0
+    assert {check["identical"] for check in record["greedy"].values()} == {"bitwise"}
+    assert record["greedy"]["specexec"]["bits"] == {"moved": 0, "seeded": 2, "parted": 0}
+    assert record["identical"] == dict.fromkeys(checked, "bitwise")
     assert 0 <= record["bound"]["spechub"]["bound"] <= 1
     assert [test["samples"] for test in record["statistical"]["specexec"]] == [60, 60, 60]
     assert record["temperature"] == {"statistical": 1.0, "bound": 1.0, "greedy": 0.0}
