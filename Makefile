@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 .PHONY: help demo test coverage kills test-slow test-bfloat16 other-python test-other-python test-model test-gpu check docs \
-	format bench bench-engine bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a fuzz \
+	format bench bench-engine bench-forward bench-multi-draft bench-ensemble bench-specem bench-a-against-a bench-identical fuzz \
 	architectures clean
 .DEFAULT_GOAL := help
 
@@ -100,6 +100,10 @@ bench-a-against-a: $(READY)  ## How often the interval of a configuration agains
 bench-engine: $(READY)  ## The engine beside transformers.generate, its overhead, and the cost of a commit
 	$(BIN)/specdec models pull smollm2-135m
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/engine.py
+
+bench-identical: $(READY)  ## Texts with and without speculation, token for token, in each number format
+	$(BIN)/specdec models pull smollm2-135m
+	$(BIN)/python benchmarks/identical.py
 
 bench-forward: $(READY)  ## Each way to compute a pass, beside the memory's limit and transformers.generate
 	$(BIN)/specdec models pull smollm2-135m

@@ -58,7 +58,8 @@ class CallSizes:
     def _find(self, count: int, product: Product) -> tuple[int, ...]:
         if count > MOST:
             more, rest = divmod(count, MOST)
-            return self._find(MOST, product) * more + (self._find(rest, product) if rest else ())
+            last = self._find(rest, product) if rest else ()
+            return self._find(MOST, product) * more + last
         if count <= self._least:
             return (self._least,)
         for size in range(count, min(count + self._least, MOST + 1)):
@@ -67,9 +68,16 @@ class CallSizes:
         return self._find(count - count // 2, product) + self._find(count // 2, product)
 
     def _agrees(self, count: int, product: Product) -> bool:
-        """Whether so many rows together, first and last, are what they are in the least calls."""
-        ends = (slice(count), slice(MOST - count, MOST))
-        return all(torch.equal(product(self._rows[end].clone()), self._expected[end]) for end in ends)
+        """Whether so many rows together, in either order, are what they are in the least calls."""
+        rows = self._rows[:count]
+        while len(self._expected) < count:
+            known = len(self._expected)
+            more = product(self._rows[known : known + self._least].clone())
+            self._expected = torch.cat((self._expected, more))
+        expected = self._expected[:count]
+        return torch.equal(product(rows.clone()), expected) and torch.equal(
+            product(rows.flip(0)).flip(0), expected
+        )
 
 
 class InvariantProduct:
@@ -114,6 +122,12 @@ def invariant(product: Product, kind: Hashable, trial: Trial) -> InvariantProduc
     return InvariantProduct(product, sizes, trial)
 
 
+def some_rows(inputs: int, dtype: torch.dtype) -> Tensor:
+    """Rows (MOST, K) to try a product on, the same every time."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(MOST, inputs, generator=generator).to(dtype)
+
+
 def cancelling(outputs: int, inputs: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """A weight (N, K) and rows (MOST, K) whose products are nothing but rounding.
 
@@ -131,13 +145,12 @@ def cancelling(outputs: int, inputs: int, dtype: torch.dtype) -> tuple[Tensor, T
 
 
 def _least(product: Product, rows: Tensor) -> tuple[int, Tensor]:
-    """Rows of the smallest call that the largest ones agree with, and what each row (MOST, N) is in it."""
-    found = {
-        least: torch.cat([product(some.clone()) for some in torch.split(rows, least)]) for least in LEAST
-    }
+    """Rows of the smallest call that the largest ones agree with, and what the first rows are in it."""
+    few = rows[: max(LEAST)]
+    found = {least: torch.cat([product(some.clone()) for some in torch.split(few, least)]) for least in LEAST}
     for most in LARGE:
         together = product(rows[:most].clone())
         for least, expected in found.items():
-            if torch.equal(together, expected[:most]):
+            if torch.equal(together[: len(few)], expected):
                 return least, expected
     return 1, found[1]

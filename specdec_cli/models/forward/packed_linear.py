@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from specdec_cli.models.forward.batch_invariance import cancelling, invariant
+from specdec_cli.models.forward.batch_invariance import cancelling, invariant, some_rows
 from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, SideBySide
 from specdec_cli.models.quantization.matrices import Product
 
@@ -124,8 +124,10 @@ def dense_product(kind: Kind, weight: Tensor, bias: Tensor | None) -> Product:
     outputs, inputs = weight.shape
 
     def trial() -> tuple[Product, Tensor]:
+        if outputs >= WIDE:
+            return product, some_rows(inputs, weight.dtype)
         other, rows = cancelling(outputs, inputs, weight.dtype)
-        return product if outputs >= WIDE else kind(other, None if bias is None else bias * 0), rows
+        return kind(other, None if bias is None else bias * 0), rows
 
     return invariant(product, (kind, weight.dtype, outputs, inputs, bias is None), trial)
 
@@ -139,8 +141,10 @@ def quantized_product(part: Int8Linear | Int4Linear | SideBySide) -> Product:
     wide = part.out_features >= WIDE
 
     def trial() -> tuple[Product, Tensor]:
+        if wide:
+            return product, some_rows(part.in_features, part.dtype)
         twin, rows = _cancelling_twin(part)
-        return product if wide else twin.product(), rows
+        return twin.product(), rows
 
     bits = (part.group, part.grid.dtype) if isinstance(part, Int4Linear) else ()
     return invariant(product, (type(part), part.out_features, part.in_features, *bits), trial)
