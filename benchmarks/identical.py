@@ -27,8 +27,8 @@ from specdec_cli.settings import Settings
 
 console = Console(width=110)
 PLAIN = Settings(method="autoregressive", ignore_eos=True, seed=1)
-SPS = replace(PLAIN, method="sps", draft="layers:2")
-SPECEXEC = replace(PLAIN, method="specexec", draft="layers:2")
+SPS = replace(PLAIN, method="sps")
+SPECEXEC = replace(PLAIN, method="specexec")
 METHODS = {
     0.0: {
         "sps": SPS,
