@@ -39,7 +39,6 @@ METHODS = {
     },
     0.8: {
         "specexec": SPECEXEC,
-        "specexec, coupled": replace(SPECEXEC, coupled=True),
         "ngram": replace(PLAIN, method="ngram"),
     },
 }

@@ -45,6 +45,7 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
     from dataclasses import asdict
 
     from specdec_cli.models.hardware import free_memory, resolve_device, resolve_dtype
+    from specdec_cli.models.memory_estimate import cache_itemsize
     from specdec_cli.reporting.console import print_json
     from specdec_cli.reporting.plan import plan_record, show_plan
     from specdec_cli.runtime.offload import device_of
@@ -54,7 +55,7 @@ def _show(settings: Sequence[Settings], facts: Sequence[str], as_json: bool) -> 
     itemsize = resolve_dtype(first.dtype, device).itemsize
     if first.offload != "none":
         facts = [*facts, f"Offloaded ({first.offload}): the target's layers need not fit. {STAYS}"]
-    models = _models(settings, itemsize)
+    models = _models(settings, itemsize, cache_itemsize(itemsize, device.type == "cpu"))
     free = free_memory(device) if first.offload == "none" else None
     if as_json:
         print_json(plan_record(models, itemsize, free, asdict(settings[-1]), facts=list(facts)))
@@ -69,7 +70,7 @@ def _partners(settings: Settings) -> tuple[str, ...]:
     return member_names(settings)[1:] if METHODS[settings.method].is_ensemble else ()
 
 
-def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
+def _models(settings: Sequence[Settings], itemsize: int, cached: int) -> list[Estimate]:
     """The target, then every draft and every other model of an ensemble that any of the settings uses."""
     from specdec_cli.models.hub.hf_hub import cached_folder
     from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft
@@ -82,7 +83,8 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
 
     first = settings[0]
     tokens = PROMPT + first.max_tokens + max(largest_tree(each) for each in settings)
-    target = here(estimate("target", first.target, itemsize=itemsize, tokens=tokens, quantize=first.quantize))
+    bytes_each = {"itemsize": itemsize, "cached": cached, "tokens": tokens}
+    target = here(estimate("target", first.target, **bytes_each, quantize=first.quantize))
     named = dict.fromkeys(
         draft
         for each in settings
@@ -90,9 +92,7 @@ def _models(settings: Sequence[Settings], itemsize: int) -> list[Estimate]:
         if draft is not None
     )
     found = {
-        draft.name: estimate_draft(
-            draft, target, itemsize=itemsize, tokens=tokens, quantize=first.draft_quantize
-        )
+        draft.name: estimate_draft(draft, target, **bytes_each, quantize=first.draft_quantize)
         for draft in named
     }
     models = {draft.name for draft in named if draft.is_model}

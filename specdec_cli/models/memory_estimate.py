@@ -41,13 +41,24 @@ class Estimate:
     guessed: bool = False
 
 
-def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str = "none") -> Estimate:
+def cache_itemsize(itemsize: int, on_cpu: bool) -> int:
+    """Bytes of a number in the cache of a model whose weights have so many: on a CPU it is float32 at least.
+
+    So `forward.attention` keeps it; where transformers' own module computes a model, it is less.
+    """
+    return max(itemsize, 4) if on_cpu else itemsize
+
+
+def estimate(
+    role: str, name: str, *, itemsize: int, cached: int, tokens: int, quantize: str = "none"
+) -> Estimate:
     """What a model that has a name of its own takes.
 
     Args:
         role: target or draft.
         name: a registry name, a folder, a file or a hub id.
-        itemsize: bytes of a weight, and of a number in the cache.
+        itemsize: bytes of a weight.
+        cached: bytes of a number in the cache; see `cache_itemsize`.
         tokens: that the cache will hold.
         quantize: "none" or a key of `LOW_BITS`.
     """
@@ -61,7 +72,7 @@ def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str 
         name=name,
         parameters=size.parameters,
         weight_bytes=_weights(size, itemsize, quantize),
-        cache_bytes=_cache(size, itemsize, tokens),
+        cache_bytes=_cache(size, cached, tokens),
         needs_hub=not local,
         gated=size.gated and not local,
         guessed=size.guessed,
@@ -69,16 +80,24 @@ def estimate(role: str, name: str, *, itemsize: int, tokens: int, quantize: str 
 
 
 def estimate_draft(
-    draft: DraftSpec | None, target: Estimate, *, itemsize: int, tokens: int, quantize: str = "none"
+    draft: DraftSpec | None,
+    target: Estimate,
+    *,
+    itemsize: int,
+    cached: int,
+    tokens: int,
+    quantize: str = "none",
 ) -> Estimate | None:
     """What a draft takes: a model, or a part or copy of the target; None where it takes nothing."""
     if draft is None or draft.is_ngram:
         return None
     folder = head_folder(draft.name)
     if folder is not None:
-        return _head(draft.name, folder, itemsize, tokens)
+        return _head(draft.name, folder, itemsize, cached * tokens)
     if draft.is_model:
-        return estimate("draft", draft.name, itemsize=itemsize, tokens=tokens, quantize=quantize)
+        return estimate(
+            "draft", draft.name, itemsize=itemsize, cached=cached, tokens=tokens, quantize=quantize
+        )
     own = replace(target, role="draft", name=draft.name, needs_hub=False, gated=False)
     if draft.kind == NOISY:
         return own
@@ -92,11 +111,11 @@ def estimate_draft(
     return replace(own, weight_bytes=weights, cache_bytes=int(target.cache_bytes * share))
 
 
-def _head(name: str, folder: Path, itemsize: int, tokens: int) -> Estimate:
+def _head(name: str, folder: Path, itemsize: int, cached: int) -> Estimate:
     config = head_config(folder)
     shape, (parameters, weights) = config["shape"], head_size(folder, itemsize, on_cpu=True)
     row = 2 * config["layers"] * shape["num_key_value_heads"] * shape["head_dim"]
-    return Estimate("draft", name, parameters, weights, row * itemsize * tokens, needs_hub=False)
+    return Estimate("draft", name, parameters, weights, row * cached, needs_hub=False)
 
 
 def total_bytes(models: list[Estimate]) -> int | None:

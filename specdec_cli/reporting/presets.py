@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from rich.text import Text
 
@@ -36,8 +37,9 @@ def _needs(preset: Preset) -> str:
     if not names:
         return preset.needs or NOTHING
     tokens = PROMPT + int(str(values.get("max_tokens", DEFAULTS["max_tokens"])))
-    target = estimate("target", names[0], itemsize=2, tokens=tokens)
-    others = (estimate_draft(parse_draft(name), target, itemsize=2, tokens=tokens) for name in names[1:])
+    sized = partial(estimate_draft, itemsize=2, cached=2, tokens=tokens)
+    target = estimate("target", names[0], itemsize=2, cached=2, tokens=tokens)
+    others = (sized(parse_draft(name), target) for name in names[1:])
     return needs_text([target, *(each for each in others if each is not None)], preset.needs)
 
 

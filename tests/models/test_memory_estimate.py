@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, MistralC
 
 from specdec_cli.models.eagle.files import head_size
 from specdec_cli.models.hf.checkpoint import weight_bytes
-from specdec_cli.models.memory_estimate import PROMPT, estimate, estimate_draft, total_bytes
+from specdec_cli.models.memory_estimate import PROMPT, cache_itemsize, estimate, estimate_draft, total_bytes
 from specdec_cli.registry.model_sizes import KNOWN, ModelSize, size_of
 from specdec_cli.registry.models import REGISTRY
 from specdec_cli.resources import shipped_drafts
@@ -61,7 +61,7 @@ def test_weights_and_cache_are_a_real_folders(tmp_path: Path, monkeypatch: pytes
     count = sum(each.numel() for each in made.parameters())
     size = ModelSize(count, config.num_hidden_layers, config.num_key_value_heads, config.head_dim)
     monkeypatch.setitem(KNOWN, str(folder), size)
-    found = estimate("target", str(folder), itemsize=4, tokens=10)
+    found = estimate("target", str(folder), itemsize=4, cached=4, tokens=10)
     assert found.weight_bytes == weight_bytes(folder, torch.float32)
     cache = made(input_ids=torch.zeros((1, 10), dtype=torch.int64), use_cache=True).past_key_values
     rows = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
@@ -70,15 +70,15 @@ def test_weights_and_cache_are_a_real_folders(tmp_path: Path, monkeypatch: pytes
 
 
 def test_drafts_share_copy_or_stand_alone() -> None:
-    target = estimate("target", "smollm2-135m", itemsize=2, tokens=PROMPT)
-    half = estimate_draft(parse_draft("layers:15"), target, itemsize=2, tokens=PROMPT)
+    target = estimate("target", "smollm2-135m", itemsize=2, cached=2, tokens=PROMPT)
+    half = estimate_draft(parse_draft("layers:15"), target, itemsize=2, cached=2, tokens=PROMPT)
     assert half is not None
     assert (half.weight_bytes, half.cache_bytes) == (0, (target.cache_bytes or 0) // 2)
-    rounded = estimate_draft(parse_draft("self:int4"), target, itemsize=2, tokens=PROMPT)
+    rounded = estimate_draft(parse_draft("self:int4"), target, itemsize=2, cached=2, tokens=PROMPT)
     assert rounded is not None
     assert 0 < (rounded.weight_bytes or 0) < (target.weight_bytes or 0) / 2
-    assert estimate_draft(parse_draft("ngram"), target, itemsize=2, tokens=PROMPT) is None
-    other = estimate_draft(parse_draft("JackFram/llama-68m"), target, itemsize=2, tokens=PROMPT)
+    assert estimate_draft(parse_draft("ngram"), target, itemsize=2, cached=2, tokens=PROMPT) is None
+    other = estimate_draft(parse_draft("JackFram/llama-68m"), target, itemsize=2, cached=2, tokens=PROMPT)
     assert other is not None
     assert other.needs_hub
     sizes = [(each.weight_bytes or 0) + (each.cache_bytes or 0) for each in (target, half, other)]
@@ -86,9 +86,9 @@ def test_drafts_share_copy_or_stand_alone() -> None:
 
 
 def test_a_shipped_head_is_known_by_its_files() -> None:
-    target = estimate("target", "smollm2-135m", itemsize=4, tokens=100)
+    target = estimate("target", "smollm2-135m", itemsize=4, cached=4, tokens=100)
     for name in ("smollm2-head", "ngram+smollm2-head"):
-        head = estimate_draft(parse_draft(name), target, itemsize=4, tokens=100)
+        head = estimate_draft(parse_draft(name), target, itemsize=4, cached=4, tokens=100)
         assert head is not None
         assert (head.name, head.needs_hub) == ("smollm2-head", False)
         assert head.weight_bytes == head_size(shipped_drafts()["smollm2-head"], 4, on_cpu=True)[1]
@@ -100,14 +100,23 @@ def test_a_name_may_say_how_large_a_model_is_and_may_not() -> None:
     assert guessed is not None
     assert (guessed.parameters, guessed.bits, guessed.guessed) == (13_000_000_000, 4, True)
     assert size_of("someone/great-model") is None
-    unknown = estimate("target", "someone/great-model", itemsize=2, tokens=1)
+    unknown = estimate("target", "someone/great-model", itemsize=2, cached=2, tokens=1)
     assert (unknown.weight_bytes, unknown.needs_hub) == (None, True)
     assert total_bytes([unknown]) is None
 
 
 def test_bitsandbytes_weights_are_counted() -> None:
     sizes = [
-        estimate("target", "smollm2-135m", itemsize=2, tokens=10, quantize=kind).weight_bytes or 0
+        estimate("target", "smollm2-135m", itemsize=2, cached=2, tokens=10, quantize=kind).weight_bytes or 0
         for kind in ("bnb-4bit", "bnb-8bit", "none")
     ]
     assert 0 < sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_cache_on_the_cpu_is_planned_in_float32():
+    assert [cache_itemsize(size, on_cpu=True) for size in (2, 4, 8)] == [4, 4, 8]
+    assert cache_itemsize(2, on_cpu=False) == 2
+    two, four = (
+        estimate("target", "smollm2-135m", itemsize=2, cached=cached, tokens=100) for cached in (2, 4)
+    )
+    assert (two.weight_bytes, 2 * (two.cache_bytes or 0)) == (four.weight_bytes, four.cache_bytes)

@@ -198,7 +198,7 @@ class InvariantAttention:
     def _room(self, use: int, size: int) -> Tensor:
         """Memory of its own for each use, the same in all layers and passes: (size,)."""
         if len(self._memory[use]) < size:
-            self._memory[use] = self._cache.new_zeros(2 * size)
+            self._memory[use] = self._cache.new_zeros(size * 5 // 4)
         return self._memory[use][:size]
 
 

@@ -20,6 +20,7 @@ from specdec_cli.models.quantization.shapes import low_bytes
 SLOTS = 3  # one that computes, one that is ready, one that is on its way
 SHARE = 0.9  # of the free memory, where no limit is given
 PROMPT = 512  # rows of a prompt that the caches are planned for
+SCORED = 100  # rows whose scores are held at once, with room to grow
 ACTIVATIONS = 4  # rows of the hidden size that a pass holds at once beside the layers' inner ones
 LOGITS = 3  # times that a tree's logits are held: raw, as a distribution, and in between
 
@@ -112,6 +113,8 @@ def _plan(skeleton: Skeleton, work: Workload, resident: int, limit: int, device:
     slots = min(SLOTS, max(2, len(streamed))) if streamed else 0
     config = skeleton.model.config
     rows = PROMPT + work.tokens + work.tree
+    # As `forward.attention` keeps them; where transformers' own module computes a model, they take less.
+    cached = torch.promote_types(dtype, torch.float32) if device.type == "cpu" else dtype
     parts = {
         "program": program_bytes() if device.type == "cpu" else 0,
         "embedding, head, norms": skeleton.rest_bytes(),
@@ -120,8 +123,8 @@ def _plan(skeleton: Skeleton, work: Workload, resident: int, limit: int, device:
         ),
         f"buffers ({slots})": slots * _largest(streamed) + _staging(streamed, dtype),
         "draft": _draft_bytes(skeleton, work),
-        "caches": rows * (row_bytes(config, dtype) + _draft_row_bytes(work, dtype)),
-        "workspace": _workspace(config, work, dtype),
+        "caches": rows * (row_bytes(config, cached) + _draft_row_bytes(work, cached)),
+        "workspace": _workspace(config, work, dtype) + _score_bytes(config, rows, device),
     }
     return Plan(
         parts=parts,
@@ -182,6 +185,12 @@ def _workspace(config: Any, work: Workload, dtype: torch.dtype) -> int:
     numbers = ACTIVATIONS * text.hidden_size + 3 * widest
     tree = (work.tree + 1) * (LOGITS * 4 * logit_vocab_size(config) + numbers * dtype.itemsize)
     return int(max(work.prefill_chunk * numbers * dtype.itemsize, tree))
+
+
+def _score_bytes(config: Any, rows: int, device: torch.device) -> int:
+    """What `forward.attention` computes the scores of some rows in, on a CPU."""
+    heads = getattr(config.get_text_config(decoder=True), "num_attention_heads", None) or 0
+    return heads * SCORED * rows * 4 if device.type == "cpu" else 0
 
 
 def program_bytes() -> int:

@@ -139,7 +139,7 @@ def test_half_a_matrix_in_4_bits_is_none(target, folder, half):
     of_target: Any = None  # which says nothing of a head
     for call in (
         load_eagle_head,
-        lambda *_: estimate_draft(DraftSpec("model", str(folder)), of_target, itemsize=4, tokens=9),
+        lambda *_: estimate_draft(DraftSpec("model", str(folder)), of_target, itemsize=4, cached=4, tokens=9),
     ):
         assert HALVES[half] in refusal(call, "head", folder, target)
 
