@@ -10,7 +10,7 @@ and their results are tried once; where neither works, a plain product is used.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from specdec_cli.models.quantization.linear import Int4Linear, Int8Linear, SideB
 from specdec_cli.models.quantization.matrices import Product
 
 WIDE = 8192  # outputs of a product that is tried on itself: some of so many show a difference
+FEW = 256  # outputs of a product in low precision that is tried in another's place
 PACKED_FOR = 32  # rows that the layout is chosen for; one layout serves any number of rows
 
 
@@ -121,15 +122,15 @@ def dense_product(kind: Kind, weight: Tensor, bias: Tensor | None) -> Product:
     product = kind(weight, bias)
     if weight.device.type != "cpu":
         return product
-    outputs, inputs = weight.shape
+    (outputs, inputs), dtype, biased = weight.shape, weight.dtype, bias is not None
 
     def trial() -> tuple[Product, Tensor]:
         if outputs >= WIDE:
-            return product, some_rows(inputs, weight.dtype)
-        other, rows = cancelling(outputs, inputs, weight.dtype)
-        return kind(other, None if bias is None else bias * 0), rows
+            return product, some_rows(inputs, dtype)
+        other, rows = cancelling(outputs, inputs, dtype)
+        return kind(other, torch.zeros(outputs, dtype=dtype) if biased else None), rows
 
-    return invariant(product, (kind, weight.dtype, outputs, inputs, bias is None), trial)
+    return invariant(product, (kind, dtype, outputs, inputs, biased), trial)
 
 
 def quantized_product(part: Int8Linear | Int4Linear | SideBySide) -> Product:
@@ -137,30 +138,34 @@ def quantized_product(part: Int8Linear | Int4Linear | SideBySide) -> Product:
     if isinstance(part, SideBySide):
         products = [quantized_product(each) for each in part.parts]
         return lambda x: torch.cat([product(x) for product in products], dim=-1)
-    product = part.product()
-    wide = part.out_features >= WIDE
-
-    def trial() -> tuple[Product, Tensor]:
-        if wide:
-            return product, some_rows(part.in_features, part.dtype)
-        twin, rows = _cancelling_twin(part)
-        return twin.product(), rows
-
-    bits = (part.group, part.grid.dtype) if isinstance(part, Int4Linear) else ()
-    return invariant(product, (type(part), part.out_features, part.in_features, *bits), trial)
-
-
-def _cancelling_twin(part: Int8Linear | Int4Linear) -> tuple[Int8Linear | Int4Linear, Tensor]:
-    """A product of the same kind and shape as `part`, and rows, as `batch_invariance.cancelling`."""
-    outputs, inputs = part.out_features, part.in_features
-    weight, rows = cancelling(outputs, inputs, torch.bfloat16)
-    whole = (weight * 3).round().clamp_(-8, 7)
+    # torch's products in low precision take outputs in blocks of fewer than these, whatever their number.
+    outputs, inputs, dtype = min(part.out_features, FEW), part.in_features, part.dtype
     if isinstance(part, Int8Linear):
-        return Int8Linear(whole.to(torch.int8), torch.ones(outputs), None, part.dtype), rows.to(part.dtype)
-    scale = torch.ones(inputs // part.group, outputs)
+        trial = partial(_trial_int8, outputs, inputs, dtype)
+        return invariant(part.product(), ("int8", outputs, inputs, dtype), trial)
+    group, computed_in = part.group, part.grid.dtype
+    trial = partial(_trial_int4, outputs, inputs, group, computed_in, dtype)
+    return invariant(part.product(), ("int4", outputs, inputs, group, computed_in, dtype), trial)
+
+
+def _trial_int8(outputs: int, inputs: int, dtype: torch.dtype) -> tuple[Product, Tensor]:
+    whole, rows = _cancelling_numbers(outputs, inputs)
+    return Int8Linear(whole.to(torch.int8), torch.ones(outputs), None, dtype).product(), rows.to(dtype)
+
+
+def _trial_int4(
+    outputs: int, inputs: int, group: int, computed_in: torch.dtype, dtype: torch.dtype
+) -> tuple[Product, Tensor]:
+    whole, rows = _cancelling_numbers(outputs, inputs)
+    scale = torch.ones(inputs // group, outputs)
     numbers = (whole + 8, scale, torch.zeros_like(scale))
-    twin = Int4Linear.from_whole(*numbers, None, None, part.grid.dtype, part.dtype)
-    return twin, rows.to(part.dtype)
+    return Int4Linear.from_whole(*numbers, None, None, computed_in, dtype).product(), rows.to(dtype)
+
+
+def _cancelling_numbers(outputs: int, inputs: int) -> tuple[Tensor, Tensor]:
+    """As `batch_invariance.cancelling`, with whole numbers from -8 to 7 for weights."""
+    weight, rows = cancelling(outputs, inputs, torch.bfloat16)
+    return (weight * 3).round().clamp_(-8, 7), rows
 
 
 @cache
