@@ -128,7 +128,8 @@ def dense_product(kind: Kind, weight: Tensor, bias: Tensor | None) -> Product:
         if outputs >= WIDE:
             return product, some_rows(inputs, dtype)
         other, rows = cancelling(outputs, inputs, dtype)
-        return kind(other, torch.zeros(outputs, dtype=dtype) if biased else None), rows
+        small = rows[0, :1].expand(outputs) * 2.0**-20  # no larger than the rounding that is to be seen
+        return kind(other, small if biased else None), rows
 
     return invariant(product, (kind, dtype, outputs, inputs, biased), trial)
 

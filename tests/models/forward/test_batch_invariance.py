@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from specdec_cli.models.forward import attention, attention_plan, packed_linear
+from specdec_cli.models.forward.attention_rule import AttentionRule
 from specdec_cli.models.forward.batch_invariance import InvariantProduct
 from specdec_cli.models.forward.compiled import compile_kernels, load_kernels
 from specdec_cli.models.forward.fused import FusedForward
@@ -260,6 +261,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_another_order_of_a_sum_is_seen(what, monkeypatch):
     monkeypatch.setattr(packed_linear, "packing", lambda dtype: None)
+    monkeypatch.setattr(attention, "attention_rule", lambda *_: AttentionRule(4, 128))
     monkeypatch.setattr(*BROKEN[what])
     model = made("llama", "float32")
     assert differing([FusedForward(model) for _ in range(2)], length=250)[0] > 0

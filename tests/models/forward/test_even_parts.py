@@ -30,16 +30,6 @@ def test_rows_are_what_they_are_alone(threads, inner):
         assert torch.equal(work(x[:count]), expected[:count])
 
 
-def test_without_that_they_are_not():
-    """Where this fails, torch has one formula for both and the parts are no longer needed."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    x = (torch.randn(61, 2 * 4321, generator=torch.Generator().manual_seed(1)) * 4)[:, :4321]
-    same = torch.equal(silu(x), alone(silu, x))
-    torch.set_num_threads(before)
-    assert not same
-
-
 def test_few_rows_and_even_ones_go_in_one_part():
     assert even_parts._parts(1, 1536, 2) == [1]
     assert even_parts._parts(64, 1536, 2) == [64]
