@@ -20,6 +20,7 @@ from specdec_cli.engine.stats import RunStats
 from specdec_cli.errors import InputError
 from specdec_cli.evaluation.datasets import Item
 from specdec_cli.registry.methods import METHODS, PLAIN
+from specdec_cli.runtime.promise import UP_TO_TIES, Promise
 from specdec_cli.runtime.session import Session
 from specdec_cli.settings import Settings
 from specdec_cli.settings.draft_spec import resolve_draft
@@ -84,6 +85,7 @@ def measure(
         log.require_same_prompt(item.id, prompt_hash(item.prompt))
     prompts = {item.id: _encode(session, item) for item in bench.items}
     machine = _machine(session, log)
+    elsewhere = bool(log.other_machine(machine))
     own = {each.name for each in bench.configurations}
     maker = Maker(session, runs, own, trace, bench.measures_link)
     progress.begin(len(configurations) * len(bench.items))
@@ -93,7 +95,7 @@ def measure(
                 made, memory = maker.make(each, item, prompts[item.id])
                 record = _record(each, item, prompts[item.id], made, len(log.records), memory)
                 if each.name in own:
-                    record = replace(record, identical=session.identical(each.settings))
+                    record = replace(record, identical=_promised(session, each.settings, elsewhere))
                 log.add(record, _logged(each.settings), machine | _peer_settings(each.name, peers))
             progress.advance(f"{item.id}: {each.name}")
     return configurations
@@ -115,6 +117,12 @@ def _machine(session: Session, log: Log) -> dict[str, Any]:
             f"The log was begun on another machine or set-up ({', '.join(changed)}): times do not compare."
         )
     return machine
+
+
+def _promised(session: Session, settings: Settings, elsewhere: bool) -> Promise | None:
+    """As `Session.identical`; other libraries and processors, which a log was begun on, round otherwise."""
+    promise = session.identical(settings)
+    return UP_TO_TIES if promise and elsewhere else promise
 
 
 def _runs(bench: Bench, session: Session) -> tuple[Mapping[str, Run], list[Configuration], dict[str, Peer]]:

@@ -51,6 +51,11 @@ from specdec_cli.settings.draft_spec import parse_draft, resolve_draft
 from specdec_cli.settings.ensembles import member_names
 from specdec_cli.tree import TokenTree
 
+BY_ROW = (
+    "the products that are fast here round a row by its neighbours, so each is attended to by itself. "
+    "Texts stay plain decoding's bit for bit, and passes over trees and prompts are slow."
+)
+
 
 class Session:
     """A loaded target, the drafts loaded for it, and the settings that asked for them.
@@ -281,6 +286,8 @@ class Session:
             forward = new_forward(loaded.model, loaded.stream)
             if self.settings.compile:
                 self.warnings.append(f"--compile changes nothing for {loaded.name}: {NOT_COMPILED}.")
+        if forward.by_row:
+            self.warnings.append(f"{loaded.name}: {BY_ROW}")
         if loaded is self.target or loaded.name in self.members:
             return Runner(forward, loaded.context, name)
         return Runner(forward, loaded.context, name, loaded.tokenizer.stand_in(forward.readable))

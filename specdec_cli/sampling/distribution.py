@@ -177,11 +177,13 @@ def _normalised(probs: Tensor) -> Tensor:
 
 
 def _row_sums(values: Tensor) -> Tensor:
-    """Sums over the last dimension, (..., V) to (..., 1), each row by a call of its own.
+    """Sums over the last dimension, (..., V) to (..., 1), on a CPU each row by a call of its own.
 
-    torch adds up a single long row in parts, one for each thread, but several rows each in one go, so a row's
-    last bits would depend on whether others stand beside it.
+    There torch adds up a single long row in parts, one for each thread, but several rows each in one go, so a
+    row's last bits would depend on whether others stand beside it.
     """
+    if values.device.type != "cpu":
+        return values.sum(-1, keepdim=True)
     rows = values.reshape(-1, values.shape[-1])
     sums = [values.new_empty(0), *(row.sum(-1, keepdim=True) for row in rows)]
     return torch.cat(sums).view(*values.shape[:-1], 1)

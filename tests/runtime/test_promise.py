@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import tiny_checkpoints as tiny
 
+from specdec_cli.models.forward import attention
 from specdec_cli.models.forward.fused import FusedForward
 from specdec_cli.registry.methods import METHODS
 from specdec_cli.runtime.promise import identical
@@ -87,3 +88,11 @@ def test_a_gpu_promises_nothing_of_bits(settings, monkeypatch):
     monkeypatch.setattr(session.runner()._forward, "bitwise", False)
     assert isinstance(session.runner()._forward, FusedForward)
     assert session.identical() == "up to ties"
+
+
+def test_where_every_row_is_attended_to_by_itself_the_user_is_told(settings, monkeypatch):
+    assert not any("attended to" in each for each in Session.load(settings).warnings)
+    monkeypatch.setattr(attention, "attention_rule", lambda *_: None)
+    session = Session.load(settings)
+    assert any("attended to by itself" in each for each in session.warnings)
+    assert session.runner().bitwise

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from specdec_cli.models.forward.attention_plan import Block, Part, Planner
-from specdec_cli.models.forward.attention_rule import attention_rule, value_columns
+from specdec_cli.models.forward.attention_rule import attention_rule, batch_of, value_columns
 from specdec_cli.models.forward.base import Pass
 from specdec_cli.models.forward.even_parts import even_length
 from specdec_cli.models.forward.kernels import Kernels, Scores, Shape
 
 GROWTH = 1.5
-LEAST = 64  # rows that the cache has at least, and grows by: compiled kernels want two
+STRIDE = 64  # rows that the cache grows by: compiled kernels want two
 
 
 class Attention(Protocol):
@@ -32,6 +32,16 @@ class Attention(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """What keys and values are kept in."""
+        ...
+
+    @property
+    def by_row(self) -> bool:
+        """Whether each row is computed by itself."""
+        ...
+
+    @property
+    def invariant(self) -> bool:
+        """Whether a row's result is the same bits in every pass."""
         ...
 
     @property
@@ -71,13 +81,13 @@ class _Work:
 
     Attributes:
         part: which one.
-        keys: (key heads, head size, seen) of each layer.
+        keys: (batch, head size, seen) of each layer.
         scores: of the part.
-        weights: (key heads, m, k) of each block.
-        values: (key heads, k, columns) of each block and layer.
-        mixed: (key heads, m, columns) the weighted sum of values.
+        weights: (batch, m, k) of each block.
+        values: (batch, k, columns) of each block and layer.
+        mixed: (batch, m, columns) the weighted sum of values.
         own, total: the values proper in that, and the sum of weights.
-        divided, rows: what the values proper come to, as (key heads, m, head size) and with one row a query.
+        divided, rows: what the values proper come to, as (batch, m, head size) and with one row a query.
     """
 
     part: Part
@@ -112,7 +122,8 @@ class InvariantAttention:
     ) -> None:
         self._shape, self._kernels, self._result = shape, kernels, dtype
         wide = torch.promote_types(dtype, torch.float32)
-        rule = attention_rule(shape.key_heads, shape.heads // shape.key_heads, shape.head_size, wide)
+        self._rule = rule = attention_rule(shape.heads, shape.key_heads, shape.head_size, wide)
+        self._batch = batch_of(shape.heads, shape.key_heads)
         self._planner = Planner(shape, rule, window, wide, kernels.whole_masks)
         self._columns = value_columns(shape.head_size)
         self._cache = torch.empty((layers, 2, shape.key_heads, 0, self._columns), dtype=wide)
@@ -128,6 +139,14 @@ class InvariantAttention:
         return self._cache.dtype
 
     @property
+    def by_row(self) -> bool:
+        return self._rule is None
+
+    @property
+    def invariant(self) -> bool:
+        return True
+
+    @property
     def rotation_scale(self) -> float:
         return math.sqrt(math.log2(math.e) / math.sqrt(self._shape.head_size))
 
@@ -135,7 +154,7 @@ class InvariantAttention:
         """Hidden keys and values must be numbers, so that nothing comes of them."""
         if rows <= self.capacity:
             return
-        more = -(-max(rows, int(self.capacity * GROWTH)) // LEAST) * LEAST - self.capacity
+        more = -(-max(rows, int(self.capacity * GROWTH)) // STRIDE) * STRIDE - self.capacity
         self._cache = pad(self._cache, (0, 0, 0, more))
         self._cache[..., self._shape.head_size] = 1.0
         self._written = self._cache.flatten(1, 2)[..., : self._shape.head_size].unbind()
@@ -145,6 +164,10 @@ class InvariantAttention:
 
     def prepare(self, step: Pass) -> tuple[Tensor, Sequence[_Work]]:
         plan = self._planner.plan(step)
+        rows = step.start + step.tokens.numel()
+        seen = max(part.seen for part in plan.parts)
+        if seen > rows:  # what a text that went wrong left there may be no numbers
+            self._cache[:, :, :, rows:seen, : self._shape.head_size] = 0.0
         return plan.chosen, [self._work(part) for part in plan.parts]
 
     def mix(
@@ -167,7 +190,7 @@ class InvariantAttention:
         keys, values = work.keys[layer], [each[layer] for each in work.values]
         if work.part.path is not None:  # what the work has of a layer are all its rows
             keys, values = keys.index_select(2, work.part.path), [values[0].index_select(1, work.part.path)]
-        torch.bmm(queries.view(shape.key_heads, -1, shape.head_size), keys, out=work.scores.all)
+        torch.bmm(queries.view(self._batch, -1, shape.head_size), keys, out=work.scores.all)
         self._kernels.weigh(work.scores)
         for number, block in enumerate(work.part.blocks):
             weights, summed = _of_block(block, work.weights[number], values[number])
@@ -180,18 +203,19 @@ class InvariantAttention:
         return taken.view(-1, shape.heads * shape.head_size).to(self._result)
 
     def _work(self, part: Part) -> _Work:
-        shape, seen = self._shape, part.seen
-        queries = (part.end - part.begin) // shape.key_heads
+        size, batch, seen = self._shape.head_size, self._batch, part.seen
+        queries = (part.end - part.begin) // batch
+        cache = self._cache.expand(-1, -1, batch, -1, -1)
         read = slice(seen if part.path is None else None)
-        keys = self._cache[:, 0, :, read, : shape.head_size].transpose(2, 3).unbind()
-        values = [self._cache[:, 1, :, _span(block, part)].unbind() for block in part.blocks]
-        even = self._room(0, even_length(shape.key_heads * queries * seen))
-        scores = even[: shape.key_heads * queries * seen].view(shape.key_heads, queries, seen)
+        keys = cache[:, 0, :, read, :size].transpose(2, 3).unbind()
+        values = [cache[:, 1, :, _span(block, part)].unbind() for block in part.blocks]
+        even = self._room(0, even_length(batch * queries * seen))
+        scores = even[: batch * queries * seen].view(batch, queries, seen)
         hidden = scores if part.mask is None else scores[..., seen - part.mask.shape[1] :]
-        mixed = self._room(1, shape.key_heads * queries * self._columns).view(shape.key_heads, queries, -1)
+        mixed = self._room(1, batch * queries * self._columns).view(batch, queries, -1)
         weights = [scores[..., _span(block)] for block in part.blocks]
-        own, total = mixed[..., : shape.head_size], mixed[..., shape.head_size, None]
-        rows = self._room(2, shape.key_heads * queries * shape.head_size).view(-1, shape.head_size)
+        own, total = mixed[..., :size], mixed[..., size, None]
+        rows = self._room(2, batch * queries * size).view(-1, size)
         masked = Scores(scores, even, hidden, part.mask)
         return _Work(part, keys, masked, weights, values, mixed, own, total, rows.view(own.shape), rows)
 
@@ -209,7 +233,7 @@ def _span(block: Block, part: Part | None = None) -> slice:
 
 
 def _of_block(block: Block, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights (key heads, m, k) and values (key heads, k, columns) that are multiplied."""
+    """The weights (batch, m, k) and values (batch, k, columns) that are multiplied."""
     if block.rows is not None:
         weights, values = weights.index_select(2, block.rows), values.index_select(1, block.rows)
     return weights, values if block.keeps is None else values * block.keeps

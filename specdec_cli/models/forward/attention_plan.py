@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from specdec_cli.models.forward.attention_rule import LEAST, ROWS, AttentionRule
+from specdec_cli.models.forward.attention_rule import LEAST, ROWS, AttentionRule, batch_of
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.kernels import Shape
 
@@ -44,7 +44,7 @@ class Part:
         begin, end: of `Plan.chosen`, the queries.
         given: (n * heads,) where each row's heads are among them.
         seen: rows of the cache that are read.
-        mask: (queries of a key head, k) additive, of the last k keys read; None if all are visible.
+        mask: (queries of a product, k) additive, of the last k keys read; None if all are visible.
         blocks: of keys, in order.
         path: (seen,) the rows of the cache to be gathered before anything else; None for the first `seen`.
     """
@@ -68,11 +68,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """How the queries of some rows lie: those of a key head together, the last one repeated as padding.
+    """How the queries of some rows lie: those of a product together, the last one repeated as padding.
 
     Attributes:
-        rows: (m,) of the queries of a key head.
-        chosen: (key heads * m,) all queries, as `Rotate` takes them, counted from the first of the rows.
+        rows: (m,) of the queries of a product.
+        chosen: (batch * m,) all queries, as `Rotate` takes them, counted from the first of the rows.
         given: (n * heads,) where each row's heads are among them.
     """
 
@@ -112,7 +112,7 @@ class Planner:
         dtype: torch.dtype,
         whole_masks: bool,
     ) -> None:
-        self._heads, self._group = shape.heads, shape.heads // shape.key_heads
+        self._heads, self._group = shape.heads, shape.heads // batch_of(shape.heads, shape.key_heads)
         self._width = shape.heads + 2 * shape.key_heads
         self._orders: dict[int, _Order] = {}
         self._rule, self._window, self._dtype, self._whole_masks = rule, window, dtype, whole_masks

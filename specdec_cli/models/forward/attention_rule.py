@@ -53,30 +53,43 @@ def value_columns(head_size: int) -> int:
     return max(head_size + 1, LEAST)
 
 
-def attention_rule(key_heads: int, group: int, head_size: int, dtype: torch.dtype) -> AttentionRule | None:
+def batch_of(heads: int, key_heads: int) -> int:
+    """Products that are made at once: one for each key head, and two halves of a single one's queries.
+
+    A product by itself is split among threads, and its sums with it.
+    """
+    return 2 if key_heads == 1 and heads % 2 == 0 else key_heads
+
+
+def attention_rule(heads: int, key_heads: int, head_size: int, dtype: torch.dtype) -> AttentionRule | None:
     """The fastest rule that makes attention batch-invariant; None where none of those tried does.
 
     Args:
-        key_heads: heads of keys and values.
-        group: query heads to each.
+        heads: of queries.
+        key_heads: of keys and values.
         head_size: numbers in each.
         dtype: that it is computed in.
     """
-    return _found(key_heads, group, head_size, dtype, torch.get_num_threads())
+    return _found(heads, key_heads, head_size, dtype, torch.get_num_threads())
 
 
 @cache
 def _found(
-    key_heads: int, group: int, head_size: int, dtype: torch.dtype, threads: int
+    heads: int, key_heads: int, head_size: int, dtype: torch.dtype, threads: int
 ) -> AttentionRule | None:
     rules = [AttentionRule(multiple, block) for block in BLOCKS for multiple in MULTIPLES]
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(SEED)
-        most = max(rule.padded(group * ROWS) for rule in rules)
-        queries = torch.randn(key_heads, most, head_size, dtype=dtype)
-        keys, values = torch.randn(2, key_heads, LONG, value_columns(head_size), dtype=dtype)
-        keys = keys[..., :head_size]
-        weights = torch.rand(key_heads, most, max(BLOCKS), dtype=dtype)
+    chance = torch.Generator().manual_seed(SEED)
+
+    def some(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=dtype, generator=chance)
+
+    batch = batch_of(heads, key_heads)
+    with torch.inference_mode():
+        most = max(rule.padded(heads // batch * ROWS) for rule in rules)
+        queries = some(batch, most, head_size)
+        keys, values = some(2, key_heads, LONG, value_columns(head_size))
+        keys, values = keys[..., :head_size].expand(batch, -1, -1), values.expand(batch, -1, -1)
+        weights = some(batch, most, max(BLOCKS)).abs()
         holds = (
             rule for rule in rules if scores_agree(rule, queries, keys) and sums_agree(rule, weights, values)
         )

@@ -81,6 +81,11 @@ class Forward(Protocol):
         ...
 
     @property
+    def by_row(self) -> bool:
+        """Whether each row's attention is computed by itself, there being no faster way here."""
+        ...
+
+    @property
     def bitwise(self) -> bool:
         """Whether a row's logits are the same bits in every pass that holds it: batch invariance."""
         ...

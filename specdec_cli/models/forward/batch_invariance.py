@@ -17,10 +17,8 @@ from torch import Tensor
 from specdec_cli.models.quantization.matrices import Product
 
 MOST = 80  # rows of a call at most, for a tree of 64 nodes and what is read with it: as many are tried out
-LEAST, LARGE = (
-    (1, 2, 4, 8),
-    (MOST, 64, 32, 16),
-)  # what is tried as rows of the smallest call, and of large ones
+SMALL, LARGE = (1, 2, 4, 8), (MOST, 64, 32, 16)  # tried as rows of the smallest call, and of large ones
+EDGE = 6  # rows at either end that are looked at, and every so many between
 SEED = 20
 Trial = Callable[[], tuple[Product, Tensor]]  # a product of the kind, and rows (MOST, K) to try it on
 
@@ -36,7 +34,6 @@ class CallSizes:
         self.whole: set[int] = set()
         self._ways: dict[int, tuple[int, ...]] = {}
         self._least = 0  # rows of a call at least; not known yet
-        self._rows = self._expected = torch.empty(0)
 
     def way(self, count: int, trial: Trial) -> tuple[int, ...]:
         """Rows of each call for `count` rows; one more than there are is a row of padding.
@@ -47,33 +44,24 @@ class CallSizes:
         """
         if count not in self._ways:
             product, rows = trial()
-            if not self._least:
-                self._rows = rows
-                self._least, self._expected = _least(product, rows)
-            self._ways[count] = self._find(count, product)
+            self._least = self._least or _least(product, rows)
+            self._ways[count] = self._find(count, product, rows)
             if self._ways[count] == (count,):
                 self.whole.add(count)
         return self._ways[count]
 
-    def _find(self, count: int, product: Product) -> tuple[int, ...]:
+    def _find(self, count: int, product: Product, rows: Tensor) -> tuple[int, ...]:
         if count > MOST:
             more, rest = divmod(count, MOST)
-            last = self._find(rest, product) if rest else ()
-            return self._find(MOST, product) * more + last
+            last = self._find(rest, product, rows) if rest else ()
+            return self._find(MOST, product, rows) * more + last
         if count <= self._least:
             return (self._least,)
         for size in range(count, min(count + self._least, MOST + 1)):
-            if self._agrees(size, product):
+            if _agree(product, rows[:size], self._least):
                 return (size,)
-        return self._find(count - count // 2, product) + self._find(count // 2, product)
-
-    def _agrees(self, count: int, product: Product) -> bool:
-        """Whether so many rows together, in another order, are what they are in the least calls."""
-        while len(self._expected) < count:
-            known = len(self._expected)
-            more = product(self._rows[known : known + self._least].clone())
-            self._expected = torch.cat((self._expected, more))
-        return torch.equal(product(self._rows[:count].flip(0)).flip(0), self._expected[:count])
+        first = self._find(count - count // 2, product, rows)
+        return first + self._find(count // 2, product, rows)
 
 
 class InvariantProduct:
@@ -130,23 +118,25 @@ def cancelling(outputs: int, inputs: int, dtype: torch.dtype) -> tuple[Tensor, T
     Each input comes twice, with the same weight and the other sign. What is left tells any two orders of the
     sum apart, also where the result is rounded so coarsely that a usual one would hide the difference.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        half = inputs // 2
-        one, other = torch.randperm(inputs)[: 2 * half].chunk(2)
-        weight, rows = torch.randn(min(outputs, MOST), inputs), torch.randn(MOST, inputs)
+    chance = torch.Generator().manual_seed(SEED)
+    half = inputs // 2
+    one, other = torch.randperm(inputs, generator=chance)[: 2 * half].chunk(2)
+    weight = torch.randn(min(outputs, MOST), inputs, generator=chance)
+    rows = torch.randn(MOST, inputs, generator=chance)
     weight[:, other], rows[:, other] = weight[:, one], -rows[:, one]
     repeats = -(-outputs // len(weight))
     return weight.to(dtype).repeat(repeats, 1)[:outputs].contiguous(), rows.to(dtype)
 
 
-def _least(product: Product, rows: Tensor) -> tuple[int, Tensor]:
-    """Rows of the smallest call that the largest ones agree with, and what the first rows are in it."""
-    few = rows[: max(LEAST)]
-    found = {least: torch.cat([product(some.clone()) for some in torch.split(few, least)]) for least in LEAST}
-    for most in LARGE:
-        together = product(rows[:most].clone())
-        for least, expected in found.items():
-            if torch.equal(together[: len(few)], expected):
-                return least, expected
-    return 1, found[1]
+def _least(product: Product, rows: Tensor) -> int:
+    """Rows of the smallest call that the largest ones agree with; 1 where they agree with none."""
+    sizes = ((least, most) for most in LARGE for least in SMALL)
+    return next((least for least, most in sizes if _agree(product, rows[:most], least)), 1)
+
+
+def _agree(product: Product, rows: Tensor, least: int) -> bool:
+    """Whether rows (n, K) together are what they are in calls of `least`: at the ends, and here and there."""
+    together, count = product(rows.clone()), len(rows)
+    places = {*range(min(EDGE, count)), *range(max(count - EDGE, 0), count), *range(0, count, EDGE)}
+    alone = torch.cat([product(rows[place].repeat(least, 1))[:1] for place in sorted(places)])
+    return torch.equal(together[sorted(places)], alone)

@@ -57,7 +57,7 @@ def compile_kernels(shape: Shape, dtype: torch.dtype, report: Report) -> Path:
 def _key(shape: Shape, dtype: torch.dtype) -> str:
     """Differs wherever a file compiled for one would be wrong for the other."""
     sources = (inspect.getsource(source), inspect.getsource(sys.modules[__name__]))
-    parts = (shape, dtype, torch.__version__, _processor(), *sources)
+    parts = (shape, value_columns(shape.head_size), dtype, torch.__version__, _processor(), *sources)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
@@ -139,7 +139,7 @@ def _examples(shape: Shape, dtype: torch.dtype) -> Iterator[tuple[str, nn.Module
     stream, scale = (rows, shape.hidden), some_scale(shape.hidden)
     yield "add_norm", AddNorm(shape), (some(*stream), some(*stream), scale), (any_rows, any_rows, {})
     yield "rotate", Rotate(shape), *_rotate_example(shape, some_scale(shape.head_size), some, wide)
-    seen, queries = Dim("seen", min=2, max=LARGEST), Dim("queries", min=1, max=LARGEST)
+    seen, queries = Dim("seen", min=1, max=LARGEST), Dim("queries", min=1, max=LARGEST)
     scores = some(shape.key_heads, rows, EXAMPLE_CAPACITY, dtype=wide)
     yield "weigh", Weigh(), (scores, scores[0].clone()), ({1: queries, 2: seen}, {0: queries, 1: seen})
     yield "gate", Gate(shape), (some(rows, 2 * shape.inner),), (any_rows,)

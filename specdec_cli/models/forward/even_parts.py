@@ -1,7 +1,8 @@
 """Elementwise work of which a row's results do not depend on how the work is split.
 
 torch computes most numbers in vectors, and what is left at the end of a stretch one by one, for an activation
-by another formula. Beyond a size it splits the work among threads, and the stretches end where they may.
+by another formula. Beyond a size, which differs between activations, it splits the work among threads, and
+the stretches end where they may.
 """
 
 from __future__ import annotations
@@ -12,27 +13,31 @@ from functools import cache
 import torch
 from torch import Tensor
 
-GRAIN = 32768  # numbers beyond which torch splits elementwise work
+WHOLE = 16384  # numbers up to which no activation is split; GELU's limit, the others' is twice that
+GRAIN = 32768  # numbers to a thread at least, where torch splits arithmetic
 VECTORS = 64  # numbers that every stretch of vectors is a multiple of, in any format on any processor
 
 
-def in_even_parts(work: Callable[[Tensor], Tensor], inner: int) -> Callable[[Tensor], Tensor]:
+def in_even_parts(
+    work: Callable[[Tensor], Tensor], inner: int, *, by_row: bool = False
+) -> Callable[[Tensor], Tensor]:
     """The work on as many rows at once as are split between rows or between vectors.
 
     Args:
         work: rows (n, k) to (n, inner), from memory where more numbers stand between those of two rows.
         inner: numbers of a row.
+        by_row: whether each row is worked on by itself.
     """
 
     def done(x: Tensor) -> Tensor:
-        sizes = _parts(x.shape[0], inner, torch.get_num_threads())
+        sizes = [1] * x.shape[0] if by_row else _parts(x.shape[0], inner, torch.get_num_threads())
         return work(x) if len(sizes) == 1 else torch.cat([work(part) for part in torch.split(x, sizes)])
 
     return done
 
 
 def even_length(numbers: int) -> int:
-    """The least length, no less than this, that torch splits between vectors whatever the work."""
+    """The least length, no less than this, of which torch splits arithmetic between vectors."""
     threads = torch.get_num_threads()
     while True:
         multiple = VECTORS * min(threads, -(-numbers // GRAIN))
@@ -54,8 +59,9 @@ def _parts(count: int, inner: int, threads: int) -> list[int]:
 
 
 def _even(count: int, inner: int, threads: int) -> bool:
-    """Whether torch splits so many rows where nothing comes of it."""
+    """Whether nothing comes of a split of so many rows among any number of threads."""
     numbers = count * inner
-    used = min(threads, -(-numbers // GRAIN))
-    stretch = -(-numbers // used)
-    return used == 1 or stretch % inner == 0 or (inner % VECTORS == 0 and stretch % VECTORS == 0)
+    stretches = [-(-numbers // used) for used in range(2, threads + 1)] if numbers > WHOLE else []
+    return all(
+        stretch % inner == 0 or (inner % VECTORS == 0 and stretch % VECTORS == 0) for stretch in stretches
+    )

@@ -15,7 +15,7 @@ from specdec_cli.models.forward.rotary import RotaryScaling
 from specdec_cli.models.forward.sdpa_attention import SdpaAttention
 from specdec_cli.models.reduced_vocab_head import head_vocab_size
 
-STRIDE = 64  # positions whose rotation is computed in one call, the same for any length of the text
+TURNED = 64  # positions whose rotation is computed in one call, the same for any length of the text
 
 
 class FusedForward:
@@ -44,7 +44,8 @@ class FusedForward:
         self.readable = len(weights.embedding)
         self.vocabulary = weights.vocabulary
         self.device = weights.embedding.device
-        self.bitwise = self.device.type == "cpu"
+        self.by_row = self._attention.by_row
+        self.bitwise = self._attention.invariant
         self.features = weights.embedding[:0]
         self.rotary_scaling: RotaryScaling | None = None
 
@@ -61,13 +62,15 @@ class FusedForward:
     @torch.inference_mode()
     def reserve(self, rows: int) -> None:
         self._attention.reserve(rows)
-        known = range(len(self._cosines), self._attention.capacity, STRIDE)
+        if len(self._cosines) >= self._attention.capacity:
+            return
+        known = range(len(self._cosines), self._attention.capacity, TURNED)
         turns = [(self._cosines, self._sines), *map(self._rotations, known)]
         self._cosines, self._sines = (torch.cat(each) for each in zip(*turns, strict=True))
 
     def _rotations(self, first: int) -> tuple[Tensor, Tensor]:
-        """What `kernels.Rotate` reads for the next positions, each (`STRIDE`, 1, head size)."""
-        positions = torch.arange(first, first + STRIDE, device=self.device)
+        """What `kernels.Rotate` reads for the next positions, each (`TURNED`, 1, head size)."""
+        positions = torch.arange(first, first + TURNED, device=self.device)
         cosines, sines = self._rotary(self._cosines, positions[None])
         scale, (low, high) = self._attention.rotation_scale, sines[0, :, None].chunk(2, -1)
         return cosines[0, :, None] * scale, torch.cat((-low, high), -1) * scale

@@ -32,6 +32,7 @@ class HFForward:
         self.readable = len(model.get_input_embeddings().weight)
         self.vocabulary = None  # the module itself puts logits where they belong
         self.device = torch.device(model.device)
+        self.by_row = False
         self.bitwise = False  # the products of a module are its libraries', which round by the number of rows
         self.features = torch.empty(0, device=self.device)
         self._keeps_features = False

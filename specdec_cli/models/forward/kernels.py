@@ -15,6 +15,10 @@ from torch.nn.functional import rms_norm
 
 from specdec_cli.models.forward.even_parts import in_even_parts
 
+# Activations of which torch computes a row by one formula whatever lies beside it; of GELU by the error
+# function, for one, another library computes a single row.
+BY_VECTORS = ("silu", "swish", "gelu_pytorch_tanh", "relu")
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -165,7 +169,7 @@ class Gate(nn.Module):
 
 def eager_kernels(shape: Shape) -> Kernels:
     """The kernels as they stand, one torch operation after another."""
-    gate = in_even_parts(Gate(shape).forward, shape.inner)
+    gate = in_even_parts(Gate(shape).forward, shape.inner, by_row=shape.activation not in BY_VECTORS)
     return Kernels(AddNorm(shape).forward, Rotate(shape).forward, weigh, gate)
 
 

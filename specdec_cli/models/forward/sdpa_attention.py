@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from specdec_cli.models.forward.attention import GROWTH, LEAST
+from specdec_cli.models.forward.attention import GROWTH, STRIDE
 from specdec_cli.models.forward.base import Pass, causal
 from specdec_cli.models.forward.kernels import Kernels, Shape
 
@@ -53,6 +53,14 @@ class SdpaAttention:
         return self.cache.dtype
 
     @property
+    def by_row(self) -> bool:
+        return False
+
+    @property
+    def invariant(self) -> bool:
+        return False
+
+    @property
     def rotation_scale(self) -> float:
         return 1.0
 
@@ -60,7 +68,7 @@ class SdpaAttention:
         if rows <= self.capacity:
             return
         shape = list(self.cache.shape)
-        shape[3] = max(rows, int(self.capacity * GROWTH), LEAST)
+        shape[3] = max(rows, int(self.capacity * GROWTH), STRIDE)
         larger = self.cache.new_empty(shape)
         larger[:, :, :, : self.capacity] = self.cache
         self.cache = larger

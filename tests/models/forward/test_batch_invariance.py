@@ -18,8 +18,9 @@ from transformers import (
     Qwen3Config,
 )
 
+from specdec_cli.errors import NotFiniteError
 from specdec_cli.models.forward import attention, attention_plan, packed_linear
-from specdec_cli.models.forward.attention_rule import AttentionRule
+from specdec_cli.models.forward.attention_rule import AttentionRule, attention_rule
 from specdec_cli.models.forward.batch_invariance import InvariantProduct
 from specdec_cli.models.forward.compiled import compile_kernels, load_kernels
 from specdec_cli.models.forward.fused import FusedForward
@@ -209,8 +210,9 @@ def test_so_do_passes_on_any_number_of_threads(threads, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        model = made("gemma", "float32")
-        assert differing([FusedForward(model) for _ in range(2)], sizes=(5, 33))[0] == 0
+        for name in ("gemma", "llama, one key head"):
+            model = made(name, "float32")
+            assert differing([FusedForward(model) for _ in range(2)], sizes=(5, 33))[0] == 0
     finally:
         torch.set_num_threads(before)
 
@@ -265,3 +267,24 @@ def test_another_order_of_a_sum_is_seen(what, monkeypatch):
     monkeypatch.setattr(*BROKEN[what])
     model = made("llama", "float32")
     assert differing([FusedForward(model) for _ in range(2)], length=250)[0] > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize(("heads", "key_heads", "size"), [(8, 1, 256), (4, 1, 64), (9, 3, 64), (32, 8, 128)])
+def test_attention_of_usual_shapes_need_not_go_row_by_row(heads, key_heads, size, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    rule = attention_rule(heads, key_heads, size, torch.float32)
+    torch.set_num_threads(before)
+    assert rule is not None
+
+
+def test_a_text_that_went_wrong_does_not_spoil_the_next():
+    model = made("llama", "float32")
+    model.model.embed_tokens.weight.data[9] = float("nan")
+    runner = Runner(FusedForward(model), CONTEXT)
+    runner.begin([1, 2, 3, 9])
+    with pytest.raises(NotFiniteError):
+        runner.score(TokenTree.chain([9, 9, 9, 9, 9, 9, 9]))
+    runner.begin([1, 2])
+    assert bool(runner.root().isfinite().all())

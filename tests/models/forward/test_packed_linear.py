@@ -5,7 +5,15 @@ import torch
 from torch import nn
 
 from specdec_cli.models.forward import packed_linear
-from specdec_cli.models.forward.batch_invariance import LARGE, LEAST, MOST, CallSizes, cancelling, invariant
+from specdec_cli.models.forward.batch_invariance import (
+    LARGE,
+    MOST,
+    SMALL,
+    CallSizes,
+    InvariantProduct,
+    cancelling,
+    invariant,
+)
 from specdec_cli.models.forward.packed_linear import (
     MklProduct,
     OneDnnProduct,
@@ -71,7 +79,7 @@ def noisy(least):
     return product
 
 
-@pytest.mark.parametrize("least", LEAST)
+@pytest.mark.parametrize("least", SMALL)
 def test_call_sizes_are_found_by_trying(least):
     rows = torch.randn(MOST, 5)
     sizes = CallSizes()
@@ -117,3 +125,14 @@ def test_packing_is_left_where_a_library_lacks_it(monkeypatch):
     packed_linear.packing.cache_clear()
     assert packed_linear.packing(torch.float32) is None
     packed_linear.packing.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_second_model_of_the_same_shape_goes_in_as_few_calls(dtype):
+    wide = (8192, 64)
+    one, other = (dense_product(PlainProduct, torch.randn(wide).to(dtype), None) for _ in range(2))
+    rows = torch.randn(24, 64).to(dtype)
+    for first in (rows[:1], rows[:5]):
+        one(first)
+    assert isinstance(other, InvariantProduct)
+    assert len(other._sizes.way(24, other._trial)) < 4
