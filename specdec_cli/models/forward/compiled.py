@@ -35,7 +35,7 @@ from specdec_cli.storage.failures import FULL
 
 EXAMPLE_ROWS, EXAMPLE_CAPACITY = 5, 300  # anything but 0 and 1, which would be taken for fixed sizes
 LARGEST = 1 << 20
-HINT = "Leave out --compile; the results are the same."
+HINT = "Leave out --compile; texts follow the same law."
 
 
 def compile_kernels(shape: Shape, dtype: torch.dtype, report: Report) -> Path:
