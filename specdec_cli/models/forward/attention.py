@@ -85,6 +85,8 @@ class _Work:
         scores: of the part.
         weights: (batch, m, k) of each block.
         values: (batch, k, columns) of each block and layer.
+        in_place: whether all blocks are summed as they lie.
+        others: weights and values of all blocks but the first.
         mixed: (batch, m, columns) the weighted sum of values.
         own, total: the values proper in that, and the sum of weights.
         divided, rows: what the values proper come to, as (batch, m, head size) and with one row a query.
@@ -95,6 +97,8 @@ class _Work:
     scores: Scores
     weights: Sequence[Tensor]
     values: Sequence[Sequence[Tensor]]
+    in_place: bool
+    others: Sequence[tuple[Tensor, Sequence[Tensor]]]
     mixed: Tensor
     own: Tensor
     total: Tensor
@@ -187,20 +191,35 @@ class InvariantAttention:
     def _part(self, layer: int, queries: Tensor, work: _Work) -> Tensor:
         """What the heads of a part's rows saw, side by side: (n, heads * head size)."""
         shape = self._shape
-        keys, values = work.keys[layer], [each[layer] for each in work.values]
-        if work.part.path is not None:  # what the work has of a layer are all its rows
-            keys, values = keys.index_select(2, work.part.path), [values[0].index_select(1, work.part.path)]
+        keys = work.keys[layer]
+        if work.part.path is not None:
+            keys = keys.index_select(2, work.part.path)
         torch.bmm(queries.view(self._batch, -1, shape.head_size), keys, out=work.scores.all)
         self._kernels.weigh(work.scores)
-        for number, block in enumerate(work.part.blocks):
-            weights, summed = _of_block(block, work.weights[number], values[number])
-            if number:
-                work.mixed.baddbmm_(weights, summed)
-            else:
-                torch.bmm(weights, summed, out=work.mixed)
+        if work.in_place:
+            torch.bmm(work.weights[0], work.values[0][layer], out=work.mixed)
+            for weights, values in work.others:
+                work.mixed.baddbmm_(weights, values[layer])
+        else:
+            self._sum_chosen(layer, work)
         torch.div(work.own, work.total, out=work.divided)
         taken = work.rows.index_select(0, work.part.given)
         return taken.view(-1, shape.heads * shape.head_size).to(self._result)
+
+    def _sum_chosen(self, layer: int, work: _Work) -> None:
+        """Add up the blocks of a part of which some are gathered, or lie among the keys of others."""
+        for number, block in enumerate(work.part.blocks):
+            weights, values = work.weights[number], work.values[number][layer]
+            if work.part.path is not None:  # what the work has of a layer are all its rows
+                values = values.index_select(1, work.part.path)
+            if block.rows is not None:
+                weights, values = weights.index_select(2, block.rows), values.index_select(1, block.rows)
+            if block.keeps is not None:
+                values = values * block.keeps
+            if number:
+                work.mixed.baddbmm_(weights, values)
+            else:
+                torch.bmm(weights, values, out=work.mixed)
 
     def _work(self, part: Part) -> _Work:
         size, batch, seen = self._shape.head_size, self._batch, part.seen
@@ -216,8 +235,10 @@ class InvariantAttention:
         weights = [scores[..., _span(block)] for block in part.blocks]
         own, total = mixed[..., :size], mixed[..., size, None]
         rows = self._room(2, batch * queries * size).view(-1, size)
-        masked = Scores(scores, even, hidden, part.mask)
-        return _Work(part, keys, masked, weights, values, mixed, own, total, rows.view(own.shape), rows)
+        masked, divided = Scores(scores, even, hidden, part.mask), rows.view(own.shape)
+        in_place = part.path is None and all(each.rows is each.keeps is None for each in part.blocks)
+        others = tuple(zip(weights, values, strict=True))[1:]
+        return _Work(part, keys, masked, weights, values, in_place, others, mixed, own, total, divided, rows)
 
     def _room(self, use: int, size: int) -> Tensor:
         """Memory of its own for each use, the same in all layers and passes: (size,)."""
@@ -230,10 +251,3 @@ def _span(block: Block, part: Part | None = None) -> slice:
     """The keys that a block lies between; all where they are to be gathered, for it or for its part."""
     gathered = block.rows is not None or (part is not None and part.path is not None)
     return slice(None) if gathered else slice(block.begin, block.end)
-
-
-def _of_block(block: Block, weights: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights (batch, m, k) and values (batch, k, columns) that are multiplied."""
-    if block.rows is not None:
-        weights, values = weights.index_select(2, block.rows), values.index_select(1, block.rows)
-    return weights, values if block.keeps is None else values * block.keeps

@@ -159,16 +159,16 @@ class Planner:
             visible = visible & (step.positions[:, None] - positions < self._window)
             first_hidden = 0
         base = step.text // rule.block * rule.block
-        seen = max(end, base + LEAST)
+        seen = max(end, LEAST, base + rule.least)
         of_block = positions[base:] // rule.block
         before = _blocks(0, base, rule)
         if end - base <= rule.room:
             pieces = [(begin, min(begin + ROWS, count)) for begin in range(0, count, ROWS)]
-            behind = [_shared(base, seen, of_block)] * len(pieces)
+            behind = [_shared(base, seen, of_block, rule.least)] * len(pieces)
         else:
             tail = visible[:, base:]
             pieces = list(_groups(tail, of_block, rule.room))
-            behind = [_gathered(base, of_block, tail[begin:end].any(0)) for begin, end in pieces]
+            behind = [_gathered(base, of_block, tail[begin:end].any(0), rule.least) for begin, end in pieces]
         for (begin, last), blocks in zip(pieces, behind, strict=True):
             hidden = _widened(visible[begin:last, first_hidden:], last - begin, seen - end)
             yield _Piece(begin, last, seen, hidden, (*before, *blocks))
@@ -229,7 +229,7 @@ def _blocks(begin: int, end: int, rule: AttentionRule) -> tuple[Block, ...]:
     return tuple(Block(first, min(first + rule.block, end)) for first in range(begin, end, rule.block))
 
 
-def _shared(base: int, seen: int, of_block: Tensor) -> tuple[Block, ...]:
+def _shared(base: int, seen: int, of_block: Tensor, least: int) -> tuple[Block, ...]:
     """Blocks of the rows from `base` on, others between them; of_block (n,) says which is whose."""
     blocks = sorted(set(of_block.tolist()))
     if len(blocks) == 1:
@@ -239,18 +239,18 @@ def _shared(base: int, seen: int, of_block: Tensor) -> tuple[Block, ...]:
         own = of_block == block
         rows = own.nonzero()[:, 0]
         last = int(rows[-1]) + 1
-        first = min(int(rows[0]), max(last - LEAST, 0))
+        first = min(int(rows[0]), max(last - least, 0))
         keeps = None if len(rows) == last - first else own[first:last, None]
         found.append(Block(base + first, base + last, keeps))
     return tuple(found)
 
 
-def _gathered(base: int, of_block: Tensor, needed: Tensor) -> tuple[Block, ...]:
+def _gathered(base: int, of_block: Tensor, needed: Tensor, least: int) -> tuple[Block, ...]:
     """Blocks of those rows from `base` on that are needed (n,), gathered."""
     found = []
     for block in sorted(set(of_block[needed].tolist())):
         rows = base + (needed & (of_block == block)).nonzero()[:, 0]
-        lacking = max(LEAST - len(rows), 0)
+        lacking = max(least - len(rows), 0)
         keeps = torch.arange(len(rows) + lacking)[:, None] < len(rows)
         rows = torch.cat((rows, rows[:1].expand(lacking)))
         found.append(Block(keeps=keeps if lacking else None, rows=rows))
@@ -268,7 +268,7 @@ def _groups(visible: Tensor, of_block: Tensor, room: int) -> Iterator[tuple[int,
     begin, seen = 0, visible[0]
     for row in range(1, len(visible)):
         more = seen | visible[row]
-        if row - begin == ROWS or int(of_block[more].bincount().max()) > room:
+        if row - begin == ROWS or max(of_block[more].bincount().tolist(), default=0) > room:
             yield begin, row
             begin, more = row, visible[row]
         seen = more

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import torch
 from torch import Tensor
 
 ROWS = 80  # of the text or tree in one part of a pass: a tree of 64 nodes and what is read with it
-LEAST = 16  # keys of a block, and numbers of a value, at least: fewer are computed by other kernels
+LEAST = 16  # keys that are read, and numbers of a value, at least: fewer are computed by other kernels
 MULTIPLES, BLOCKS = (4, 8, 16), (128, 64, 32)  # what is tried, the fastest first
 SPARE = 64  # keys that a block's may stand between
 LONG = 2048  # keys of a long text
@@ -29,10 +30,12 @@ class AttentionRule:
     Attributes:
         multiple: of query rows in a call; others are padded up to one.
         block: keys by position that are summed together; blocks are added up in order.
+        least: keys in a sum; others are padded up to it.
     """
 
     multiple: int
     block: int
+    least: int = LEAST
 
     @property
     def room(self) -> int:
@@ -41,7 +44,7 @@ class AttentionRule:
 
     def seen(self, rows: int) -> int:
         """Keys that are read of a text of so many rows; those beyond are hidden."""
-        return max(rows, (rows - 1) // self.block * self.block + LEAST)
+        return max(rows, LEAST, (rows - 1) // self.block * self.block + self.least)
 
     def padded(self, count: int) -> int:
         """Query rows of a call for `count` ones."""
@@ -77,7 +80,7 @@ def attention_rule(heads: int, key_heads: int, head_size: int, dtype: torch.dtyp
 def _found(
     heads: int, key_heads: int, head_size: int, dtype: torch.dtype, threads: int
 ) -> AttentionRule | None:
-    rules = [AttentionRule(multiple, block) for block in BLOCKS for multiple in MULTIPLES]
+    rules = [AttentionRule(*each) for each in product(MULTIPLES, BLOCKS, (1, LEAST))]
     chance = torch.Generator().manual_seed(SEED)
 
     def some(*shape: int) -> Tensor:
@@ -117,27 +120,35 @@ def scores_agree(rule: AttentionRule, queries: Tensor, keys: Tensor) -> bool:
 def sums_agree(rule: AttentionRule, weights: Tensor, values: Tensor) -> bool:
     """Whether a weighted sum is the same among any number of rows, wherever keys of weight 0 stand."""
     most = weights.shape[1] // rule.multiple * rule.multiple
-    weights = weights[:, :most, : rule.block]
-    expected = torch.bmm(weights, values[:, : rule.block])
-    doubled = expected.clone().baddbmm_(weights, values[:, : rule.block])
-    for length in (rule.block, rule.block - 1, rule.block // 2 + 3, LEAST):
-        for width in (length, length + 1, length + 7, rule.room):
-            slots = torch.randperm(width)[:length].sort().values
-            apart = values.new_zeros(weights.shape[0], most, width).index_copy_(
-                2, slots, weights[..., :length]
-            )
-            around = values[:, -width:].index_copy(1, slots, values[:, :length])
-            short = torch.bmm(weights[..., :length], values[:, :length])
-            if not torch.equal(torch.bmm(apart, around), short):
-                return False
-            more = expected.clone().baddbmm_(apart, around)
-            if length == rule.block and not torch.equal(more, doubled):
-                return False
+    weights, block = weights[:, :most, : rule.block], values[:, : rule.block]
+    expected = torch.bmm(weights, block)
+    doubled = expected.clone().baddbmm_(weights, block)
     for rows in range(rule.multiple, most + 1, rule.multiple):
-        few, block = weights[:, :rows], values[:, : rule.block]
-        alone = torch.bmm(few, block)
-        if not torch.equal(alone, expected[:, :rows]):
+        few = torch.bmm(weights[:, :rows], block)
+        if not torch.equal(few, expected[:, :rows]):
             return False
-        if not torch.equal(alone.baddbmm_(few, block), doubled[:, :rows]):
+        if not torch.equal(few.baddbmm_(weights[:, :rows], block), doubled[:, :rows]):
             return False
+    lengths = (rule.block, rule.block - 1, rule.block // 2 + 3, *range(rule.least, LEAST + 1))
+    return all(_spread_agrees(rule, weights[..., :length], values) for length in lengths)
+
+
+def _spread_agrees(rule: AttentionRule, weights: Tensor, values: Tensor) -> bool:
+    """Whether sums over so many keys are the same with others of weight 0 between and behind them."""
+    length = weights.shape[2]
+    base = values[:, : weights.shape[1]]
+    expected = torch.bmm(weights, values[:, :length])
+    onto = base.clone().baddbmm_(weights, values[:, :length])
+    chance = torch.Generator().manual_seed(SEED)
+    for width in (length, length + 1, length + 7, rule.room):
+        slots = torch.randperm(width, generator=chance)[:length].sort().values
+        apart = weights.new_zeros(*weights.shape[:2], width).index_copy_(2, slots, weights)
+        around = values[:, -width:].index_copy(1, slots, values[:, :length])
+        for rows in {rule.multiple, 2 * rule.multiple, 3 * rule.multiple, weights.shape[1]}:
+            few = apart[:, :rows]
+            added = base[:, :rows].clone().baddbmm_(few, around)
+            if not torch.equal(torch.bmm(few, around), expected[:, :rows]):
+                return False
+            if not torch.equal(added, onto[:, :rows]):
+                return False
     return True

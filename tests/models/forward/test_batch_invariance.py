@@ -232,12 +232,12 @@ def test_so_do_passes_by_products_that_are_not_packed(number_format, monkeypatch
     assert differing([FusedForward(model) for _ in range(2)])[0] == 0
 
 
-def one_block(base, seen, of_block):
+def one_block(base, seen, of_block, least):
     return (attention_plan.Block(base, seen),)
 
 
-def in_reverse(base, seen, of_block):
-    return tuple(reversed(SHARED(base, seen, of_block)))
+def in_reverse(base, seen, of_block, least):
+    return tuple(reversed(SHARED(base, seen, of_block, least)))
 
 
 def one_call(product, x):
@@ -277,6 +277,13 @@ def test_attention_of_usual_shapes_need_not_go_row_by_row(heads, key_heads, size
     rule = attention_rule(heads, key_heads, size, torch.float32)
     torch.set_num_threads(before)
     assert rule is not None
+
+
+def test_a_tree_of_hundreds_may_follow_text_that_was_not_read_yet():
+    runner = Runner(FusedForward(made("llama", "float32")), CONTEXT)
+    runner.begin([1] * 127)
+    runner.commit((), [1])
+    assert runner.score(TokenTree((3,) * 193, (ROOT,) * 193)).shape == (194, VOCABULARY)
 
 
 def test_a_text_that_went_wrong_does_not_spoil_the_next():
