@@ -54,8 +54,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--file", type=Path, default=Path("identical.jsonl"))
+    parser.add_argument("--file", type=Path, default=Path("logs/identical.jsonl"))
     options = parser.parse_args()
+    options.file.parent.mkdir(parents=True, exist_ok=True)
     known = _known(options.file)
     for name in options.formats.split(","):
         kinds = {"quantize": name} if name in PRECISIONS else {"dtype": name}
@@ -76,7 +77,15 @@ def _known(file: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def _key(line: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(line[name] for name in ("format", "compiled", "temperature", "method", "prompt", "length"))
+    return tuple(
+        line[name] for name in ("format", "compiled", "temperature", "method", "set-up", "prompt", "length")
+    )
+
+
+def _set_up() -> str:
+    """What texts may differ by: they are compared on one machine only."""
+    machine = fingerprint()
+    return ", ".join(str(machine[name]) for name in ("processor", "threads", "torch", "specdec"))
 
 
 def _run(
@@ -92,7 +101,7 @@ def _run(
         for temperature, methods in METHODS.items():
             for method, chosen in {"autoregressive": PLAIN, **methods}.items():
                 line = {"format": name, "compiled": options.compile, "temperature": temperature}
-                line |= {"method": method, "prompt": number, "length": options.tokens}
+                line |= {"method": method, "prompt": number, "length": options.tokens, "set-up": _set_up()}
                 if _key(line) in known:
                     continue
                 changes: dict[str, Any] = {each: getattr(settings, each) for each in LOADED}
@@ -109,8 +118,8 @@ def _table(lines: list[dict[str, Any]]) -> Table:
     plain = {_key(line): line["tokens"] for line in lines if line["method"] == "autoregressive"}
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
-        groups.setdefault(_key(line)[:4], []).append(line)
-    for (name, compiled, temperature, method), texts in groups.items():
+        groups.setdefault(_key(line)[:5], []).append(line)
+    for (name, compiled, temperature, method, _), texts in groups.items():
         first = []
         for line in texts:
             expected = plain[_key(line | {"method": "autoregressive"})]
