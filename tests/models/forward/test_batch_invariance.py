@@ -166,8 +166,8 @@ def test_every_pass_gives_a_row_the_same_bits(name, number_format, kernels):
     assert wrong == 0
 
 
-# Two compilations, of the kernels with the most in them: a number format below has its own or another's.
-COMPILED = [("qwen3", "float32"), ("qwen3", "int8"), ("gemma", "bfloat16"), ("gemma", "int4")]
+# One compilation; test_compiled.py has one of other kernels, in float32.
+COMPILED = [("gemma", "bfloat16"), ("gemma", "int4")]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from specdec_cli.models.forward.even_parts import GRAIN, VECTORS, WHOLE, even_le
 from specdec_cli.models.forward.kernels import BY_VECTORS
 
 
-@pytest.fixture(params=[1, 2, 3, 5, 7])
+@pytest.fixture(params=[1, 2, 3, 7])
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -30,13 +30,13 @@ def halves(rows, inner):
 
 
 @pytest.mark.parametrize("activation", ["silu", "swish", "gelu_pytorch_tanh", "relu", "gelu", "quick_gelu"])
-@pytest.mark.parametrize("inner", [48, 1000, 1536, 5640, 10_240])
+@pytest.mark.parametrize("inner", [48, 1000, 5640, 10_240])
 def test_rows_are_what_they_are_alone(threads, inner, activation):
-    x = torch.randn(60, 2 * inner, generator=torch.Generator().manual_seed(1)) * 4
+    x = torch.randn(33, 2 * inner, generator=torch.Generator().manual_seed(1)) * 4
     function, by_row = ACT2FN[activation], activation not in BY_VECTORS
     work = in_even_parts(lambda rows: function(halves(rows, inner)), inner, by_row=by_row)
     expected = alone(work, x)
-    for count in (1, 2, 4, 7, 22, 33, 60):
+    for count in (1, 2, 4, 22, 33):
         assert torch.equal(work(x[:count]), expected[:count])
 
 
